@@ -1,0 +1,166 @@
+package profile
+
+import (
+	"go.opentelemetry.io/collector/pdata/pprofile"
+)
+
+type mappingInfo struct{ file, buildID string }
+
+// location is the range of Frames that a location of the dictionary became.
+type location struct{ first, n int32 }
+
+func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
+	mappings, err := d.mappings(dic)
+	if err != nil {
+		return err
+	}
+	functions, ids, err := d.functions(dic)
+	if err != nil {
+		return err
+	}
+	t := dic.LocationTable()
+	d.Frames = make([]Frame, 0, t.Len())
+	for i := range t.Len() {
+		e := t.At(i)
+		f := Frame{Address: e.Address()}
+		if m := e.MappingIndex(); m != 0 || len(mappings) > 0 {
+			if m < 0 || int(m) >= len(mappings) {
+				return invalid("location_table[%d].mapping_index is %d; mapping_table has %d entries", i, m, len(mappings))
+			}
+			f.Mapping, f.BuildID = mappings[m].file, mappings[m].buildID
+		}
+		for _, a := range e.AttributeIndices().All() {
+			at, err := d.attr(a, "location_table")
+			if err != nil {
+				return err
+			}
+			if at.key == AttrFrameType {
+				f.Type = at.value.AsString()
+			}
+		}
+		lines := e.Lines()
+		if n := lines.Len(); n > d.limits.MaxFrames {
+			return invalid("location_table[%d] has %d lines; the limit is %d", i, n, d.limits.MaxFrames)
+		}
+		for l := range lines.Len() {
+			line := lines.At(l)
+			fn := line.FunctionIndex()
+			if fn != 0 || len(functions) > 0 {
+				if fn < 0 || int(fn) >= len(functions) {
+					return invalid("location_table[%d].lines[%d].function_index is %d; function_table has %d entries", i, l, fn, len(functions))
+				}
+				f.Function, f.FunctionID = functions[fn], ids[fn]
+			}
+			f.Line = line.Line()
+			f.Inlined = l+1 < lines.Len()
+			d.addFrame(f)
+		}
+		if lines.Len() == 0 {
+			d.addFrame(f)
+		}
+		d.locations = append(d.locations, location{int32(len(d.Frames)) - int32(max(lines.Len(), 1)), int32(max(lines.Len(), 1))})
+	}
+	return nil
+}
+
+func (d *Dictionary) addFrame(f Frame) {
+	d.Frames = append(d.Frames, f)
+	var id ID
+	id, d.scratch = d.Frames[len(d.Frames)-1].ID(d.scratch)
+	d.FrameIDs = append(d.FrameIDs, id)
+}
+
+func (d *Dictionary) mappings(dic pprofile.ProfilesDictionary) ([]mappingInfo, error) {
+	t := dic.MappingTable()
+	out := make([]mappingInfo, t.Len())
+	for i := range out {
+		e := t.At(i)
+		file, err := d.str(e.FilenameStrindex(), "mapping_table", i, "filename_strindex")
+		if err != nil {
+			return nil, err
+		}
+		out[i].file = file
+		rank := 0
+		for _, a := range e.AttributeIndices().All() {
+			at, err := d.attr(a, "mapping_table")
+			if err != nil {
+				return nil, err
+			}
+			if r := buildIDRank(at.key); r > rank {
+				rank, out[i].buildID = r, at.value.AsString()
+			}
+		}
+	}
+	return out, nil
+}
+
+// buildIDRank orders the build ids that a mapping may carry: the GNU one is what
+// other tools look symbols up by.
+func buildIDRank(key string) int {
+	switch key {
+	case AttrBuildIDGNU:
+		return 3
+	case AttrBuildIDGo:
+		return 2
+	case AttrBuildIDHTLHash:
+		return 1
+	}
+	return 0
+}
+
+func (d *Dictionary) functions(dic pprofile.ProfilesDictionary) ([]Function, []ID, error) {
+	t := dic.FunctionTable()
+	out, ids := make([]Function, t.Len()), make([]ID, t.Len())
+	for i := range out {
+		e := t.At(i)
+		name, err := d.str(e.NameStrindex(), "function_table", i, "name_strindex")
+		if err != nil {
+			return nil, nil, err
+		}
+		system, err := d.str(e.SystemNameStrindex(), "function_table", i, "system_name_strindex")
+		if err != nil {
+			return nil, nil, err
+		}
+		file, err := d.str(e.FilenameStrindex(), "function_table", i, "filename_strindex")
+		if err != nil {
+			return nil, nil, err
+		}
+		out[i] = Function{Name: name, SystemName: system, Filename: file, StartLine: e.StartLine()}
+		ids[i], d.scratch = out[i].ID(d.scratch)
+	}
+	return out, ids, nil
+}
+
+func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
+	t := dic.StackTable()
+	d.Stacks = make([][]int32, max(t.Len(), 1))
+	d.StackIDs = make([]ID, len(d.Stacks))
+	var ids []ID
+	total := 0
+	for i := range t.Len() {
+		locs := t.At(i).LocationIndices()
+		if locs.Len() == 0 {
+			continue
+		}
+		frames := make([]int32, 0, locs.Len())
+		ids = ids[:0]
+		for _, l := range locs.All() {
+			if l < 0 || int(l) >= len(d.locations) {
+				return invalid("stack_table[%d].location_indices has %d; location_table has %d entries", i, l, len(d.locations))
+			}
+			for f := d.locations[l].first; f < d.locations[l].first+d.locations[l].n; f++ {
+				frames = append(frames, f)
+				ids = append(ids, d.FrameIDs[f])
+			}
+			if len(frames) > d.limits.MaxFrames {
+				return invalid("stack_table[%d] has more than %d frames", i, d.limits.MaxFrames)
+			}
+		}
+		if total += len(frames); total > d.limits.MaxTotalFrames {
+			return invalid("stack_table has more than %d frames in all", d.limits.MaxTotalFrames)
+		}
+		d.Stacks[i] = frames
+		d.StackIDs[i], d.scratch = StackID(ids, d.scratch)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package profile
+
+import "encoding/binary"
+
+// Function is a function as a profile names it.
+type Function struct {
+	Name, SystemName, Filename string
+	StartLine                  int64
+}
+
+// IsZero reports whether nothing is known of the function.
+func (f Function) IsZero() bool { return f == Function{} }
+
+// ID returns the content hash of f, the zero ID if nothing is known of it.
+func (f Function) ID(scratch []byte) (ID, []byte) {
+	if f.IsZero() {
+		return ID{}, scratch
+	}
+	b := append(scratch[:0], 'f')
+	b = AppendString(b, f.Name)
+	b = AppendString(b, f.SystemName)
+	b = AppendString(b, f.Filename)
+	b = binary.AppendVarint(b, f.StartLine)
+	return HashBytes(b), b
+}
+
+// Frame is one frame of a stack: a function or, where it is not known, the
+// address within a mapping.
+type Frame struct {
+	// Address is as the producer gave it: the instruction pointer, or the
+	// address within the executable where it has been normalised.
+	Address  uint64
+	Function Function
+	// FunctionID is the content hash of Function.
+	FunctionID ID
+	// Line is the source line, 0 where it is not known.
+	Line int64
+	// Mapping is the file name of the executable or library, BuildID its build
+	// id in hexadecimal (GNU, else Go, else htlhash).
+	Mapping, BuildID string
+	// Type is the value of [AttrFrameType]: kernel, native, go, cpython and so on.
+	Type string
+	// Inlined is true for a frame that was inlined into the frame after it.
+	Inlined bool
+}
+
+// ID returns the content hash of f. It covers the address, so two unsymbolised
+// frames are never taken for one. scratch is reused and returned.
+func (f *Frame) ID(scratch []byte) (ID, []byte) {
+	b := append(scratch[:0], 'l')
+	b = AppendID(b, f.FunctionID)
+	b = binary.LittleEndian.AppendUint64(b, f.Address)
+	b = binary.AppendVarint(b, f.Line)
+	b = AppendString(b, f.Mapping)
+	b = AppendString(b, f.BuildID)
+	b = AppendString(b, f.Type)
+	if f.Inlined {
+		b = append(b, 1)
+	}
+	return HashBytes(b), b
+}
+
+// IsKernel reports whether the frame ran in the kernel.
+func (f *Frame) IsKernel() bool { return f.Type == FrameKernel }
+
+// StackID returns the content hash of a stack given the IDs of its frames, leaf
+// first. The empty stack has the zero ID.
+func StackID(frames []ID, scratch []byte) (ID, []byte) {
+	if len(frames) == 0 {
+		return ID{}, scratch
+	}
+	b := append(scratch[:0], 's')
+	for _, f := range frames {
+		b = AppendID(b, f)
+	}
+	return HashBytes(b), b
+}

@@ -1,0 +1,239 @@
+package profile
+
+import (
+	"slices"
+
+	"go.opentelemetry.io/collector/pdata/pprofile"
+)
+
+// profileHead is what a Profile says of itself, resolved.
+type profileHead struct {
+	key        groupKey
+	types      []ValueType
+	slot       int // index of this profile's type in types
+	primary    bool
+	minRestMax bool
+	start, end int64
+}
+
+func (s *splitter) profile(p pprofile.Profile, base *Series) error {
+	h, err := s.head(p, base)
+	if err != nil {
+		return err
+	}
+	samples := p.Samples()
+	stacks := int32(len(s.out.Dict.Stacks))
+	for i := range samples.Len() {
+		sample := samples.At(i)
+		if st := sample.StackIndex(); st < 0 || st >= stacks {
+			return invalid("sample[%d].stack_index is %d; stack_table has %d entries", i, st, stacks)
+		}
+		if l := sample.LinkIndex(); l < 0 || int(l) >= max(s.out.Dict.links, 1) {
+			return invalid("sample[%d].link_index is %d; link_table has %d entries", i, l, s.out.Dict.links)
+		}
+		attrs, err := s.out.Dict.AttributeSet(sample.AttributeIndices(), "sample")
+		if err != nil {
+			return err
+		}
+		if sample.TimestampsUnixNano().Len() > 0 {
+			err = s.raw(&h, sample, attrs, i)
+		} else {
+			err = s.aggregated(&h, sample, attrs)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
+	d := s.out.Dict
+	var sample, period ValueType
+	var err error
+	for _, f := range []struct {
+		dst  *string
+		idx  int32
+		name string
+	}{
+		{&sample.Type, p.SampleType().TypeStrindex(), "sample_type.type_strindex"},
+		{&sample.Unit, p.SampleType().UnitStrindex(), "sample_type.unit_strindex"},
+		{&period.Type, p.PeriodType().TypeStrindex(), "period_type.type_strindex"},
+		{&period.Unit, p.PeriodType().UnitStrindex(), "period_type.unit_strindex"},
+	} {
+		if *f.dst, err = d.str(f.idx, "profiles", 0, f.name); err != nil {
+			return profileHead{}, err
+		}
+	}
+	h := profileHead{start: int64(p.Time()), end: int64(p.Time()) + int64(p.DurationNano())}
+	if h.end < h.start {
+		h.end = h.start
+	}
+	h.key = groupKey{series: base, period: period, value: p.Period()}
+	var extra []Label
+	if n := p.AttributeIndices().Len(); n > d.limits.MaxLabels {
+		return h, invalid("profile has %d attributes; the limit is %d", n, d.limits.MaxLabels)
+	}
+	for _, a := range p.AttributeIndices().All() {
+		at, err := d.attr(a, "profile")
+		if err != nil {
+			return h, err
+		}
+		switch at.key {
+		case AttrKind:
+			h.key.kind = at.value.AsString()
+		case AttrValues:
+			h.minRestMax = at.value.AsString() == ValuesMinRestMax
+		case "":
+		default:
+			extra = append(extra, Label{at.key, at.value.AsString()})
+		}
+	}
+	if h.key.kind == "" {
+		h.key.kind = KindOf(sample, period)
+	}
+	if len(extra) > 0 {
+		h.key.series = s.extendSeries(base, extra)
+	}
+	h.types, h.slot, h.key.part = s.slot(h.key.kind, sample)
+	h.primary = h.slot == 0
+	return h, nil
+}
+
+// extendSeries returns the series of base with further labels.
+func (s *splitter) extendSeries(base *Series, extra []Label) *Series {
+	return s.series(base.Tenant, sortLabels(append(slices.Clone(base.Labels), extra...)))
+}
+
+// slot says where a sample type belongs among the types of its kind.
+func (s *splitter) slot(kind string, sample ValueType) (types []ValueType, slot, part int) {
+	if own := Types(kind); own != nil {
+		if i := slices.Index(own, sample); i >= 0 {
+			return own, i, 0
+		}
+		// Another type under one of our own names: keep it apart.
+		return []ValueType{sample}, 0, 1
+	}
+	known := s.kinds[kind]
+	i := slices.Index(known, sample)
+	if i < 0 {
+		i = len(known)
+		known = append(known, sample)
+		s.kinds[kind] = known
+	}
+	part = i / MaxTypes
+	return known[part*MaxTypes:], i % MaxTypes, part
+}
+
+func (s *splitter) group(h *profileHead, key groupKey, start, end int64) *Group {
+	g := s.groups[key]
+	if g == nil {
+		g = &Group{
+			Series: key.series, Kind: key.kind, PeriodType: key.period, Period: key.value,
+			Start: start, End: end, index: make(map[uint64]int32),
+		}
+		s.groups[key] = g
+		s.out.Groups = append(s.out.Groups, g)
+	}
+	g.Start, g.End = min(g.Start, start), max(g.End, end)
+	if len(h.types) > len(g.Types) {
+		g.Types = h.types[:min(len(h.types), MaxTypes)]
+	}
+	return g
+}
+
+// raw adds a sample that holds single observations.
+func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, index int) error {
+	own := Types(h.key.kind)
+	if len(own) == 2 && h.slot == 1 {
+		// The number of raw observations is that of the primary type's.
+		return nil
+	}
+	ts, values := sample.TimestampsUnixNano(), sample.Values()
+	if values.Len() != 0 && values.Len() != ts.Len() {
+		return invalid("sample[%d] has %d values and %d timestamps; their numbers must be equal", index, values.Len(), ts.Len())
+	}
+	var g *Group
+	var last int64
+	for i := range ts.Len() {
+		t := int64(ts.At(i))
+		bucket := floorDiv(t, s.bucket)
+		if g == nil || bucket != last {
+			key := h.key
+			key.bucket = bucket
+			g, last = s.group(h, key, t, t), bucket
+		}
+		g.Start, g.End = min(g.Start, t), max(g.End, t)
+		v := int64(1)
+		if values.Len() > 0 {
+			v = values.At(i)
+		}
+		e := g.entry(sample.StackIndex(), attrs)
+		e.Values[h.slot] += v
+		switch {
+		case !h.primary:
+		case h.types[0].Unit == "count":
+			e.Count += uint64(max(v, 0))
+		default:
+			e.Count++
+			e.extremes(v, v)
+			if len(own) == 2 {
+				e.Values[1]++
+			}
+		}
+	}
+	return nil
+}
+
+// extremes widens Min and Max of e.
+func (e *Entry) extremes(lo, hi int64) {
+	if !e.bounded {
+		e.Min, e.Max, e.bounded = lo, hi, true
+		return
+	}
+	e.Min, e.Max = min(e.Min, lo), max(e.Max, hi)
+}
+
+// aggregated adds a sample that holds the sum of observations.
+func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int32) error {
+	values := sample.Values()
+	n := values.Len()
+	if n == 0 {
+		return nil
+	}
+	key := h.key
+	key.bucket, key.start = floorDiv(h.start, s.bucket), h.start
+	g := s.group(h, key, h.start, h.end)
+	e := g.entry(sample.StackIndex(), attrs)
+	var sum int64
+	for i := range n {
+		sum += values.At(i)
+	}
+	e.Values[h.slot] += sum
+	own := Types(h.key.kind)
+	switch {
+	case len(own) == 2 && h.slot == 1:
+		e.Count = uint64(max(e.Values[1], 0))
+	case !h.primary:
+	case h.types[0].Unit == "count":
+		e.Count += uint64(max(sum, 0))
+	case h.minRestMax:
+		e.extremes(values.At(0), values.At(n-1))
+		if len(own) != 2 {
+			e.Count += uint64(n)
+		}
+	case len(own) == 2:
+		// The sibling profile says how many there were.
+	default:
+		e.Count++
+	}
+	return nil
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
