@@ -1,0 +1,102 @@
+# Aperture Collector. `make` lists the targets.
+#
+# Prerequisites: Linux, Go 1.26, GNU make and npm (only to fetch the embedded
+# ClickHouse). Everything else is pinned by this repository and fetched by it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO ?= go
+DIST := dist
+CONFIG ?= config/all-in-one.yaml
+TOOL := $(GO) tool -modfile=internal/tools/go.mod
+BUILDER := $(GO) tool -modfile=internal/tools/builder/go.mod builder
+
+COLLECTOR := $(DIST)/aperture-collector
+LAUNCHER := $(DIST)/clickhouse-embedded
+LIBRARY := $(DIST)/lib/libchdb.so
+
+# The binaries depend on every source that can change them, so that a repeated
+# make does nothing.
+SOURCES := $(shell find receiver processor exporter extension internal proto bpf -type f \
+	\( -name '*.go' -o -name '*.o' -o -name '*.sql' -o -name '*.yaml' -o -name '*.tmpl' \) \
+	-not -name '*_test.go' -not -path '*/testdata/*' -not -path 'internal/tools/*' 2>/dev/null)
+
+# The race detector needs a C compiler; without one the tests run without it.
+HAVE_CC := $(shell command -v $${CC:-gcc} 2>/dev/null)
+RACE := $(if $(HAVE_CC),-race)
+TEST_CGO := $(if $(HAVE_CC),1,0)
+TEST_TIMEOUT ?= 25m
+PKG ?= ./...
+BENCH ?= .
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: deps
+deps: $(LIBRARY) ## fetch what the build needs: Go modules, the embedded ClickHouse
+	@$(GO) mod download
+
+# The fetcher pins the version and checks its integrity; its source is the stamp.
+$(LIBRARY): $(wildcard internal/cmd/fetch-chdb/*.go)
+	@$(GO) run ./internal/cmd/fetch-chdb -out $(LIBRARY)
+	@touch $(LIBRARY)
+
+.PHONY: build
+build: $(COLLECTOR) $(LAUNCHER) ## build the collector and the ClickHouse launcher into dist/
+
+$(COLLECTOR): builder-config.yaml go.mod go.sum $(SOURCES)
+	@mkdir -p $(DIST)/tmp
+	@echo "building $@ (the first time takes a few minutes)"
+	@cp internal/distribution/gates.go $(DIST)/gates.go
+	@TMPDIR=$(CURDIR)/$(DIST)/tmp $(BUILDER) --config builder-config.yaml > $(DIST)/build.log 2>&1 \
+		|| { tail -n 40 $(DIST)/build.log; exit 1; }
+	@rm -rf $(DIST)/tmp
+	@touch $@
+
+$(LAUNCHER): go.mod go.sum $(wildcard internal/cmd/clickhouse-embedded/*.go)
+	@mkdir -p $(DIST)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./internal/cmd/clickhouse-embedded
+	@touch $@
+
+.PHONY: run
+run: $(LIBRARY) build ## install and build all that is needed, then run config/all-in-one.yaml (CONFIG=... for another)
+	@echo "Aperture API on http://127.0.0.1:9090, Aperture gRPC on 127.0.0.1:50051; stop with Ctrl-C"
+	@exec ./$(COLLECTOR) --config $(CONFIG)
+
+.PHONY: test
+test: deps lint build ## install and build all that is needed, then lint and run every test
+ifeq ($(HAVE_CC),)
+	@echo "no C compiler: the tests run without the race detector"
+endif
+	@CGO_ENABLED=$(TEST_CGO) $(GO) test $(RACE) -timeout $(TEST_TIMEOUT) $(PKG)
+
+.PHONY: test-short
+test-short: ## run the tests that need neither ClickHouse nor eBPF nor a built binary
+	@$(GO) test -short -timeout 10m $(PKG)
+
+.PHONY: bench
+bench: deps build ## run the benchmarks, each of which checks its result (PKG=./internal/... BENCH=regexp)
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
+
+.PHONY: lint
+lint: ## gofumpt, go vet, staticcheck and the dependency directions
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' ':!:*.pb.go' 2>/dev/null || find . -name '*.go' -not -path './dist/*' -not -name '*.pb.go')); \
+		if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	@$(GO) vet ./...
+	@$(TOOL) staticcheck ./...
+	@$(GO) test -count=1 ./internal/lint
+
+.PHONY: generate
+generate: ## regenerate code and documentation (BPF objects and protobuf only where clang and protoc are installed)
+	@$(GO) generate ./receiver/... ./processor/... ./exporter/... ./extension/...
+	@if command -v clang >/dev/null; then $(GO) generate ./bpf/...; else echo "clang is not installed: BPF objects stay as they are"; fi
+	@if command -v protoc >/dev/null; then $(GO) generate ./proto/...; else echo "protoc is not installed: generated protobuf code stays as it is"; fi
+	@$(GO) run ./internal/cmd/docgen
+
+.PHONY: clean
+clean: ## remove everything that was built (not the data of make run, which is in ./data)
+	@rm -rf $(DIST)
