@@ -1,0 +1,55 @@
+package httpserver
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+
+	"go.opentelemetry.io/collector/component"
+)
+
+// Server is a listener that components share. It is safe for concurrent use.
+type Server interface {
+	// Mount answers requests that match pattern with handler until unmount is
+	// called; calling unmount again does nothing. Patterns are those of
+	// [http.ServeMux]: "GET /api/batches", "/api/alerts/{id}". A pattern of GET
+	// also answers HEAD. A path that is mounted for other methods only is
+	// answered with 405 and the methods in Allow; a path that is not mounted at
+	// all with 404.
+	//
+	// The error says which mounted pattern is in the way, or what is wrong with
+	// pattern.
+	Mount(pattern string, handler http.Handler, options ...MountOption) (unmount func(), err error)
+	// Addr is where the server listens, nil while it does not.
+	Addr() net.Addr
+}
+
+// MountOption changes how a route is served.
+type MountOption func(*MountOptions)
+
+// MountOptions are what a list of [MountOption] says.
+type MountOptions struct {
+	// Always serves the route also while the pipelines are not ready and while
+	// the server is at its limit of concurrent requests.
+	Always bool
+}
+
+// Always is for probes and telemetry, which must be answered while the rest of
+// the server is not: see [MountOptions].
+func Always() MountOption {
+	return func(o *MountOptions) { o.Always = true }
+}
+
+// Find returns the server extension with the given ID. key is the
+// configuration key that names it, for the error.
+func Find(host component.Host, id component.ID, key string) (Server, error) {
+	ext, ok := host.GetExtensions()[id]
+	if !ok {
+		return nil, fmt.Errorf("find extension `%s: %s`: not in service::extensions", key, id)
+	}
+	server, ok := ext.(Server)
+	if !ok {
+		return nil, fmt.Errorf("find extension `%s: %s`: it is no HTTP server", key, id)
+	}
+	return server, nil
+}
