@@ -1,0 +1,271 @@
+package aperturereceiver
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/aperture-collector/aperture-collector/internal/aperturewire"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/syscallname"
+	"github.com/aperture-collector/aperture-collector/receiver/aperturereceiver/internal/metadata"
+)
+
+// batch describes the push that is converted.
+type batch struct {
+	tenant     string // empty if the client named none
+	agentID    string
+	sequence   uint64
+	receivedAt int64 // Unix nanoseconds
+}
+
+// processesError says that a push names too many processes.
+type processesError struct {
+	limit int
+}
+
+func (e *processesError) Error() string {
+	return fmt.Sprintf("convert payload: found more than %d processes, the limit is %d (max_processes)", e.limit, e.limit)
+}
+
+// converter turns the events of one push into profiles: a resource per process, a
+// profile per kind in it, and in that one sample for all events with equal
+// thread name, stack and attributes, with one timestamp and value each.
+//
+// Converters are reused. Between pushes they hold nothing of a payload.
+type converter struct {
+	arch         syscallname.Arch
+	maxProcesses int
+
+	b         *profile.Builder
+	batch     batch
+	events    int
+	processes map[int32]*process
+	// encoded finds the sample of an event by its encoded form, which spares the
+	// look at the stack of most events; samples finds it by its content.
+	encoded map[encodedKey]*sample
+	samples map[sampleKey]*sample
+	symbolizer
+}
+
+// process is what is known of one process in the push.
+type process struct {
+	scope pprofile.ScopeProfiles
+	kinds [aperturewire.KindGPU + 1]*kindProfile
+}
+
+// kindProfile is the profile of one kind of one process.
+type kindProfile struct {
+	profile     pprofile.Profile
+	first, last uint64
+}
+
+// sample is one sample and the profile that it belongs to.
+type sample struct {
+	kind       *kindProfile
+	timestamps pcommon.UInt64Slice
+	values     pcommon.Int64Slice
+}
+
+// encodedKey identifies a sample by what is encoded. It aliases the payload.
+type encodedKey struct {
+	pid   int32
+	kind  aperturewire.Kind
+	extra uint64 // of attrs
+	more  uint32
+	tail  string
+}
+
+// sampleKey identifies a sample by what it says.
+type sampleKey struct {
+	kind   *kindProfile
+	stack  int32
+	thread int32
+	extra  uint64
+	more   uint32
+}
+
+var converters = sync.Pool{New: func() any {
+	return &converter{
+		processes:  make(map[int32]*process),
+		encoded:    make(map[encodedKey]*sample),
+		samples:    make(map[sampleKey]*sample),
+		symbolizer: newSymbolizer(),
+	}
+}}
+
+// maxKept is the largest map that is kept for the next push. Clearing a map costs
+// what it once held.
+const maxKept = 1 << 16
+
+// release forgets the push and makes the converter available to others.
+func (c *converter) release() {
+	if len(c.encoded) > maxKept || len(c.frames) > maxKept {
+		return
+	}
+	c.b = nil
+	c.batch = batch{}
+	clear(c.processes)
+	clear(c.encoded)
+	clear(c.samples)
+	c.symbolizer.reset(nil)
+	converters.Put(c)
+}
+
+// convert returns the profiles of a message and the number of samples in them.
+func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcesses int) (pprofile.Profiles, int, error) {
+	c := converters.Get().(*converter)
+	defer c.release()
+	c.b, c.batch, c.events, c.arch, c.maxProcesses = profile.NewBuilder(), b, m.Len(), arch, maxProcesses
+	c.symbolizer.reset(c.b)
+
+	if m.Len() == 0 {
+		// The batch is listed all the same.
+		c.addResource()
+		return c.b.Profiles(), 0, nil
+	}
+	it := m.Events()
+	for ev := (aperturewire.Event{}); it.Next(&ev); {
+		if err := c.add(&ev); err != nil {
+			return pprofile.Profiles{}, 0, err
+		}
+	}
+	for _, p := range c.processes {
+		for _, k := range p.kinds {
+			if k != nil {
+				k.profile.SetTime(pcommon.Timestamp(k.first))
+				k.profile.SetDurationNano(k.last - k.first)
+			}
+		}
+	}
+	return c.b.Profiles(), len(c.samples), nil
+}
+
+// add adds one observation.
+func (c *converter) add(ev *aperturewire.Event) error {
+	extra, more := discriminate(ev)
+	key := encodedKey{pid: ev.PID, kind: ev.Kind, extra: extra, more: more, tail: ev.Tail}
+	s := c.encoded[key]
+	if s == nil {
+		k, err := c.kind(ev)
+		if err != nil {
+			return err
+		}
+		s = c.sample(k, ev, extra, more)
+		c.encoded[key] = s
+	}
+	s.kind.first = min(s.kind.first, ev.Timestamp)
+	s.kind.last = max(s.kind.last, ev.Timestamp)
+	s.timestamps.Append(ev.Timestamp)
+	switch ev.Kind {
+	case aperturewire.KindCPU:
+		// Every timestamp counts as one.
+	case aperturewire.KindLock:
+		s.values.Append(clamp(ev.WaitTime))
+	default:
+		s.values.Append(clamp(ev.Duration))
+	}
+	return nil
+}
+
+// discriminate returns what of an event becomes attributes of its sample, besides
+// the thread name.
+func discriminate(ev *aperturewire.Event) (extra uint64, more uint32) {
+	switch ev.Kind {
+	case aperturewire.KindLock:
+		return ev.LockAddress, 0
+	case aperturewire.KindSyscall:
+		more = uint32(profile.LatencyBucket(ev.Duration)) << 1
+		if ev.ReturnValue < 0 {
+			more |= 1
+		}
+		return uint64(ev.SyscallNumber), more
+	}
+	return 0, 0
+}
+
+// kind returns the profile that an event belongs to.
+func (c *converter) kind(ev *aperturewire.Event) (*kindProfile, error) {
+	p := c.processes[ev.PID]
+	if p == nil {
+		if len(c.processes) == c.maxProcesses {
+			return nil, &processesError{limit: c.maxProcesses}
+		}
+		rp := c.addResource()
+		rp.Resource().Attributes().PutInt("process.pid", int64(ev.PID))
+		p = &process{scope: rp.ScopeProfiles().AppendEmpty()}
+		p.scope.Scope().SetName(metadata.ScopeName)
+		c.processes[ev.PID] = p
+	}
+	if p.kinds[ev.Kind] == nil {
+		name, period := profile.KindCPU, profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
+		switch ev.Kind {
+		case aperturewire.KindLock:
+			name, period = profile.KindLock, profile.ValueType{}
+		case aperturewire.KindSyscall:
+			name, period = profile.KindSyscall, profile.ValueType{}
+		case aperturewire.KindGPU:
+			name, period = profile.KindGPU, profile.ValueType{}
+		}
+		// The period of CPU samples is not in the payload.
+		p.kinds[ev.Kind] = &kindProfile{
+			profile: c.b.AddProfile(p.scope, name, profile.Types(name)[0], period, 0),
+			first:   math.MaxUint64,
+		}
+	}
+	return p.kinds[ev.Kind], nil
+}
+
+// addResource appends a resource that carries the metadata of the batch.
+func (c *converter) addResource() pprofile.ResourceProfiles {
+	rp := c.b.Profiles().ResourceProfiles().AppendEmpty()
+	attrs := rp.Resource().Attributes()
+	attrs.EnsureCapacity(8)
+	attrs.PutStr("service.name", c.batch.agentID)
+	attrs.PutStr("host.name", c.batch.agentID)
+	attrs.PutStr(profile.AttrAgentID, c.batch.agentID)
+	attrs.PutInt(profile.AttrBatchSequence, int64(c.batch.sequence))
+	attrs.PutInt(profile.AttrBatchEventCount, int64(c.events))
+	attrs.PutInt(profile.AttrBatchReceivedAt, c.batch.receivedAt)
+	if c.batch.tenant != "" {
+		attrs.PutStr(profile.AttrTenant, c.batch.tenant)
+	}
+	return rp
+}
+
+// sample returns the sample of an event that was not met in the same encoding.
+func (c *converter) sample(k *kindProfile, ev *aperturewire.Event, extra uint64, more uint32) *sample {
+	key := sampleKey{kind: k, stack: c.stack(ev), thread: -1, extra: extra, more: more}
+	if ev.Kind != aperturewire.KindGPU {
+		key.thread = c.b.StringAttribute(profile.AttrThreadName, c.intern(ev.Comm))
+	}
+	if s := c.samples[key]; s != nil {
+		return s
+	}
+	ps := k.profile.Samples().AppendEmpty()
+	ps.SetStackIndex(key.stack)
+	attrs := ps.AttributeIndices()
+	if key.thread >= 0 {
+		attrs.Append(key.thread)
+	}
+	switch ev.Kind {
+	case aperturewire.KindLock:
+		attrs.Append(c.b.IntAttribute(profile.AttrLockAddress, int64(ev.LockAddress)))
+	case aperturewire.KindSyscall:
+		attrs.Append(
+			c.b.IntAttribute(profile.AttrSyscallNumber, int64(ev.SyscallNumber)),
+			c.b.StringAttribute(profile.AttrSyscallName, c.arch.Name(ev.SyscallNumber)),
+			c.b.BoolAttribute(profile.AttrError, ev.ReturnValue < 0),
+			c.b.IntAttribute(profile.AttrLatencyBucket, int64(profile.LatencyBucket(ev.Duration))),
+		)
+	}
+	s := &sample{kind: k, timestamps: ps.TimestampsUnixNano(), values: ps.Values()}
+	c.samples[key] = s
+	return s
+}
+
+// clamp turns a duration into a value; pprofile has no unsigned ones.
+func clamp(ns uint64) int64 { return int64(min(ns, math.MaxInt64)) }
