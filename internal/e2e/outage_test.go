@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
+)
+
+// preparedServer makes a server that is not running but whose password exists: the
+// file is made by a start.
+func preparedServer(t *testing.T) *ownServer {
+	t.Helper()
+	s := newServer(t)
+	s.start()
+	s.stop()
+	return s
+}
+
+// up waits until the pipelines of a collector run, though its store may be away.
+func (c *collector) up() {
+	c.tb.Helper()
+	require.Eventually(c.tb, func() bool {
+		code, _ := c.get("/healthz")
+		_, body := c.get("/readyz")
+		return code == http.StatusOK && !strings.Contains(string(body), "pipelines")
+	}, time.Minute, 50*time.Millisecond, "%s", lazy(c.tail))
+}
+
+// push pushes one batch of the load and reports whether it was acknowledged.
+func (c *collector) push(agent string, sequence uint64) (bool, error) {
+	c.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	resp, err := c.client().Push(ctx, &aggregatorv1.PushRequest{AgentId: agent, Sequence: sequence, Payload: loadPayload(sequence)})
+	return err == nil && resp.GetOk(), err
+}
+
+// ClickHouse is not there when the collector starts and comes later.
+func TestClickHouseComesLater(t *testing.T) {
+	server := preparedServer(t)
+	c := newGateway(t, server)
+	c.start()
+	c.up()
+	code, h, _ := c.request(http.MethodGet, "/readyz", "", nil)
+	assert.Equal(t, http.StatusServiceUnavailable, code)
+	code, h, body := c.request(http.MethodPost, "/api/aggregate", "", map[string]any{})
+	assert.Equal(t, http.StatusServiceUnavailable, code, "%s", body)
+	assert.NotEmpty(t, h.Get("Retry-After"))
+
+	var n uint64
+	for ; n < 5; n++ {
+		ok, err := c.push("patient", n)
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	server.start()
+	c.waitReady()
+	c.waitEvents("", "patient", n*loadEvents)
+
+	server.stop()
+	require.Eventually(t, func() bool {
+		code, _ := c.get("/readyz")
+		return code == http.StatusServiceUnavailable
+	}, time.Minute, 100*time.Millisecond, "readiness follows the store")
+	ok, err := c.push("patient", n)
+	require.NoError(t, err)
+	require.True(t, ok)
+	n++
+	server.start()
+	c.waitReady()
+	c.waitEvents("", "patient", n*loadEvents)
+}
+
+// fill pushes until the collector refuses and returns how many pushes it took.
+func fill(t *testing.T, c *collector, agent string) uint64 {
+	t.Helper()
+	var taken uint64
+	for sequence := range uint64(5000) {
+		ok, err := c.push(agent, sequence)
+		if err != nil {
+			require.Contains(t, []codes.Code{codes.ResourceExhausted, codes.Unavailable}, status.Code(err), "%v", err)
+			require.NotEmpty(t, status.Convert(err).Details(), "a refusal says when to retry")
+			return taken
+		}
+		require.True(t, ok)
+		taken++
+	}
+	t.Fatal("the queue never fills")
+	return 0
+}
+
+// A queue over its limit refuses retryably; nothing acknowledged is lost.
+func TestQueueOverItsLimit(t *testing.T) {
+	server := preparedServer(t)
+	c := newGateway(t, server,
+		"yaml:exporters::clickhouse_profiles::sending_queue::sizer: requests",
+		"yaml:exporters::clickhouse_profiles::sending_queue::queue_size: 8",
+		"yaml:processors::profile_buffer::window: 20ms")
+	c.start()
+	c.up()
+	taken := fill(t, c, "eager")
+	require.NotZero(t, taken)
+	server.start()
+	c.waitReady()
+	c.waitEvents("", "eager", taken*loadEvents)
+	ok, err := c.push("eager", 9999)
+	require.NoError(t, err)
+	require.True(t, ok, "the queue has room again")
+	c.waitEvents("", "eager", (taken+1)*loadEvents)
+}
+
+// The disk of the queue is full: refused retryably, nothing acknowledged is lost.
+func TestDiskOfTheQueueIsFull(t *testing.T) {
+	server := preparedServer(t)
+	c := newGateway(t, server, "yaml:processors::profile_buffer::window: 20ms")
+	queue := filepath.Join(c.dir, "data", "queue")
+	require.NoError(t, os.MkdirAll(queue, 0o700))
+	if err := syscall.Mount("tmpfs", queue, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mounting a small file system needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if c.cmd != nil {
+			c.stop()
+		}
+		assert.NoError(t, syscall.Unmount(queue, 0))
+	})
+	c.start()
+	c.up()
+	taken := fill(t, c, "eager")
+	require.NotZero(t, taken)
+	server.start()
+	c.waitReady()
+	c.waitEvents("", "eager", taken*loadEvents)
+	require.Eventually(t, func() bool {
+		ok, _ := c.push("late", 1)
+		return ok
+	}, time.Minute, 200*time.Millisecond, "there is room again")
+	c.waitEvents("", "late", loadEvents)
+	c.stop()
+}
+
+// Two gateways write to and answer from one store.
+func TestTwoGatewaysOverOneStore(t *testing.T) {
+	server := newServer(t)
+	server.start()
+	a, b := newGateway(t, server), newGateway(t, server)
+	a.start()
+	b.start()
+	a.waitReady()
+	b.waitReady()
+	for n := range uint64(3) {
+		ok, err := a.push("shared", n)
+		require.NoError(t, err)
+		require.True(t, ok)
+		ok, err = b.push("shared", 100+n)
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	for _, c := range []*collector{a, b} {
+		c.waitEvents("", "shared", 6*loadEvents)
+		assert.Len(t, c.storedBatches("shared"), 6)
+		assert.Len(t, c.batches("", "?agent_id=shared").Batches, 6)
+	}
+}
