@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+#pragma once
+
+/* The few kernel types our programs look at. preserve_access_index makes every
+ * field access a CO-RE relocation: the loader fills in the offsets of the
+ * running kernel from its BTF, so one object fits all kernels and there is no
+ * vmlinux.h to regenerate. Only the fields that are read are declared. */
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u16 __sum16;
+typedef __u32 __wsum;
+
+#define CORE __attribute__((preserve_access_index))
+
+struct task_struct {
+	struct task_struct *group_leader;
+	__u64 start_boottime; /* since 5.5 */
+	unsigned int flags;
+} CORE;
+
+/* Result of bpf_get_ns_current_pid_tgid; part of the UAPI, so of fixed layout. */
+struct bpf_pidns_info {
+	__u32 pid;
+	__u32 tgid;
+};
+
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_F_USER_STACK = 1 << 8,
+	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
+	BPF_RB_AVAIL_DATA = 0,
+};
+
+#define PF_KTHREAD 0x00200000
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>

@@ -1,0 +1,9 @@
+package bpf_test
+
+import (
+	"testing"
+
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+)
+
+func TestMain(m *testing.M) { ebpftest.Main(m) }

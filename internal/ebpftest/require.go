@@ -1,0 +1,87 @@
+package ebpftest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/aperture-collector/aperture-collector/bpf"
+)
+
+// RequiredEnv turns a skip of [Require] into a failure when it is set to 1, so
+// that on machines which are known to have BPF a regression cannot hide.
+const RequiredEnv = "EBPF_REQUIRED"
+
+var summary struct {
+	sync.Mutex
+	run, skipped int
+	why          string
+}
+
+// probe loads the actual program and waits for a sample, once per process.
+// Feature probes are of no use: what they say and what loads differ.
+var probe = sync.OnceValue(func() error {
+	c, err := bpf.OpenCPU(bpf.CPUOptions{Frequency: 99, MaxEntries: 128, OnStack: func(*bpf.Stack) {}})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		for range 1 << 20 { // be busy: idle processors may not tick
+			continue
+		}
+		s, err := c.Stats()
+		if err != nil {
+			return err
+		}
+		if s[bpf.CPURuns] > s[bpf.CPUIdle] {
+			return nil
+		}
+	}
+	return errors.New("the program loads and attaches, but saw no sample in 10 s")
+})
+
+// Require skips the test, or fails it if [RequiredEnv] is 1, when the CPU
+// program does not run on this machine.
+func Require(tb testing.TB) {
+	tb.Helper()
+	err := probe()
+	summary.Lock()
+	defer summary.Unlock()
+	if err == nil {
+		summary.run++
+		return
+	}
+	summary.skipped++
+	summary.why = err.Error()
+	if os.Getenv(RequiredEnv) == "1" {
+		tb.Fatalf("%s=1, but eBPF is not available: %v", RequiredEnv, err)
+	}
+	tb.Skipf("eBPF is not available: %v", err)
+}
+
+// Main is the TestMain of packages with eBPF tests: it turns the test binary
+// into a workload when it was started as one, looks for leaked goroutines and
+// prints how many eBPF tests ran.
+func Main(m *testing.M) {
+	runWorkload()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		fmt.Println(summaryLine())
+		os.Exit(code)
+	}))
+}
+
+func summaryLine() string {
+	summary.Lock()
+	defer summary.Unlock()
+	why := ""
+	if summary.why != "" {
+		why = " (" + summary.why + ")"
+	}
+	return fmt.Sprintf("eBPF tests: %d run, %d skipped%s", summary.run, summary.skipped, why)
+}
