@@ -3,6 +3,7 @@ package apertureapi
 import (
 	"context"
 
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 )
 
@@ -62,6 +63,9 @@ type LiveView interface {
 	RecentBatches(tenant string, agentID *string, limit int) []BatchInfo
 	// BufferStats returns how full the buffer is.
 	BufferStats() BufferStats
+	// Reader answers queries from the recent profiles kept in memory; nil when
+	// none are kept.
+	Reader() profilestore.Reader
 }
 
 // BackpressureThreshold is the queue utilization above which agents are asked

@@ -1,0 +1,232 @@
+package aggregate
+
+import (
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// Profiles returns the content of w by the conventions of package profile: one
+// resource per series, one Profile per kind, time and sample type, and one
+// resource without profiles per ingest batch. Every resource carries windowID.
+//
+// w must not be added to any more. Of the Windows of one Table only one may be
+// encoded at a time.
+func (w *Window) Profiles(windowID string) pprofile.Profiles {
+	e := encoder{
+		w: w, b: profile.NewBuilder(), id: windowID,
+		scopes:   make(map[*profile.Series]pprofile.ScopeProfilesSlice),
+		ownScope: make(map[*profile.Series]pprofile.ScopeProfiles),
+		stacks:   make([]int32, len(w.stacks)),
+		attrs:    make([][]int32, len(w.attrs)),
+	}
+	for i, s := range w.stacks {
+		e.stacks[i] = e.stack(s)
+	}
+	for i := range w.attrs {
+		e.attrs[i] = e.attributes(&w.attrs[i])
+	}
+	e.b.Profiles().ResourceProfiles().EnsureCapacity(len(w.series) + len(w.batches))
+	for _, g := range w.groups {
+		e.group(g)
+	}
+	for i := range w.batches {
+		e.batch(&w.batches[i])
+	}
+	return e.b.Profiles()
+}
+
+type encoder struct {
+	w  *Window
+	b  *profile.Builder
+	id string
+	// scopes has the scopes of the resource of a series. Groups of our own kinds
+	// share one; every other group has one of its own, because the order of
+	// sample types within a scope is the order of the values of a kind.
+	scopes    map[*profile.Series]pprofile.ScopeProfilesSlice
+	ownScope  map[*profile.Series]pprofile.ScopeProfiles
+	stacks    []int32   // index in the stack table by slot
+	attrs     [][]int32 // indices in the attribute table by set
+	locations []int32
+	lines     []profile.Line
+}
+
+func (e *encoder) stack(s *Stack) int32 {
+	locs := e.locations[:0]
+	for i := 0; i < len(s.frames); i++ {
+		f := s.frames[i]
+		if f.Inlined {
+			n := i
+			for n < len(s.frames)-1 && s.frames[n].Inlined {
+				n++
+			}
+			locs = append(locs, e.location(s.frames[i:n+1]...))
+			i = n
+			continue
+		}
+		if f.encoded != e.w.number {
+			f.encoded, f.location = e.w.number, e.location(f)
+		}
+		locs = append(locs, f.location)
+	}
+	e.locations = locs
+	return e.b.Stack(locs)
+}
+
+// location encodes a frame, after the frames that were inlined into it.
+func (e *encoder) location(frames ...*frame) int32 {
+	f := frames[len(frames)-1]
+	var m int32
+	if f.Mapping != "" || f.BuildID != "" {
+		m = e.b.Mapping(profile.Mapping{Filename: f.Mapping, BuildID: f.BuildID})
+	}
+	if len(frames) == 1 && f.Function.IsZero() && f.Line == 0 {
+		return e.b.Location(m, f.Address, f.Type)
+	}
+	e.lines = e.lines[:0]
+	for _, f := range frames {
+		e.lines = append(e.lines, profile.Line{Function: e.b.Function(f.Function), Line: f.Line})
+	}
+	return e.b.Location(m, f.Address, f.Type, e.lines...)
+}
+
+func (e *encoder) attributes(a *profile.SampleAttributes) []int32 {
+	var out []int32
+	for _, l := range a.Labels {
+		out = append(out, e.b.StringAttribute(l.Name, l.Value))
+	}
+	if a.LockAddress != 0 {
+		out = append(out, e.b.IntAttribute(profile.AttrLockAddress, int64(a.LockAddress)))
+	}
+	if a.Syscall != -1 {
+		out = append(out, e.b.IntAttribute(profile.AttrSyscallNumber, a.Syscall))
+	}
+	if a.Bucket != 0 {
+		out = append(out, e.b.IntAttribute(profile.AttrLatencyBucket, int64(a.Bucket)))
+	}
+	if a.Error {
+		out = append(out, e.b.BoolAttribute(profile.AttrError, true))
+	}
+	return out
+}
+
+func (e *encoder) batch(b *profile.Batch) {
+	a := e.b.Profiles().ResourceProfiles().AppendEmpty().Resource().Attributes()
+	a.EnsureCapacity(6)
+	e.identify(a, b.Tenant)
+	a.PutStr(profile.AttrAgentID, b.AgentID)
+	a.PutInt(profile.AttrBatchSequence, int64(b.Sequence))
+	a.PutInt(profile.AttrBatchEventCount, int64(b.EventCount))
+	a.PutInt(profile.AttrBatchReceivedAt, b.ReceivedAt)
+}
+
+func (e *encoder) identify(a pcommon.Map, tenant string) {
+	a.PutStr(profile.AttrTenant, tenant)
+	a.PutStr(profile.AttrWindowID, e.id)
+}
+
+func (e *encoder) scope(g *group, own bool) pprofile.ScopeProfiles {
+	if own {
+		if s, ok := e.ownScope[g.series]; ok {
+			return s
+		}
+	}
+	scopes, ok := e.scopes[g.series]
+	if !ok {
+		rp := e.b.Profiles().ResourceProfiles().AppendEmpty()
+		a := rp.Resource().Attributes()
+		a.EnsureCapacity(len(g.series.Labels) + 2)
+		e.identify(a, g.series.Tenant)
+		for _, l := range g.series.Labels {
+			a.PutStr(l.Name, l.Value)
+		}
+		scopes = rp.ScopeProfiles()
+		e.scopes[g.series] = scopes
+	}
+	s := scopes.AppendEmpty()
+	if own {
+		e.ownScope[g.series] = s
+	}
+	return s
+}
+
+func (e *encoder) group(g *group) {
+	sh := &e.w.shapes[g.shape]
+	own := len(profile.Types(sh.kind)) > 0
+	scope := e.scope(g, own)
+	if len(sh.types) == 0 {
+		return
+	}
+	if sh.types[0].Unit == "count" {
+		e.profile(g, sh, scope, 0, all, func(s pcommon.Int64Slice, en *entry) { s.Append(en.values[0]) })
+	} else {
+		e.extremes(g, sh, scope)
+	}
+	for i := 1; i < len(sh.types); i++ {
+		e.profile(g, sh, scope, i, all, func(s pcommon.Int64Slice, en *entry) {
+			if own {
+				s.Append(int64(en.count))
+			} else {
+				s.Append(en.values[i])
+			}
+		})
+	}
+}
+
+func all(*entry) bool       { return true }
+func bounded(e *entry) bool { return e.bounded }
+func open(e *entry) bool    { return !e.bounded }
+
+// extremes encodes the first type of a group that keeps the smallest and the
+// largest observation. Sums without them go to a Profile that does not claim to
+// have any.
+func (e *encoder) extremes(g *group, sh *shape, scope pprofile.ScopeProfiles) {
+	known := 0
+	for i := range g.entries {
+		if g.entries[i].bounded {
+			known++
+		}
+	}
+	if known > 0 {
+		p := e.profile(g, sh, scope, 0, bounded, appendMinRestMax)
+		p.AttributeIndices().Append(e.b.StringAttribute(profile.AttrValues, profile.ValuesMinRestMax))
+	}
+	if known < len(g.entries) {
+		e.profile(g, sh, scope, 0, open, func(s pcommon.Int64Slice, en *entry) { s.Append(en.values[0]) })
+	}
+}
+
+func appendMinRestMax(s pcommon.Int64Slice, en *entry) {
+	sum := en.values[0]
+	switch {
+	case en.count == 1 && en.min == sum && en.max == sum:
+		s.Append(sum)
+	case en.count == 2 && en.min+en.max == sum:
+		s.Append(en.min, en.max)
+	default:
+		s.Append(en.min, sum-en.min-en.max, en.max)
+	}
+}
+
+// profile adds a Profile of one sample type with the entries to be kept.
+func (e *encoder) profile(g *group, sh *shape, scope pprofile.ScopeProfiles, typ int, keep func(*entry) bool, values func(pcommon.Int64Slice, *entry)) pprofile.Profile {
+	p := e.b.AddProfile(scope, sh.kind, sh.types[typ], sh.periodType, sh.period)
+	p.SetTime(pcommon.Timestamp(g.start))
+	p.SetDurationNano(uint64(g.end - g.start))
+	samples := p.Samples()
+	samples.EnsureCapacity(len(g.entries))
+	for i := range g.entries {
+		en := &g.entries[i]
+		if !keep(en) {
+			continue
+		}
+		s := samples.AppendEmpty()
+		values(s.Values(), en)
+		s.SetStackIndex(e.stacks[en.stack])
+		if a := e.attrs[en.attrs]; len(a) > 0 {
+			s.AttributeIndices().FromRaw(a)
+		}
+	}
+	return p
+}
