@@ -1,0 +1,297 @@
+package aperturejson
+
+import (
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/aperture-collector/aperture-collector/internal/flame"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+	"github.com/aperture-collector/aperture-collector/internal/syscallname"
+)
+
+// FrameOrder is the order of the frames of a stack.
+type FrameOrder uint8
+
+const (
+	// Upstream is the order that clients of the Aperture API know: user frames,
+	// then kernel frames, each leaf first.
+	Upstream FrameOrder = iota
+	// LeafFirst is the true order: kernel frames, which ran last, then user
+	// frames.
+	LeafFirst
+)
+
+// Options say what is written.
+type Options struct {
+	// TotalEvents is the number of observations of every kind.
+	TotalEvents uint64
+	// MaxRows bounds the stacks written per kind.
+	MaxRows int
+	Order   FrameOrder
+	// Indent writes for people, two spaces per level.
+	Indent bool
+	// SkippedBatches adds the number of batches that could not be decoded. Such
+	// batches are refused at the door, so it is 0.
+	SkippedBatches bool
+}
+
+// Write writes m to out. m must be merged by lock and by system call. It stops
+// at the first error of out and returns it.
+func Write(out io.Writer, m *profilestore.Merge, o Options) error {
+	r := result{w: newWriter(out, o.Indent), m: m, o: o}
+	r.write()
+	r.w.flush()
+	return r.w.err
+}
+
+type result struct {
+	w *writer
+	m *profilestore.Merge
+	o Options
+}
+
+func (r *result) write() {
+	w := r.w
+	w.open('{')
+	r.kind("cpu", profile.KindCPU, r.cpu)
+	r.kind("lock", profile.KindLock, r.lock)
+	r.kind("syscall", profile.KindSyscall, r.syscall)
+	w.keyUint("total_events", r.o.TotalEvents)
+	if r.o.SkippedBatches {
+		w.keyUint("skipped_batches", 0)
+	}
+	if r.find(profile.KindOffCPU) != nil {
+		r.kind("off_cpu", profile.KindOffCPU, r.offCPU)
+	}
+	r.others()
+	w.close('}')
+}
+
+func (r *result) find(kind string) *profilestore.KindMerge {
+	for i := range r.m.Kinds {
+		if r.m.Kinds[i].Kind == kind {
+			return &r.m.Kinds[i]
+		}
+	}
+	return nil
+}
+
+func (r *result) kind(key, kind string, write func(*profilestore.KindMerge)) {
+	r.w.key(key)
+	k := r.find(kind)
+	if k == nil || r.w.err != nil {
+		r.w.null()
+		return
+	}
+	r.w.open('{')
+	r.w.keyInt("start_time", k.Start)
+	r.w.keyInt("end_time", k.End)
+	write(k)
+	r.w.close('}')
+}
+
+// rows writes an array of the rows of k that have a stack.
+func (r *result) rows(key string, k *profilestore.KindMerge, write func(*profilestore.Row)) {
+	r.w.key(key)
+	r.w.open('[')
+	written := 0
+	for i := range k.Rows {
+		if written == r.o.MaxRows || r.w.err != nil {
+			break
+		}
+		row := &k.Rows[i]
+		if len(r.m.Stacks[row.Stack].Frames) == 0 {
+			continue
+		}
+		r.w.open('{')
+		write(row)
+		r.w.close('}')
+		written++
+	}
+	r.w.close(']')
+}
+
+// stackless returns the sum of the first value and the number of the
+// observations without a stack, which the Aperture API counts in total_events
+// only.
+func (r *result) stackless(k *profilestore.KindMerge) (value int64, events uint64) {
+	for i := range k.Rows {
+		if row := &k.Rows[i]; len(r.m.Stacks[row.Stack].Frames) == 0 {
+			value += row.Values[0]
+			events += row.Count
+		}
+	}
+	return value, events
+}
+
+func (r *result) cpu(k *profilestore.KindMerge) {
+	stackless, _ := r.stackless(k)
+	r.w.keyInt("total_samples", k.Totals[0]-stackless)
+	r.w.keyInt("sample_period_ns", k.Period)
+	r.rows("stacks", k, func(row *profilestore.Row) {
+		r.stack(row)
+		r.w.keyInt("count", row.Values[0])
+	})
+}
+
+func (r *result) lock(k *profilestore.KindMerge) {
+	_, stackless := r.stackless(k)
+	r.w.keyUint("total_events", k.Events-stackless)
+	r.rows("contentions", k, func(row *profilestore.Row) {
+		r.w.keyUint("lock_addr", row.LockAddress)
+		r.stack(row)
+		r.waits(row)
+	})
+}
+
+func (r *result) offCPU(k *profilestore.KindMerge) {
+	_, stackless := r.stackless(k)
+	r.w.keyUint("total_events", k.Events-stackless)
+	r.rows("stacks", k, func(row *profilestore.Row) {
+		r.stack(row)
+		r.waits(row)
+	})
+}
+
+func (r *result) waits(row *profilestore.Row) {
+	r.w.keyUint("count", row.Count)
+	r.w.keyInt("total_wait_ns", row.Values[0])
+	r.w.keyInt("max_wait_ns", row.Max)
+	r.w.keyInt("min_wait_ns", row.Min)
+}
+
+func (r *result) syscall(k *profilestore.KindMerge) {
+	w := r.w
+	w.key("syscalls")
+	w.open('{')
+	for i := range k.Syscalls {
+		s := &k.Syscalls[i]
+		w.key(strconv.FormatInt(s.Number, 10))
+		w.open('{')
+		w.keyInt("syscall_id", s.Number)
+		w.key("name")
+		w.string(SyscallName(s))
+		w.keyUint("count", s.Count)
+		w.keyInt("total_duration_ns", s.Total)
+		w.keyInt("max_duration_ns", s.Max)
+		w.keyInt("min_duration_ns", s.Min)
+		w.keyUint("error_count", s.Errors)
+		w.key("latency_histogram")
+		w.open('[')
+		for _, n := range s.Histogram {
+			w.uint(n)
+		}
+		w.close(']')
+		w.close('}')
+	}
+	w.close('}')
+	w.keyUint("total_events", k.Events)
+}
+
+// SyscallName returns the name of a system call as its producer gave it, else
+// that of the number on x86-64, else `unknown`.
+func SyscallName(s *profilestore.SyscallStats) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	if s.Number < 0 || s.Number > math.MaxUint32 {
+		return syscallname.Unknown
+	}
+	return syscallname.X8664.Name(uint32(s.Number))
+}
+
+// others writes the kinds that have no object of their own.
+func (r *result) others() {
+	open := false
+	for i := range r.m.Kinds {
+		k := &r.m.Kinds[i]
+		switch k.Kind {
+		case profile.KindCPU, profile.KindLock, profile.KindSyscall, profile.KindOffCPU:
+			continue
+		}
+		if !open {
+			r.w.key("profiles")
+			r.w.open('{')
+			open = true
+		}
+		r.kind(k.Kind, k.Kind, r.other)
+	}
+	if open {
+		r.w.close('}')
+	}
+}
+
+func (r *result) other(k *profilestore.KindMerge) {
+	w := r.w
+	w.keyUint("total_events", k.Events)
+	w.keyInt("period", k.Period)
+	w.key("types")
+	w.open('[')
+	for _, t := range k.Types {
+		w.open('{')
+		w.key("type")
+		w.string(t.Type)
+		w.key("unit")
+		w.string(t.Unit)
+		w.close('}')
+	}
+	w.close(']')
+	r.values("totals", k, &k.Totals)
+	r.rows("stacks", k, func(row *profilestore.Row) {
+		r.stack(row)
+		w.keyUint("count", row.Count)
+		r.values("values", k, &row.Values)
+		w.keyInt("max", row.Max)
+		w.keyInt("min", row.Min)
+	})
+}
+
+func (r *result) values(key string, k *profilestore.KindMerge, values *[profile.MaxTypes]int64) {
+	r.w.key(key)
+	r.w.open('[')
+	for i := range min(len(k.Types), len(values)) {
+		r.w.int(values[i])
+	}
+	r.w.close(']')
+}
+
+func (r *result) stack(row *profilestore.Row) {
+	frames := r.m.Stacks[row.Stack].Frames
+	r.w.key("stack")
+	r.w.open('{')
+	r.w.key("frames")
+	r.w.open('[')
+	if r.o.Order == LeafFirst {
+		for _, f := range frames {
+			r.frame(f)
+		}
+	} else {
+		for _, kernel := range []bool{false, true} {
+			for _, f := range frames {
+				if f.IsKernel() == kernel {
+					r.frame(f)
+				}
+			}
+		}
+	}
+	r.w.close(']')
+	r.w.close('}')
+}
+
+func (r *result) frame(f *profile.Frame) {
+	w := r.w
+	w.open('{')
+	w.keyUint("ip", f.Address)
+	w.keyText("function", f.Function.Name)
+	w.keyText("file", f.Function.Filename)
+	w.key("line")
+	if f.Line > 0 {
+		w.int(f.Line)
+	} else {
+		w.null()
+	}
+	w.keyText("module", flame.Module(f))
+	w.close('}')
+}
