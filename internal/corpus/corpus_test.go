@@ -120,3 +120,18 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	b.ReportMetric(float64(g.Sums().Samples)/b.Elapsed().Seconds(), "samples/s")
 }
+
+func TestSamplerDepth(t *testing.T) {
+	s := small(t).NewSampler(0, 12, 25)
+	rng := rand.New(rand.NewPCG(1, 1))
+	seen := make(map[*Frame]bool)
+	for range 2000 {
+		frames := s.Draw(rng)
+		require.GreaterOrEqual(t, len(frames), 12)
+		require.LessOrEqual(t, len(frames), 25)
+		require.NotEmpty(t, frames[0].Function)
+		seen[&frames[0]] = true
+	}
+	assert.Greater(t, len(seen), 200)
+	assert.GreaterOrEqual(t, s.Len(), len(seen))
+}

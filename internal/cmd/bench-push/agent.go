@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
+)
+
+// agent pushes one batch after the other.
+type agent struct {
+	id        string
+	templates []*template
+	seed      uint64
+
+	// Results, valid after run.
+	pushes, refused, backpressure uint64
+	expect                        expect
+	bytes                         uint64
+}
+
+// run pushes until stop ends or limit pushes are acknowledged. Only a refusal
+// that says so is tried again; any other error ends the benchmark.
+func (a *agent) run(ctx context.Context, stop <-chan struct{}, addr string, limit uint64) error {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("dial: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	client := aggregatorv1.NewAggregatorClient(conn)
+	rng := rand.New(rand.NewPCG(a.seed, 0))
+	a.expect = newExpect()
+	var buffer []byte
+	for a.pushes < limit {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		t := a.templates[rng.IntN(len(a.templates))]
+		sequence := a.pushes + 1
+		buffer = t.fill(buffer, sequence, time.Now())
+		err := a.push(ctx, client, &aggregatorv1.PushRequest{AgentId: a.id, Sequence: sequence, Payload: buffer})
+		if code := status.Code(err); code == codes.Unavailable || code == codes.ResourceExhausted {
+			a.refused++
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("push %d of %s: %w", sequence, a.id, err)
+		}
+		a.pushes++
+		a.bytes += uint64(len(buffer))
+		a.expect.add(&t.expect)
+	}
+	return nil
+}
+
+func (a *agent) push(ctx context.Context, client aggregatorv1.AggregatorClient, req *aggregatorv1.PushRequest) error {
+	resp, err := client.Push(ctx, req, grpc.UseCompressor("gzip"))
+	switch {
+	case err != nil:
+		return err
+	case !resp.GetOk():
+		return errors.New(resp.GetError())
+	case resp.GetBackpressure():
+		a.backpressure++
+	}
+	return nil
+}

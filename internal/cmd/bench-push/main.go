@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+	"github.com/aperture-collector/aperture-collector/internal/corpus"
+)
+
+// maxPushes of one agent: /api/batches lists at most a thousand.
+const maxPushes = 1000
+
+type options struct {
+	collector, config, profile string
+	agents, events             int
+	duration                   time.Duration
+	minRate, maxRSS            float64
+	keep                       bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.collector, "collector", "dist/aperture-collector", "built collector")
+	flag.StringVar(&o.config, "config", "config/all-in-one.yaml", "configuration to run it with")
+	flag.IntVar(&o.agents, "agents", 400, "number of agents, each with a connection of its own")
+	flag.IntVar(&o.events, "events", 500, "events per push")
+	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long to push")
+	flag.Float64Var(&o.minRate, "min-rate", 0, "fail below this many events per CPU second of the collector")
+	flag.Float64Var(&o.maxRSS, "max-rss", 0, "fail above this peak memory of the collector in MB")
+	flag.StringVar(&o.profile, "profile", "", "folder to write a CPU and a heap profile of the collector under load to")
+	flag.BoolVar(&o.keep, "keep", false, "keep the data and the collector's log")
+	flag.Parse()
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-push:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	agents, err := newAgents(o)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "bench-push-")
+	if err != nil {
+		return err
+	}
+	if o.keep {
+		fmt.Println("data and log:", dir)
+	} else {
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
+	ports, err := benchkit.FreePorts(6)
+	if err != nil {
+		return err
+	}
+	listen := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
+	args := []string{
+		"--config", o.config,
+		"--config", "yaml:service::pipelines::profiles::receivers: [aperture]",
+		"--config", "yaml:service::extensions: [embedded_clickhouse, profile_store, file_storage/queue, http_server/aperture, aperture_api, pprof]",
+		"--config", "yaml:extensions::pprof::endpoint: " + listen(5),
+		"--config", "yaml:service::telemetry::logs::level: warn",
+	}
+	env := []string{
+		"APERTURE_DATA_DIR=" + dir, "APERTURE_ADMIN_LISTEN=" + listen(0), "APERTURE_AGGREGATOR_LISTEN=" + listen(1),
+		"APERTURE_OTLP_GRPC_LISTEN=" + listen(2), "APERTURE_OTLP_HTTP_LISTEN=" + listen(3),
+		fmt.Sprintf("APERTURE_TELEMETRY_PORT=%d", ports[4]),
+	}
+	collector, err := benchkit.StartCollector(o.collector, filepath.Join(dir, "collector.log"), args, env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, collector.Stop()) }()
+	ready, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	a := &api{base: "http://" + listen(0)}
+	if err := collector.WaitHTTP(ready, a.base+"/readyz"); err != nil {
+		return err
+	}
+	m, err := startMeter(collector.PID())
+	if err != nil {
+		return err
+	}
+	a.start = time.Now().Add(-2 * spread)
+	if err := load(ctx, o, agents, listen(1), listen(5)); err != nil {
+		return err
+	}
+	m.pushed()
+	a.end = time.Now().Add(time.Second)
+	want := newExpect()
+	for _, ag := range agents {
+		want.add(&ag.expect)
+	}
+	stored, cancelStored := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancelStored()
+	drain, err := a.waitStored(stored, want.events())
+	if err != nil {
+		return err
+	}
+	r, err := m.stop()
+	if err != nil {
+		return err
+	}
+	if err := a.check(ctx, agents, &want); err != nil {
+		return err
+	}
+	return report(o, agents, &want, r, drain)
+}
+
+// newAgents prepares the pushes. Hosts of one kind run the same binaries.
+func newAgents(o options) ([]*agent, error) {
+	const services, templates = 8, 24
+	c, err := corpus.New(corpus.Config{Services: services, Pods: 1, Tail: 2000})
+	if err != nil {
+		return nil, err
+	}
+	sets := make([][]*template, services)
+	for i := range sets {
+		rng := rand.New(rand.NewPCG(7, uint64(i)))
+		sampler := c.NewSampler(i, 12, maxDepth)
+		for range templates {
+			sets[i] = append(sets[i], newTemplate(rng, sampler, o.events, i%2 == 0))
+		}
+	}
+	agents := make([]*agent, o.agents)
+	for i := range agents {
+		agents[i] = &agent{id: fmt.Sprintf("host-%04d", i), seed: uint64(i), templates: sets[i%services]}
+	}
+	return agents, nil
+}
+
+// load lets the agents push for the duration.
+func load(ctx context.Context, o options, agents []*agent, addr, pprofAddr string) error {
+	stop := make(chan struct{})
+	var once sync.Once
+	end := func() { once.Do(func() { close(stop) }) }
+	timer := time.AfterFunc(o.duration, end)
+	defer timer.Stop()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, a := range agents {
+		group.Go(func() error {
+			err := a.run(ctx, stop, addr, maxPushes)
+			if err != nil {
+				end()
+			}
+			return err
+		})
+	}
+	if o.profile != "" {
+		group.Go(func() error {
+			seconds := max(int(o.duration.Seconds())-2, 1)
+			if err := fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", pprofAddr, seconds), filepath.Join(o.profile, "push.cpu.pb.gz")); err != nil {
+				return err
+			}
+			return fetch(ctx, "http://"+pprofAddr+"/debug/pprof/heap", filepath.Join(o.profile, "push.heap.pb.gz"))
+		})
+	}
+	return group.Wait()
+}
+
+func fetch(ctx context.Context, url, file string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o600)
+}

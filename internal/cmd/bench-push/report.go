@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+)
+
+// meter accounts for the collector and the ClickHouse that it started.
+type meter struct {
+	collector, clickhouse       int
+	collectorCPU, clickhouseCPU time.Duration
+	start                       time.Time
+	pushing                     time.Duration
+}
+
+type result struct {
+	pushing                     time.Duration
+	collectorCPU, clickhouseCPU time.Duration
+	rss, clickhouseRSS          uint64
+}
+
+func startMeter(pid int) (*meter, error) {
+	m := &meter{collector: pid}
+	var err error
+	if m.clickhouse, err = benchkit.Child(pid); err != nil {
+		return nil, err
+	}
+	if m.collectorCPU, err = benchkit.CPU(m.collector); err != nil {
+		return nil, err
+	}
+	if m.clickhouseCPU, err = benchkit.CPU(m.clickhouse); err != nil {
+		return nil, err
+	}
+	m.start = time.Now()
+	return m, nil
+}
+
+// pushed marks the end of the load; what the collector does with it goes on.
+func (m *meter) pushed() { m.pushing = time.Since(m.start) }
+
+func (m *meter) stop() (*result, error) {
+	r := &result{pushing: m.pushing}
+	collectorCPU, err := benchkit.CPU(m.collector)
+	if err != nil {
+		return nil, err
+	}
+	clickhouseCPU, err := benchkit.CPU(m.clickhouse)
+	if err != nil {
+		return nil, err
+	}
+	r.collectorCPU, r.clickhouseCPU = collectorCPU-m.collectorCPU, clickhouseCPU-m.clickhouseCPU
+	if r.rss, err = benchkit.PeakRSS(m.collector); err != nil {
+		return nil, err
+	}
+	r.clickhouseRSS, err = benchkit.PeakRSS(m.clickhouse)
+	return r, err
+}
+
+func report(o options, agents []*agent, want *expect, r *result, drain time.Duration) error {
+	var pushes, refused, backpressure, bytes uint64
+	for _, a := range agents {
+		pushes, refused, backpressure, bytes = pushes+a.pushes, refused+a.refused, backpressure+a.backpressure, bytes+a.bytes
+	}
+	events := float64(want.events())
+	rate := events / r.collectorCPU.Seconds()
+	rss := float64(r.rss) / (1 << 20)
+	fmt.Println("machine:", benchkit.Machine())
+	fmt.Printf("pushed: %d events (%d CPU samples, %d lock waits, %d system calls) in %d pushes of %d agents, %.0f bytes/event, in %.1f s\n",
+		want.events(), want.CPU, want.Locks, want.Syscalls, pushes, len(agents), float64(bytes)/events, r.pushing.Seconds())
+	fmt.Printf("refused and sent again: %d pushes; asked to slow down: %d\n", refused, backpressure)
+	fmt.Printf("rate with everything on one machine: %.0f events/s; stored %.1f s after the last push\n", events/r.pushing.Seconds(), drain.Seconds())
+	fmt.Printf("collector: %.2f s CPU = %.0f events per CPU second, peak %.0f MB\n", r.collectorCPU.Seconds(), rate, rss)
+	fmt.Printf("ClickHouse: %.2f s CPU = %.0f events per CPU second, peak %d MB\n", r.clickhouseCPU.Seconds(), events/r.clickhouseCPU.Seconds(), r.clickhouseRSS>>20)
+	fmt.Println("checked: every acknowledged event and batch is there once")
+	if rate < o.minRate {
+		return fmt.Errorf("%.0f events per CPU second is below the limit of %.0f", rate, o.minRate)
+	}
+	if o.maxRSS > 0 && rss > o.maxRSS {
+		return fmt.Errorf("peak memory of %.0f MB is above the limit of %.0f MB", rss, o.maxRSS)
+	}
+	return nil
+}
