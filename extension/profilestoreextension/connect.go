@@ -1,0 +1,144 @@
+package profilestoreextension
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
+)
+
+const (
+	// pingInterval is how often an idle store looks whether ClickHouse is there.
+	pingInterval = 5 * time.Second
+	pingTimeout  = 5 * time.Second
+	// migrateTimeout bounds one attempt to connect and migrate.
+	migrateTimeout = time.Minute
+	// firstBackOff doubles up to maxBackOff between attempts.
+	firstBackOff = 100 * time.Millisecond
+	maxBackOff   = 5 * time.Second
+)
+
+// run keeps the store connected until ctx ends.
+func (s *store) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.connect(ctx)
+		s.watch(ctx)
+	}
+}
+
+// connect returns when ClickHouse answers and its tables are up to date, or ctx
+// has ended.
+func (s *store) connect(ctx context.Context) {
+	begin := time.Now()
+	wait := firstBackOff
+	for warned := false; ctx.Err() == nil; {
+		err := s.prepare(ctx)
+		if err == nil {
+			s.away.Store(nil)
+			s.announceReady(time.Since(begin))
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.setAway(err)
+		if !warned {
+			s.warnAway(err)
+			warned = true
+		}
+		// Half of the pause is random, so that many collectors do not come at once.
+		pause(ctx, wait/2+rand.N(wait/2))
+		wait = min(2*wait, maxBackOff)
+	}
+}
+
+// watch returns when ClickHouse has gone or has lost its tables, or ctx has ended.
+func (s *store) watch(ctx context.Context) {
+	tick := time.NewTicker(pingInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.check:
+		}
+		if s.migrate.Swap(false) {
+			return
+		}
+		pinged, cancel := context.WithTimeout(ctx, pingTimeout)
+		err := s.conn.Load().pool.Ping(pinged)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			s.setAway(err)
+			return
+		}
+	}
+}
+
+// prepare makes one attempt to connect and migrate.
+func (s *store) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	c := s.conn.Load()
+	if c == nil {
+		var err error
+		if c, err = s.open(ctx); err != nil {
+			return err
+		}
+		s.conn.Store(c)
+	}
+	if err := schema.Migrate(ctx, c.pool, s.cfg.tables()); err != nil {
+		return err
+	}
+	// The server may have lost rows that it had acknowledged, or be another one.
+	c.writer.Forget()
+	return nil
+}
+
+// open finds out where ClickHouse is.
+func (s *store) open(ctx context.Context) (*connection, error) {
+	o := chconn.Options{
+		Endpoints: s.cfg.Endpoint, Username: s.cfg.Username, Password: string(s.cfg.Password),
+		TLS: s.tls, MaxConnections: s.cfg.MaxConnections, DialTimeout: s.cfg.DialTimeout,
+	}
+	if s.provider != nil {
+		e, err := s.provider.ClickHouse(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("wait for extension %s: %w", s.cfg.Embedded, err)
+		}
+		o.Endpoints, o.Username, o.Password = []string{e.Addr}, e.Username, e.Password
+	}
+	pool := chconn.New(o)
+	return &connection{
+		pool: pool,
+		reader: reader.New(pool, reader.Options{
+			Tables:           s.cfg.tables(),
+			MaxExecutionTime: s.cfg.Query.MaxExecutionTime,
+			MaxMemoryUsage:   s.cfg.Query.MaxMemoryUsage,
+			MaxRows:          s.cfg.Query.MaxRows,
+			MaxStacks:        s.cfg.Query.MaxStacks,
+			StackCacheSize:   s.cfg.StackCacheSize,
+			OnQuery:          s.tele.query,
+		}),
+		writer: writer.New(pool, writer.Options{
+			Tables:       s.cfg.tables(),
+			KnownEntries: s.cfg.DictionaryCacheSize,
+			OnRows:       s.tele.rows,
+		}),
+	}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,172 @@
+package reader
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// Options configure a [Reader].
+type Options struct {
+	// Tables say where to read.
+	Tables schema.Options
+	// MaxExecutionTime, MaxMemoryUsage (bytes) and MaxRows (of a result) bound
+	// every query.
+	MaxExecutionTime time.Duration
+	MaxMemoryUsage   int64
+	MaxRows          int64
+	// MaxStacks bounds the rows of a merge by kind when the caller does not.
+	MaxStacks int
+	// StackCacheSize is in bytes.
+	StackCacheSize int64
+	// OnQuery is told about every query that ended.
+	OnQuery func(ctx context.Context, name string, took time.Duration, err error)
+}
+
+// grace is how much longer than its time limit a query is waited for: the
+// server checks the limit between blocks.
+const grace = 2 * time.Second
+
+// Reader implements [profilestore.Reader] over a pool. It is safe for
+// concurrent use.
+type Reader struct {
+	pool   *chconn.Pool
+	opts   Options
+	stacks *Stacks
+}
+
+var _ profilestore.Reader = (*Reader)(nil)
+
+// New returns a reader.
+func New(pool *chconn.Pool, o Options) *Reader {
+	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize)}
+	r.stacks.load = r.loadStacks
+	return r
+}
+
+// Stacks returns the cache of resolved stacks.
+func (r *Reader) Stacks() *Stacks { return r.stacks }
+
+// do runs one query within the limits.
+func (r *Reader) do(ctx context.Context, name string, q chconn.Query) error {
+	begin := time.Now()
+	limit := int64((r.opts.MaxExecutionTime + time.Second - 1) / time.Second)
+	q.Timeout = r.opts.MaxExecutionTime + grace
+	q.Settings = append([]ch.Setting{
+		chconn.SettingInt("max_execution_time", limit),
+		chconn.SettingInt("max_memory_usage", r.opts.MaxMemoryUsage),
+		chconn.SettingInt("max_result_rows", r.opts.MaxRows),
+		chconn.Setting("result_overflow_mode", "throw"),
+		chconn.Setting("enable_unaligned_array_join", "1"),
+	}, q.Settings...)
+	err := r.pool.Do(ctx, q)
+	if r.opts.OnQuery != nil {
+		r.opts.OnQuery(ctx, name, time.Since(begin), err)
+	}
+	return err
+}
+
+// CountEvents implements [profilestore.Reader].
+func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (uint64, error) {
+	s, err := newScan(r.opts.Tables, sel)
+	if err != nil || s.empty {
+		return 0, err
+	}
+	var n proto.ColUInt64
+	q := chconn.Query{Params: s.params, Query: ch.Query{
+		Body: "SELECT sum(n) AS n FROM (" + union(
+			s.hours, "SELECT sum(events) AS n FROM "+r.opts.Tables.Table("kind_hours")+" WHERE "+s.whereHours(),
+			s.raw, "SELECT sum(events) AS n FROM "+r.opts.Tables.Table("profiles")+" WHERE "+s.whereRaw(),
+		) + ")",
+		Result: proto.Results{{Name: "n", Data: &n}},
+	}}
+	var out uint64
+	q.OnResult = func(context.Context, proto.Block) error {
+		for _, v := range n {
+			out += v
+		}
+		return nil
+	}
+	if err := r.do(ctx, "count", q); err != nil {
+		return 0, fmt.Errorf("count events: %w", err)
+	}
+	return out, nil
+}
+
+// union joins the selects whose condition is not empty.
+func union(pairs ...string) string {
+	var out string
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i] == "" {
+			continue
+		}
+		if out != "" {
+			out += " UNION ALL "
+		}
+		out += pairs[i+1]
+	}
+	return out
+}
+
+// maxBatches bounds one answer of Batches.
+const maxBatches = 100_000
+
+// Batches implements [profilestore.Reader].
+func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit int) ([]profile.Batch, error) {
+	if sel.Tenant == "" {
+		return nil, fmt.Errorf("%w: tenant is empty; every query needs one", profile.ErrInvalid)
+	}
+	if limit <= 0 {
+		return nil, nil
+	}
+	var received proto.ColInt64
+	var sequence, count proto.ColUInt64
+	agent := lowCardinality()
+	var out []profile.Batch
+	q := chconn.Query{Query: ch.Query{
+		Result: proto.Results{
+			{Name: "at", Data: &received},
+			{Name: "agent_id", Data: agent},
+			{Name: "sequence", Data: &sequence},
+			{Name: "event_count", Data: &count},
+		},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range received {
+				out = append(out, profile.Batch{
+					Tenant: sel.Tenant, AgentID: agent.Row(i), Sequence: sequence[i],
+					EventCount: count[i], ReceivedAt: received[i],
+				})
+			}
+			return nil
+		},
+	}}
+	where := "tenant = {tenant:String}"
+	q.Params.String("tenant", sel.Tenant)
+	if sel.AgentID != nil {
+		where += " AND agent_id = {agent:String}"
+		q.Params.String("agent", *sel.AgentID)
+	}
+	if sel.Start > 0 {
+		where += " AND received_at >= fromUnixTimestamp64Nano({start:Int64}, 'UTC')"
+		q.Params.Int("start", sel.Start)
+	}
+	if sel.End != 0 {
+		where += " AND received_at < fromUnixTimestamp64Nano({end:Int64}, 'UTC')"
+		q.Params.Int("end", sel.End)
+	}
+	q.Params.Int("limit", int64(min(limit, maxBatches)))
+	q.Body = "SELECT toUnixTimestamp64Nano(received_at) AS at, agent_id, sequence, event_count FROM " + r.opts.Tables.Table("batches") +
+		" WHERE " + where + " ORDER BY received_at DESC, agent_id DESC, sequence DESC LIMIT {limit:UInt64}"
+	if err := r.do(ctx, "batches", q); err != nil {
+		return nil, fmt.Errorf("read batches: %w", err)
+	}
+	return out, nil
+}

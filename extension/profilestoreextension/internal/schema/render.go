@@ -1,0 +1,197 @@
+package schema
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed sql/*.sql
+var files embed.FS
+
+// identifier is what a database or cluster may be called. Identifiers cannot be
+// bound as parameters, so nothing that would need quoting is let through.
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+
+// Options say where the tables are and how long their rows live.
+type Options struct {
+	// Database holds the tables.
+	Database string
+	// Cluster names a cluster of the server's configuration: the tables are made
+	// on all its nodes, replicated, with a Distributed table over them. Empty for
+	// a single server.
+	Cluster string
+	// Retention is how long observations are kept, at least a second.
+	Retention time.Duration
+}
+
+// Validate checks that the names are plain identifiers.
+func (o Options) Validate() error {
+	if !identifier.MatchString(o.Database) {
+		return fmt.Errorf("`database` is %q: must match %s", o.Database, identifier)
+	}
+	if o.Cluster != "" && !identifier.MatchString(o.Cluster) {
+		return fmt.Errorf("`cluster` is %q: must match %s", o.Cluster, identifier)
+	}
+	if o.Retention < time.Second {
+		return fmt.Errorf("`retention` is %s: must be at least 1s", o.Retention)
+	}
+	return nil
+}
+
+// deduplicationWindow is how many inserts per table a retry may come after:
+// more than a day of one window a second.
+const deduplicationWindow = 100_000
+
+// lifetimes are the time of a row by table, and how many retentions it lives.
+// Observations live from the hour they were stored in, not from their own time:
+// profiles that are loaded later are kept as long as others.
+// What rows refer to is written again when it has not been for a quarter of the
+// retention (see writer.Known), and a stack, its frames and their functions are
+// each up to that much older than what refers to them: twice the retention is
+// always enough.
+var lifetimes = map[string]struct {
+	column string
+	times  int
+}{
+	"profiles":       {"stored", 1},
+	"stack_hours":    {"stored", 1},
+	"kind_hours":     {"stored", 1},
+	"batches":        {"stored", 1},
+	"series":         {"last_seen", 2},
+	"attribute_sets": {"last_seen", 2},
+	"stacks":         {"last_seen", 2},
+	"locations":      {"last_seen", 2},
+	"functions":      {"last_seen", 2},
+}
+
+// Table returns the quoted name of the table that is written to and read from.
+func (o Options) Table(name string) string {
+	return "`" + o.Database + "`.`" + name + "`"
+}
+
+// local returns the quoted name of the table that holds the rows.
+func (o Options) local(name string) string {
+	if o.Cluster != "" {
+		name += "_local"
+	}
+	return o.Table(name)
+}
+
+func (o Options) onCluster() string {
+	if o.Cluster == "" {
+		return ""
+	}
+	return " ON CLUSTER `" + o.Cluster + "`"
+}
+
+func (o Options) interval(name string) string {
+	return "toIntervalSecond(" + strconv.FormatInt(int64(o.Retention/time.Second)*int64(lifetimes[name].times), 10) + ")"
+}
+
+func (o Options) ttl(name string) string {
+	return lifetimes[name].column + " + " + o.interval(name)
+}
+
+func (o Options) engine(name string, args ...string) string {
+	if o.Cluster != "" {
+		// The server expands the macros.
+		args = append([]string{"'/clickhouse/tables/{uuid}/{shard}'", "'{replica}'"}, args...)
+		name = "Replicated" + name
+	}
+	return name + "(" + strings.Join(args, ", ") + ")"
+}
+
+func (o Options) dedup() string {
+	n := strconv.Itoa(deduplicationWindow)
+	if o.Cluster != "" {
+		return "replicated_deduplication_window = " + n + ", replicated_deduplication_window_seconds = 604800"
+	}
+	return "non_replicated_deduplication_window = " + n
+}
+
+func (o Options) distributed(name, key string) string {
+	if o.Cluster == "" {
+		return ""
+	}
+	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s%s AS %s\nENGINE = Distributed(`%s`, `%s`, `%s_local`, %s);",
+		o.Table(name), o.onCluster(), o.local(name), o.Cluster, o.Database, name, key)
+}
+
+// Migration is one numbered step.
+type Migration struct {
+	Version    uint32
+	Name       string
+	Statements []string
+}
+
+// Migrations renders all steps in order.
+func (o Options) Migrations() ([]Migration, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(files, "sql")
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	out := make([]Migration, 0, len(entries))
+	for i, e := range entries {
+		number, name, _ := strings.Cut(strings.TrimSuffix(e.Name(), ".sql"), "_")
+		version, err := strconv.ParseUint(number, 10, 32)
+		if err != nil || int(version) != i+1 {
+			return nil, fmt.Errorf("read migration %s: number must be %04d", e.Name(), i+1)
+		}
+		text, err := o.render(e.Name())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Migration{Version: uint32(version), Name: name, Statements: split(text)})
+	}
+	return out, nil
+}
+
+func (o Options) render(file string) (string, error) {
+	funcs := template.FuncMap{
+		"table":       func(name string) string { return o.local(name) + o.onCluster() },
+		"engine":      o.engine,
+		"ttl":         o.ttl,
+		"dedup":       o.dedup,
+		"distributed": o.distributed,
+	}
+	t, err := template.New(file).Funcs(funcs).ParseFS(files, "sql/"+file)
+	if err != nil {
+		return "", fmt.Errorf("parse migration %s: %w", file, err)
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, nil); err != nil {
+		return "", fmt.Errorf("render migration %s: %w", file, err)
+	}
+	return b.String(), nil
+}
+
+// split cuts a script at semicolons that end a line; none of ours has one
+// inside a literal.
+func split(script string) []string {
+	var out []string
+	for _, s := range strings.Split(script, ";\n") {
+		if s = strings.TrimSpace(withoutComments(s)); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func withoutComments(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		if !strings.HasPrefix(line, "--") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
