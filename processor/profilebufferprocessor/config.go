@@ -1,0 +1,119 @@
+package profilebufferprocessor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// Config is the configuration of the profile_buffer processor.
+type Config struct {
+	// Window is how long pushes are collected before they are handed on
+	// together, and the length of the buckets of time that are summed. It is the
+	// longest time a push waits while the next component keeps up. Default 1s.
+	Window time.Duration `mapstructure:"window"`
+	// MaxWindowBytes closes a window early when its estimated size, with all
+	// stacks it refers to, reaches this. Default 32 MiB.
+	MaxWindowBytes int64 `mapstructure:"max_window_bytes"`
+	// MaxWindowSamples closes a window early when it has this many aggregated
+	// samples. Default 500,000.
+	MaxWindowSamples int `mapstructure:"max_window_samples"`
+	// MaxPendingBytes bounds the estimated size of everything that was taken and
+	// is not yet handed on. Pushes beyond it are refused and worth a retry.
+	// Default 128 MiB.
+	MaxPendingBytes int64 `mapstructure:"max_pending_bytes"`
+	// MaxInternBytes bounds the table of stacks that is kept over windows.
+	// Default 64 MiB.
+	MaxInternBytes int64 `mapstructure:"max_intern_bytes"`
+	// MaxBatches and MaxBytes bound the view of recent ingest batches. Defaults
+	// 10,000 and 64 MiB. 0 batches turn it off.
+	MaxBatches int   `mapstructure:"max_batches"`
+	MaxBytes   int64 `mapstructure:"max_bytes"`
+	// TenantHeader is the client metadata that names the tenant; it takes
+	// precedence over the resource attribute `aperture.tenant.id`. Default
+	// `x-scope-orgid`. Empty ignores metadata.
+	TenantHeader string `mapstructure:"tenant_header"`
+	// LiveView names the extension that shows recent batches (`aperture_api`).
+	// None by default.
+	LiveView *component.ID `mapstructure:"live_view"`
+	// KeepProfiles keeps the profiles of recent windows in memory, for queries
+	// without a store. Off by default.
+	KeepProfiles KeepProfilesConfig `mapstructure:"keep_profiles"`
+	// Limits bound what one push may hold.
+	Limits LimitsConfig `mapstructure:"limits"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// KeepProfilesConfig says how long profiles stay queryable in memory.
+type KeepProfilesConfig struct {
+	// Duration is how long a window is kept. Default 0: profiles are not kept.
+	Duration time.Duration `mapstructure:"duration"`
+	// MaxBytes bounds the estimated size of the windows kept; the oldest make
+	// room. Default 256 MiB.
+	MaxBytes int64 `mapstructure:"max_bytes"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// LimitsConfig bounds what one push may hold; a push beyond is refused for good.
+type LimitsConfig struct {
+	// MaxFrames is the largest number of frames of a stack. Default 2048.
+	MaxFrames int `mapstructure:"max_frames"`
+	// MaxTotalFrames is the largest number of frames of all stacks of a push.
+	// Default 8,388,608.
+	MaxTotalFrames int `mapstructure:"max_total_frames"`
+	// MaxStringLength is the longest string in bytes. Default 65,536.
+	MaxStringLength int `mapstructure:"max_string_length"`
+	// MaxLabels is the largest number of attributes of a resource, profile or
+	// sample. Default 256.
+	MaxLabels int `mapstructure:"max_labels"`
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+func (l LimitsConfig) limits() profile.Limits {
+	return profile.Limits{
+		MaxFrames: l.MaxFrames, MaxTotalFrames: l.MaxTotalFrames,
+		MaxStringLength: l.MaxStringLength, MaxLabels: l.MaxLabels,
+	}
+}
+
+// Validate checks the ranges of all values.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Window < time.Millisecond || c.Window > time.Minute {
+		errs = append(errs, fmt.Errorf("`window` is %v; it must be between 1ms and 1m", c.Window))
+	}
+	for _, f := range []struct {
+		key   string
+		value int64
+		least int64
+	}{
+		{"max_window_bytes", c.MaxWindowBytes, 1 << 10},
+		{"max_window_samples", int64(c.MaxWindowSamples), 1},
+		{"max_pending_bytes", c.MaxPendingBytes, 1 << 10},
+		{"max_intern_bytes", c.MaxInternBytes, 0},
+		{"max_batches", int64(c.MaxBatches), 0},
+		{"max_bytes", c.MaxBytes, 0},
+		{"keep_profiles::duration", int64(c.KeepProfiles.Duration), 0},
+		{"keep_profiles::max_bytes", c.KeepProfiles.MaxBytes, 0},
+		{"limits::max_frames", int64(c.Limits.MaxFrames), 1},
+		{"limits::max_total_frames", int64(c.Limits.MaxTotalFrames), 1},
+		{"limits::max_string_length", int64(c.Limits.MaxStringLength), 1},
+		{"limits::max_labels", int64(c.Limits.MaxLabels), 1},
+	} {
+		if f.value < f.least {
+			errs = append(errs, fmt.Errorf("`%s` is %d; it must be at least %d", f.key, f.value, f.least))
+		}
+	}
+	if c.MaxPendingBytes < c.MaxWindowBytes {
+		errs = append(errs, fmt.Errorf("`max_pending_bytes` is %d; it must be at least `max_window_bytes` (%d)", c.MaxPendingBytes, c.MaxWindowBytes))
+	}
+	return errors.Join(errs...)
+}
