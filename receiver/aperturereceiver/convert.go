@@ -40,7 +40,6 @@ type converter struct {
 	arch         syscallname.Arch
 	maxProcesses int
 
-	b         *profile.Builder
 	batch     batch
 	events    int
 	processes map[int32]*process
@@ -48,6 +47,9 @@ type converter struct {
 	// look at the stack of most events; samples finds it by its content.
 	encoded map[encodedKey]*sample
 	samples map[sampleKey]*sample
+	// threads and calls are the attributes of thread names and system calls.
+	threads map[string]int32 // aliases the payload
+	calls   map[uint64][4]int32
 	symbolizer
 }
 
@@ -93,6 +95,8 @@ var converters = sync.Pool{New: func() any {
 		processes:  make(map[int32]*process),
 		encoded:    make(map[encodedKey]*sample),
 		samples:    make(map[sampleKey]*sample),
+		threads:    make(map[string]int32),
+		calls:      make(map[uint64][4]int32),
 		symbolizer: newSymbolizer(),
 	}
 }}
@@ -106,12 +110,13 @@ func (c *converter) release() {
 	if len(c.encoded) > maxKept || len(c.frames) > maxKept {
 		return
 	}
-	c.b = nil
 	c.batch = batch{}
 	clear(c.processes)
 	clear(c.encoded)
 	clear(c.samples)
-	c.symbolizer.reset(nil)
+	clear(c.threads)
+	clear(c.calls)
+	c.symbolizer.reset()
 	converters.Put(c)
 }
 
@@ -119,8 +124,8 @@ func (c *converter) release() {
 func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcesses int) (pprofile.Profiles, int, error) {
 	c := converters.Get().(*converter)
 	defer c.release()
-	c.b, c.batch, c.events, c.arch, c.maxProcesses = profile.NewBuilder(), b, m.Len(), arch, maxProcesses
-	c.symbolizer.reset(c.b)
+	c.batch, c.events, c.arch, c.maxProcesses = b, m.Len(), arch, maxProcesses
+	c.begin(profile.NewBuilder(), m.Len())
 
 	if m.Len() == 0 {
 		// The batch is listed all the same.
@@ -141,6 +146,7 @@ func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcess
 			}
 		}
 	}
+	c.end()
 	return c.b.Profiles(), len(c.samples), nil
 }
 
@@ -240,7 +246,7 @@ func (c *converter) addResource() pprofile.ResourceProfiles {
 func (c *converter) sample(k *kindProfile, ev *aperturewire.Event, extra uint64, more uint32) *sample {
 	key := sampleKey{kind: k, stack: c.stack(ev), thread: -1, extra: extra, more: more}
 	if ev.Kind != aperturewire.KindGPU {
-		key.thread = c.b.StringAttribute(profile.AttrThreadName, c.intern(ev.Comm))
+		key.thread = c.thread(ev.Comm)
 	}
 	if s := c.samples[key]; s != nil {
 		return s
@@ -255,16 +261,38 @@ func (c *converter) sample(k *kindProfile, ev *aperturewire.Event, extra uint64,
 	case aperturewire.KindLock:
 		attrs.Append(c.b.IntAttribute(profile.AttrLockAddress, int64(ev.LockAddress)))
 	case aperturewire.KindSyscall:
-		attrs.Append(
-			c.b.IntAttribute(profile.AttrSyscallNumber, int64(ev.SyscallNumber)),
-			c.b.StringAttribute(profile.AttrSyscallName, c.arch.Name(ev.SyscallNumber)),
-			c.b.BoolAttribute(profile.AttrError, ev.ReturnValue < 0),
-			c.b.IntAttribute(profile.AttrLatencyBucket, int64(profile.LatencyBucket(ev.Duration))),
-		)
+		call := c.call(ev, more)
+		attrs.Append(call[:]...)
 	}
 	s := &sample{kind: k, timestamps: ps.TimestampsUnixNano(), values: ps.Values()}
 	c.samples[key] = s
 	return s
+}
+
+// thread returns the attribute of a thread name.
+func (c *converter) thread(name string) int32 {
+	attr, ok := c.threads[name]
+	if !ok {
+		attr = c.b.StringAttribute(profile.AttrThreadName, c.intern(name))
+		c.threads[name] = attr
+	}
+	return attr
+}
+
+// call returns the attributes of a system call; more is that of discriminate.
+func (c *converter) call(ev *aperturewire.Event, more uint32) [4]int32 {
+	key := uint64(ev.SyscallNumber)<<32 | uint64(more)
+	attrs, ok := c.calls[key]
+	if !ok {
+		attrs = [4]int32{
+			c.b.IntAttribute(profile.AttrSyscallNumber, int64(ev.SyscallNumber)),
+			c.b.StringAttribute(profile.AttrSyscallName, c.arch.Name(ev.SyscallNumber)),
+			c.b.BoolAttribute(profile.AttrError, ev.ReturnValue < 0),
+			c.b.IntAttribute(profile.AttrLatencyBucket, int64(profile.LatencyBucket(ev.Duration))),
+		}
+		c.calls[key] = attrs
+	}
+	return attrs
 }
 
 // clamp turns a duration into a value; pprofile has no unsigned ones.

@@ -64,7 +64,8 @@ func (p *pusher) push(ctx context.Context, msg []byte) (*aggregatorv1.PushRespon
 		Backpressure: p.backpressure != nil && p.backpressure.Backpressure(),
 	}
 	if err != nil {
-		if _, ok := status.FromError(err); ok {
+		// Not errors.As: a final error may have a status further down.
+		if _, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
 			return nil, err
 		}
 		resp.Error = err.Error()

@@ -63,7 +63,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverAperturePush, err = builder.meter.Int64Counter(
 		"otelcol_receiver_aperture_push",
-		metric.WithDescription("Number of pushes that were answered, by `status` (`ok` or `error`). Pushes that failed authentication are not counted. [Development]"),
+		metric.WithDescription("Number of pushes that were answered. Pushes that failed authentication are not counted. [Development]"),
 		metric.WithUnit("{push}"),
 	)
 	errs = errors.Join(errs, err)
@@ -82,7 +82,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverAperturePushSize, err = builder.meter.Int64Counter(
 		"otelcol_receiver_aperture_push_size",
-		metric.WithDescription("Bytes of the pushes that were taken, by `form` (`wire` as they came, `inflated` after decompression). [Development]"),
+		metric.WithDescription("Bytes of the pushes that were taken. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)

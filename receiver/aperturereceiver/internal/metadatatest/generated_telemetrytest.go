@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverAperturePush(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_aperture_push",
-		Description: "Number of pushes that were answered, by `status` (`ok` or `error`). Pushes that failed authentication are not counted. [Development]",
+		Description: "Number of pushes that were answered. Pushes that failed authentication are not counted. [Development]",
 		Unit:        "{push}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -71,7 +71,7 @@ func AssertEqualReceiverAperturePushEvents(t *testing.T, tt *componenttest.Telem
 func AssertEqualReceiverAperturePushSize(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_aperture_push_size",
-		Description: "Bytes of the pushes that were taken, by `form` (`wire` as they came, `inflated` after decompression). [Development]",
+		Description: "Bytes of the pushes that were taken. [Development]",
 		Unit:        "By",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
