@@ -1,0 +1,183 @@
+package apertureapiextension
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/extension/extensioncapabilities"
+	"go.uber.org/zap"
+
+	"github.com/aperture-collector/aperture-collector/extension/apertureapiextension/internal/metadata"
+	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
+	"github.com/aperture-collector/aperture-collector/internal/httpserver"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+var (
+	_ apertureapi.QueryServer               = (*api)(nil)
+	_ apertureapi.Registry                  = (*api)(nil)
+	_ extensioncapabilities.Dependent       = (*api)(nil)
+	_ extensioncapabilities.PipelineWatcher = (*api)(nil)
+)
+
+// api is the extension.
+type api struct {
+	cfg    *Config
+	logger *zap.Logger
+	tel    *metadata.TelemetryBuilder
+
+	views  views
+	scrape *scraper
+	// store is nil if none is configured. It is set before routes are mounted
+	// and receivers start.
+	store profilestore.Store
+	// ready is true while the pipelines run.
+	ready   atomic.Bool
+	unmount []func()
+}
+
+func newAPI(set extension.Settings, cfg *Config) (*api, error) {
+	tel, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, fmt.Errorf("create telemetry: %w", err)
+	}
+	return &api{cfg: cfg, logger: set.Logger, tel: tel, scrape: newScraper(cfg.TelemetryEndpoint, tel)}, nil
+}
+
+// Dependencies implements [extensioncapabilities.Dependent].
+func (a *api) Dependencies() []component.ID {
+	ids := []component.ID{a.cfg.Server}
+	if a.cfg.Store != nil {
+		ids = append(ids, *a.cfg.Store)
+	}
+	return ids
+}
+
+// Start mounts the routes. It does not wait for the store.
+func (a *api) Start(_ context.Context, host component.Host) error {
+	if a.cfg.Store != nil {
+		ext, ok := host.GetExtensions()[*a.cfg.Store]
+		if !ok {
+			return fmt.Errorf("find extension `store: %s`: not in service::extensions", a.cfg.Store)
+		}
+		if a.store, ok = ext.(profilestore.Store); !ok {
+			return fmt.Errorf("find extension `store: %s`: it is no profile store", a.cfg.Store)
+		}
+	}
+	server, err := httpserver.Find(host, a.cfg.Server, "server")
+	if err != nil {
+		return err
+	}
+	if err := a.mount(server); err != nil {
+		a.unmountAll()
+		return err
+	}
+	return nil
+}
+
+// Shutdown takes the routes away and ends what runs in the background.
+func (a *api) Shutdown(context.Context) error {
+	a.ready.Store(false)
+	a.unmountAll()
+	a.scrape.close()
+	a.tel.Shutdown()
+	return nil
+}
+
+func (a *api) unmountAll() {
+	for _, unmount := range a.unmount {
+		unmount()
+	}
+	a.unmount = nil
+}
+
+// Ready implements [extensioncapabilities.PipelineWatcher].
+func (a *api) Ready() error {
+	a.ready.Store(true)
+	return nil
+}
+
+// NotReady implements [extensioncapabilities.PipelineWatcher].
+func (a *api) NotReady() error {
+	a.ready.Store(false)
+	return nil
+}
+
+// notReady says why the API cannot answer in full, nil if it can.
+func (a *api) notReady() error {
+	if !a.ready.Load() {
+		return errors.New("the pipelines are not running")
+	}
+	if a.store != nil {
+		if err := a.store.Ready(); err != nil {
+			return fmt.Errorf("profile store: %w", err)
+		}
+	}
+	return nil
+}
+
+// RegisterLiveView implements [apertureapi.Registry].
+func (a *api) RegisterLiveView(view apertureapi.LiveView) (unregister func()) {
+	return a.views.add(view)
+}
+
+// Backpressure implements [apertureapi.Backpressure]. Besides the live views it
+// looks at the queues of the exporters of profiles.
+func (a *api) Backpressure() bool {
+	return a.views.queueUtilization() > apertureapi.BackpressureThreshold ||
+		a.scrape.queueUtilization() > apertureapi.BackpressureThreshold
+}
+
+func (a *api) mount(server httpserver.Server) error {
+	for _, route := range a.routes() {
+		unmount, err := server.Mount(route.pattern, route.handler, route.options...)
+		if err != nil {
+			return err
+		}
+		a.unmount = append(a.unmount, unmount)
+	}
+	return nil
+}
+
+type route struct {
+	pattern string
+	handler http.HandlerFunc
+	options []httpserver.MountOption
+}
+
+func (a *api) routes() []route {
+	always := []httpserver.MountOption{httpserver.Always()}
+	routes := []route{
+		{"GET /healthz", a.healthz, always},
+		{"GET /readyz", a.readyz, always},
+		{"GET /metrics", a.metrics, always},
+		{"GET /api/health", a.health, always},
+		{"POST /api/aggregate", a.aggregateHTTP, nil},
+		{"GET /api/batches", a.batchesHTTP, nil},
+		{"GET /api/export/json", a.exportJSON, nil},
+		{"GET /api/export/collapsed", a.exportCollapsed, nil},
+	}
+	// These are part of the API but not there yet; clients are told so instead
+	// of being sent away with 404.
+	for _, pattern := range []string{
+		"POST /api/diff",
+		"GET /api/alerts",
+		"POST /api/alerts",
+		"DELETE /api/alerts/{id}",
+		"POST /api/alerts/{id}/toggle",
+		"GET /api/alerts/history",
+		"POST /api/alerts/evaluate",
+	} {
+		routes = append(routes, route{pattern: pattern, handler: notImplemented})
+	}
+	return routes
+}
+
+func notImplemented(w http.ResponseWriter, r *http.Request) {
+	httpserver.WriteError(w, r, http.StatusNotImplemented, fmt.Sprintf("not implemented: %s %s", r.Method, r.URL.Path))
+}

@@ -1,0 +1,52 @@
+package apertureapiextension
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
+	"github.com/aperture-collector/aperture-collector/internal/flame"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// collapsed returns the tree of the kind that q names, nil if there are no
+// profiles of it.
+func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated bool, err error) {
+	reader, err := a.reader()
+	if err != nil {
+		return nil, false, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.QueryTimeout)
+	defer cancel()
+	rows := max(q.rows(a.cfg.StacksCap, a.cfg.StacksCap), 1)
+	merge, err := reader.MergeStacks(ctx, q.selector(), profilestore.MergeOptions{
+		BySyscall: q.kind == profile.KindSyscall,
+		MaxStacks: rows,
+	})
+	if err != nil {
+		return nil, false, cause(ctx, err)
+	}
+	if len(merge.Kinds) == 0 {
+		return nil, false, a.checkKind(ctx, reader, q, merge)
+	}
+	k := &merge.Kinds[0]
+	tree = flame.Build(merge, k, flame.Options{Rename: flame.FoldedName, SkipEmpty: true})
+	if len(tree.Nodes) == 1 && len(k.Syscalls) > 0 {
+		tree = syscallTree(k)
+	}
+	return tree, k.TotalRows > len(k.Rows), nil
+}
+
+// syscallTree is the tree of system calls whose producers record no stacks: one
+// path per system call.
+func syscallTree(k *profilestore.KindMerge) *flame.Tree {
+	m := profilestore.Merge{Kinds: []profilestore.KindMerge{{Kind: k.Kind}}}
+	for i := range k.Syscalls {
+		s := &k.Syscalls[i]
+		f := &profile.Frame{Type: profile.FrameKernel, Function: profile.Function{Name: aperturejson.SyscallName(s)}}
+		m.Stacks = append(m.Stacks, profilestore.Stack{Frames: []*profile.Frame{f}})
+		m.Kinds[0].Rows = append(m.Kinds[0].Rows, profilestore.Row{Stack: int32(i), Values: flame.Values{s.Total}})
+	}
+	return flame.Build(&m, &m.Kinds[0], flame.Options{Rename: flame.FoldedName})
+}

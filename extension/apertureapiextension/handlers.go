@@ -1,0 +1,132 @@
+package apertureapiextension
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
+	"github.com/aperture-collector/aperture-collector/internal/flame"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// truncatedHeader is set on answers that leave stacks out because of a limit.
+const truncatedHeader = "X-Aperture-Truncated"
+
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
+	plain(w, http.StatusOK, "ok\n")
+}
+
+func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := a.notReady(); err != nil {
+		w.Header().Set("Retry-After", "1")
+		plain(w, http.StatusServiceUnavailable, fmt.Sprintf("not ready: %s\n", err))
+		return
+	}
+	plain(w, http.StatusOK, "ready\n")
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text)
+}
+
+func (a *api) aggregateHTTP(w http.ResponseWriter, r *http.Request) {
+	done := a.observe(r.Context(), "aggregate")
+	var q query
+	err := q.readBody(w, r)
+	if err == nil {
+		q.tenant, err = a.httpTenant(r)
+	}
+	var res *result
+	if err == nil {
+		res, err = a.aggregate(r.Context(), &q)
+	}
+	done(err)
+	if err != nil {
+		a.writeError(w, r, err)
+		return
+	}
+	a.writeResult(w, res, aperturejson.Options{SkippedBatches: true})
+}
+
+func (a *api) exportJSON(w http.ResponseWriter, r *http.Request) {
+	done := a.observe(r.Context(), "export_json")
+	q, err := a.exportQuery(r)
+	var res *result
+	if err == nil {
+		res, err = a.aggregate(r.Context(), q)
+	}
+	done(err)
+	if err != nil {
+		a.writeError(w, r, err)
+		return
+	}
+	attachment(w, "aperture-profile.json")
+	a.writeResult(w, res, aperturejson.Options{Indent: true})
+}
+
+// writeResult sends a result. An error can only mean that the client is gone.
+func (a *api) writeResult(w http.ResponseWriter, res *result, o aperturejson.Options) {
+	w.Header().Set("Content-Type", "application/json")
+	markTruncated(w, res.truncated())
+	o.TotalEvents, o.MaxRows, o.Order = res.events, res.rows, res.order
+	_ = aperturejson.Write(w, res.merge, o)
+}
+
+func markTruncated(w http.ResponseWriter, truncated bool) {
+	if truncated {
+		w.Header().Set(truncatedHeader, "true")
+	}
+}
+
+func attachment(w http.ResponseWriter, name string) {
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
+}
+
+func (a *api) exportQuery(r *http.Request) (*query, error) {
+	var q query
+	if err := q.parseParams(r.URL.RawQuery); err != nil {
+		return nil, err
+	}
+	var err error
+	q.tenant, err = a.httpTenant(r)
+	return &q, err
+}
+
+// exportCollapsed sends the stacks of one kind, CPU by default, as folded lines.
+func (a *api) exportCollapsed(w http.ResponseWriter, r *http.Request) {
+	done := a.observe(r.Context(), "export_collapsed")
+	var tree *flame.Tree
+	var truncated bool
+	q, err := a.exportQuery(r)
+	if err == nil {
+		if q.kind == "" {
+			q.kind = profile.KindCPU
+		}
+		tree, truncated, err = a.collapsed(r, q)
+	}
+	done(err)
+	switch {
+	case err != nil:
+		a.writeError(w, r, err)
+	case tree == nil:
+		plain(w, http.StatusNotFound, fmt.Sprintf("No %s profile data available", kindTitle(q.kind)))
+	default:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		attachment(w, "aperture-collapsed.txt")
+		markTruncated(w, truncated)
+		// An error can only mean that the client is gone.
+		_ = tree.WriteFolded(w, 0)
+	}
+}
+
+func kindTitle(kind string) string {
+	if kind == profile.KindCPU {
+		return "CPU"
+	}
+	return kind
+}

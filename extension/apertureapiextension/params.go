@@ -1,0 +1,70 @@
+package apertureapiextension
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// labelPrefix starts the parameters that filter by a label: label.NAME=value.
+const labelPrefix = "label."
+
+// parseParams reads the parameters of an export. Unknown ones are ignored.
+func (q *query) parseParams(raw string) error {
+	values, err := params(raw)
+	if err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		name string
+		set  func(string) error
+	}{
+		{"agent_id", q.setAgentID},
+		{"time_start_ns", intParam("time_start_ns", q.setStart)},
+		{"time_end_ns", intParam("time_end_ns", q.setEnd)},
+		{"limit", intParam("limit", q.setLimit)},
+		{"event_type", q.setKind},
+		{"service", q.setService},
+		{"frame_order", q.setOrder},
+	} {
+		if v, ok := values[p.name]; ok {
+			if err := p.set(v); err != nil {
+				return err
+			}
+		}
+	}
+	for name, v := range values {
+		if label, ok := strings.CutPrefix(name, labelPrefix); ok {
+			if err := q.setLabel(label, v); err != nil {
+				return err
+			}
+		}
+	}
+	return q.check()
+}
+
+// params returns the parameters of a URL, each of which may be there once.
+func params(raw string) (map[string]string, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, invalid("query string", "%s", err)
+	}
+	out := make(map[string]string, len(values))
+	for name, v := range values {
+		if len(v) > 1 {
+			return nil, invalid(name, "it is there %d times", len(v))
+		}
+		out[name] = v[0]
+	}
+	return out, nil
+}
+
+func intParam(name string, set func(int64) error) func(string) error {
+	return func(value string) error {
+		v, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return invalid(name, "it is %s; it must be an integer from 0 to 2^63-1", strconv.Quote(value[:min(len(value), 64)]))
+		}
+		return set(v)
+	}
+}

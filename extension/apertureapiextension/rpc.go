@@ -1,0 +1,140 @@
+package apertureapiextension
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
+	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
+)
+
+// Query implements [apertureapi.QueryServer]: the live views, newest batches,
+// oldest first.
+func (a *api) Query(ctx context.Context, req *aggregatorv1.QueryRequest) (*aggregatorv1.QueryResponse, error) {
+	tenant, err := a.grpcTenant(ctx)
+	if err != nil {
+		return nil, grpcError(err)
+	}
+	// An empty agent is no filter here, other than in the store.
+	agentID := req.AgentId
+	if req.GetAgentId() == "" {
+		agentID = nil
+	}
+	limit := batchLimit(req.GetLimit(), maxRecentBatches)
+	return &aggregatorv1.QueryResponse{Batches: batchInfos(a.views.recent(tenant, agentID, limit))}, nil
+}
+
+// QueryStorage implements [apertureapi.QueryServer]: the store, newest first.
+func (a *api) QueryStorage(ctx context.Context, req *aggregatorv1.QueryStorageRequest) (*aggregatorv1.QueryResponse, error) {
+	if a.store == nil {
+		return &aggregatorv1.QueryResponse{Error: errNoStorage.Error()}, nil
+	}
+	done := a.observe(ctx, "query_storage")
+	list, err := a.queryStorage(ctx, req)
+	done(err)
+	if err != nil {
+		return nil, grpcError(err)
+	}
+	return &aggregatorv1.QueryResponse{Batches: batchInfos(list)}, nil
+}
+
+func (a *api) queryStorage(ctx context.Context, req *aggregatorv1.QueryStorageRequest) ([]apertureapi.BatchInfo, error) {
+	var q query
+	if err := q.setRange(req.AgentId, req.TimeStartNs, req.TimeEndNs); err != nil {
+		return nil, err
+	}
+	tenant, err := a.grpcTenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sel := profilestore.Selector{Tenant: tenant, AgentID: q.agentID, Start: q.start, End: q.end}
+	return a.storedBatches(ctx, sel, batchLimit(req.GetLimit(), maxStorageBatches))
+}
+
+// Aggregate implements [apertureapi.QueryServer].
+func (a *api) Aggregate(ctx context.Context, req *aggregatorv1.AggregateRequest) (*aggregatorv1.AggregateResponse, error) {
+	done := a.observe(ctx, "aggregate")
+	res, err := a.aggregateRPC(ctx, req)
+	done(err)
+	if errors.Is(err, errNoStorage) {
+		return &aggregatorv1.AggregateResponse{Error: err.Error()}, nil
+	}
+	if err != nil {
+		return nil, grpcError(err)
+	}
+	var text strings.Builder
+	// A strings.Builder takes all.
+	_ = aperturejson.Write(&text, res.merge, aperturejson.Options{TotalEvents: res.events, MaxRows: res.rows})
+	return &aggregatorv1.AggregateResponse{ResultJson: text.String(), TotalEvents: res.events}, nil
+}
+
+func (a *api) aggregateRPC(ctx context.Context, req *aggregatorv1.AggregateRequest) (*result, error) {
+	var q query
+	if err := q.setRange(req.AgentId, req.TimeStartNs, req.TimeEndNs); err != nil {
+		return nil, err
+	}
+	if err := q.setKind(req.GetEventType()); err != nil {
+		return nil, err
+	}
+	// In proto3 0 is what a client sends that sets no limit.
+	if req.GetLimit() > 0 {
+		if err := q.setLimit(int64(req.GetLimit())); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if q.tenant, err = a.grpcTenant(ctx); err != nil {
+		return nil, err
+	}
+	return a.aggregate(ctx, &q)
+}
+
+// Diff implements [apertureapi.QueryServer].
+func (a *api) Diff(context.Context, *aggregatorv1.DiffRequest) (*aggregatorv1.DiffResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "not implemented: Diff")
+}
+
+// setRange takes the agent and the time range of a request, each of which may
+// be absent.
+func (q *query) setRange(agentID *string, start, end *int64) error {
+	if agentID != nil {
+		if err := q.setAgentID(*agentID); err != nil {
+			return err
+		}
+	}
+	if start != nil {
+		if err := q.setStart(*start); err != nil {
+			return err
+		}
+	}
+	if end != nil {
+		if err := q.setEnd(*end); err != nil {
+			return err
+		}
+	}
+	return q.check()
+}
+
+// batchLimit applies the default and the cap to the limit of a request.
+func batchLimit(limit uint32, most int) int {
+	if limit == 0 {
+		return defaultBatches
+	}
+	return int(min(limit, uint32(most)))
+}
+
+func batchInfos(list []apertureapi.BatchInfo) []*aggregatorv1.BatchInfo {
+	out := make([]*aggregatorv1.BatchInfo, len(list))
+	for i, b := range list {
+		out[i] = &aggregatorv1.BatchInfo{
+			AgentId: b.AgentID, Sequence: b.Sequence, EventCount: b.EventCount, ReceivedAtNs: b.ReceivedAt,
+		}
+	}
+	return out
+}
