@@ -25,10 +25,10 @@ func TestBatchIsDeterministic(t *testing.T) {
 		return b
 	}
 	a, b := small(t).NewGenerator(), small(t).NewGenerator()
-	a.Batch(3) // what was made before does not matter
-	first, second := marshal(a.Batch(7)), marshal(b.Batch(7))
+	a.Batch(3, 1) // what was made before does not matter
+	first, second := marshal(a.Batch(7, 1)), marshal(b.Batch(7, 1))
 	assert.Equal(t, first, second)
-	assert.NotEqual(t, first, marshal(b.Batch(8)))
+	assert.NotEqual(t, first, marshal(b.Batch(8, 1)))
 }
 
 // The sums of a generator are those that the pipelines' own reading of the
@@ -38,7 +38,7 @@ func TestSumsAreThoseOfTheProfiles(t *testing.T) {
 	got := make(map[Key]int64)
 	var samples, profiles uint64
 	for tick := range 3 {
-		pd := g.Batch(tick)
+		pd := g.Batch(tick, 1)
 		groups, err := profile.Split(pd, time.Second, profile.Limits{})
 		require.NoError(t, err)
 		for _, group := range groups.Groups {
@@ -80,9 +80,9 @@ func TestCompareNamesDifferences(t *testing.T) {
 func TestMerge(t *testing.T) {
 	c := small(t)
 	whole, even, odd := c.NewGenerator(), c.NewGenerator(), c.NewGenerator()
+	whole.Batch(0, 4)
 	for tick := range 4 {
-		whole.Batch(tick)
-		[]*Generator{even, odd}[tick%2].Batch(tick)
+		[]*Generator{even, odd}[tick%2].Batch(tick, 1)
 	}
 	sums := even.Sums()
 	sums.Merge(odd.Sums())
@@ -107,7 +107,7 @@ func TestPoolDraw(t *testing.T) {
 func TestCorpusIsShared(t *testing.T) {
 	g := small(t).NewGenerator()
 	for tick := range 20 {
-		g.ServiceBatch(0, tick)
+		g.Batch(tick, 1)
 	}
 	assert.Greater(t, float64(g.Sums().Samples)/float64(g.Sums().Stacks()), 1.5, "samples share stacks")
 }
@@ -116,7 +116,7 @@ func BenchmarkBatch(b *testing.B) {
 	g := small(b).NewGenerator()
 	b.ReportAllocs()
 	for i := range b.N {
-		require.Positive(b, g.Batch(i).SampleCount())
+		require.Positive(b, g.Batch(i, 1).SampleCount())
 	}
 	b.ReportMetric(float64(g.Sums().Samples)/b.Elapsed().Seconds(), "samples/s")
 }

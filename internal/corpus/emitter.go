@@ -28,6 +28,9 @@ func newEmitter() *emitter {
 
 // use makes bin the binary of the stacks that follow.
 func (e *emitter) use(bin *binary) {
+	if e.bin == bin {
+		return
+	}
 	e.bin, e.places = bin, make(map[int32]int32)
 	e.mapping = e.builder.Mapping(bin.mapping)
 }

@@ -56,21 +56,16 @@ func (g *Generator) Sums() *Sums {
 	return &out
 }
 
-// Batch returns all profiles of one interval: of every pod of every service one
-// CPU profile and one memory profile. It does not depend on what was generated
-// before. tick counts from 0 and may be beyond the corpus' duration.
-func (g *Generator) Batch(tick int) pprofile.Profiles {
+// Batch returns all profiles of n intervals from tick on: of every pod of every
+// service one CPU profile and one memory profile each. It does not depend on what
+// was generated before. tick counts from 0 and may be beyond the corpus' duration.
+func (g *Generator) Batch(tick, n int) pprofile.Profiles {
 	e := newEmitter()
 	for i := range g.corpus.services {
-		g.service(e, i, tick)
+		for t := range n {
+			g.service(e, i, tick+t)
+		}
 	}
-	return e.builder.Profiles()
-}
-
-// ServiceBatch is [Generator.Batch] for one service only.
-func (g *Generator) ServiceBatch(service, tick int) pprofile.Profiles {
-	e := newEmitter()
-	g.service(e, service, tick)
 	return e.builder.Profiles()
 }
 
