@@ -3,6 +3,7 @@ package profilebufferprocessor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -84,32 +85,36 @@ func (l LimitsConfig) limits() profile.Limits {
 	}
 }
 
-// Validate checks the ranges of all values.
+// Validate checks the ranges of all values. Upper limits keep windows within
+// what the clickhouse_profiles exporter reads.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Window < time.Millisecond || c.Window > time.Minute {
 		errs = append(errs, fmt.Errorf("`window` is %v; it must be between 1ms and 1m", c.Window))
 	}
 	for _, f := range []struct {
-		key   string
-		value int64
-		least int64
+		key         string
+		value       int64
+		least, most int64
 	}{
-		{"max_window_bytes", c.MaxWindowBytes, 1 << 10},
-		{"max_window_samples", int64(c.MaxWindowSamples), 1},
-		{"max_pending_bytes", c.MaxPendingBytes, 1 << 10},
-		{"max_intern_bytes", c.MaxInternBytes, 0},
-		{"max_batches", int64(c.MaxBatches), 0},
-		{"max_bytes", c.MaxBytes, 0},
-		{"keep_profiles::duration", int64(c.KeepProfiles.Duration), 0},
-		{"keep_profiles::max_bytes", c.KeepProfiles.MaxBytes, 0},
-		{"limits::max_frames", int64(c.Limits.MaxFrames), 1},
-		{"limits::max_total_frames", int64(c.Limits.MaxTotalFrames), 1},
-		{"limits::max_string_length", int64(c.Limits.MaxStringLength), 1},
-		{"limits::max_labels", int64(c.Limits.MaxLabels), 1},
+		{"max_window_bytes", c.MaxWindowBytes, 1 << 10, 1 << 30},
+		{"max_window_samples", int64(c.MaxWindowSamples), 1, math.MaxInt32},
+		{"max_pending_bytes", c.MaxPendingBytes, 1 << 10, math.MaxInt64},
+		{"max_intern_bytes", c.MaxInternBytes, 0, math.MaxInt64},
+		{"max_batches", int64(c.MaxBatches), 0, math.MaxInt32},
+		{"max_bytes", c.MaxBytes, 0, math.MaxInt64},
+		{"keep_profiles::duration", int64(c.KeepProfiles.Duration), 0, math.MaxInt64},
+		{"keep_profiles::max_bytes", c.KeepProfiles.MaxBytes, 0, math.MaxInt64},
+		{"limits::max_frames", int64(c.Limits.MaxFrames), 1, 1 << 15},
+		{"limits::max_total_frames", int64(c.Limits.MaxTotalFrames), 1, 1 << 25},
+		{"limits::max_string_length", int64(c.Limits.MaxStringLength), 1, 1 << 20},
+		{"limits::max_labels", int64(c.Limits.MaxLabels), 1, 1 << 10},
 	} {
 		if f.value < f.least {
 			errs = append(errs, fmt.Errorf("`%s` is %d; it must be at least %d", f.key, f.value, f.least))
+		}
+		if f.value > f.most {
+			errs = append(errs, fmt.Errorf("`%s` is %d; it must be at most %d", f.key, f.value, f.most))
 		}
 	}
 	if c.MaxPendingBytes < c.MaxWindowBytes {

@@ -2,6 +2,7 @@ package profilebufferprocessor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -22,8 +23,11 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/aggregate"
 	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/retryable"
 	"github.com/aperture-collector/aperture-collector/processor/profilebufferprocessor/internal/metadata"
 )
+
+var errStopping = errors.New("profile buffer is not running")
 
 // bufferProcessor collects pushes in the open window. One goroutine hands closed
 // windows on, one after the other, while the next window collects.
@@ -170,11 +174,8 @@ func (p *bufferProcessor) reserve(ctx context.Context, size int64) error {
 	if n := p.pending.Add(size); n > p.cfg.MaxPendingBytes {
 		p.pending.Add(-size)
 		p.refused(ctx, "full")
-		return &refusal{
-			codes.ResourceExhausted,
-			fmt.Sprintf("profile buffer is full: %d bytes wait to be handed on; `max_pending_bytes` is %d", n-size, p.cfg.MaxPendingBytes),
-			max(p.cfg.Window, time.Second),
-		}
+		err := fmt.Errorf("profile buffer is full: %d bytes wait to be handed on; `max_pending_bytes` is %d", n-size, p.cfg.MaxPendingBytes)
+		return retryable.New(codes.ResourceExhausted, err, max(p.cfg.Window, time.Second))
 	}
 	return nil
 }
@@ -214,7 +215,7 @@ func (p *bufferProcessor) add(ctx context.Context, g *profile.Groups) (*window, 
 	defer p.mu.Unlock()
 	if p.stopping || p.flusher == nil {
 		p.refused(ctx, "stopping")
-		return nil, &refusal{codes.Unavailable, "profile buffer is stopping", time.Second}
+		return nil, retryable.New(codes.Unavailable, errStopping, time.Second)
 	}
 	for i := from; i < len(g.Batches); i++ {
 		b := &g.Batches[i]
