@@ -19,10 +19,10 @@ func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.QueryTimeout)
 	defer cancel()
-	rows := max(q.rows(a.cfg.StacksCap, a.cfg.StacksCap), 1)
+	rows := q.rows(a.cfg.StacksCap, a.cfg.StacksCap)
 	merge, err := reader.MergeStacks(ctx, q.selector(), profilestore.MergeOptions{
 		BySyscall: q.kind == profile.KindSyscall,
-		MaxStacks: rows,
+		MaxStacks: rows + 1, // what came without a stack is a row, too
 	})
 	if err != nil {
 		return nil, false, cause(ctx, err)
@@ -31,11 +31,14 @@ func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated 
 		return nil, false, a.checkKind(ctx, reader, q, merge)
 	}
 	k := &merge.Kinds[0]
-	tree = flame.Build(merge, k, flame.Options{Rename: flame.FoldedName, SkipEmpty: true})
-	if len(tree.Nodes) == 1 && len(k.Syscalls) > 0 {
-		tree = syscallTree(k)
+	truncated = k.TotalRows > len(k.Rows)
+	if k.Rows = withStack(merge, k.Rows); len(k.Rows) == 0 && len(k.Syscalls) > 0 {
+		return syscallTree(k), false, nil
 	}
-	return tree, k.TotalRows > len(k.Rows), nil
+	if len(k.Rows) > rows {
+		k.Rows, truncated = k.Rows[:rows], true
+	}
+	return flame.Build(merge, k, flame.Options{Rename: flame.FoldedName}), truncated, nil
 }
 
 // syscallTree is the tree of system calls whose producers record no stacks: one

@@ -211,7 +211,15 @@ type result struct {
 // truncated reports whether stacks were left out.
 func (r *result) truncated() bool {
 	return slices.ContainsFunc(r.merge.Kinds, func(k profilestore.KindMerge) bool {
-		return len(k.Rows) > r.rows || k.TotalRows > len(k.Rows)
+		// System calls are told apart by number, all of them.
+		return k.Kind != profile.KindSyscall && (k.TotalRows > len(k.Rows) || len(withStack(r.merge, k.Rows)) > r.rows)
+	})
+}
+
+// withStack returns the rows that have a stack.
+func withStack(m *profilestore.Merge, rows []profilestore.Row) []profilestore.Row {
+	return slices.DeleteFunc(slices.Clone(rows), func(row profilestore.Row) bool {
+		return len(m.Stacks[row.Stack].Frames) == 0
 	})
 }
 
@@ -232,8 +240,9 @@ func (a *api) aggregate(ctx context.Context, q *query) (*result, error) {
 			BySyscall: true,
 			// Nothing of a system call's stacks is shown.
 			NoStacks: q.kind == profile.KindSyscall,
-			// The reader takes 0 for its own limit.
-			MaxStacks: max(r.rows, 1),
+			// One more, because what came without a stack is a row, too. (0 would
+			// be the reader's own limit.)
+			MaxStacks: r.rows + 1,
 		})
 		return err
 	})

@@ -149,6 +149,10 @@ func (k *kindSums) finish(opts profilestore.MergeOptions, out *profilestore.Merg
 	rows := make([]keyed, 0, len(k.rows))
 	for key, r := range k.rows {
 		rows = append(rows, keyed{key, r})
+		if key.stack.IsZero() && !opts.NoStacks {
+			k.StacklessValue += r.values[0]
+			k.StacklessEvents += r.count
+		}
 	}
 	slices.SortFunc(rows, func(a, b keyed) int {
 		return cmp.Or(cmp.Compare(b.values[0], a.values[0]), a.stack.Compare(b.stack), cmp.Compare(a.lock, b.lock))

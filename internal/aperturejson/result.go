@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -55,32 +56,43 @@ type result struct {
 func (r *result) write() {
 	w := r.w
 	w.open('{')
-	r.kind("cpu", profile.KindCPU, r.cpu)
-	r.kind("lock", profile.KindLock, r.lock)
-	r.kind("syscall", profile.KindSyscall, r.syscall)
+	r.kind("cpu", r.find(profile.KindCPU), r.cpu)
+	r.kind("lock", r.find(profile.KindLock), r.lock)
+	r.kind("syscall", r.find(profile.KindSyscall), r.syscall)
 	w.keyUint("total_events", r.o.TotalEvents)
 	if r.o.SkippedBatches {
 		w.keyUint("skipped_batches", 0)
 	}
-	if r.find(profile.KindOffCPU) != nil {
-		r.kind("off_cpu", profile.KindOffCPU, r.offCPU)
+	if k := r.find(profile.KindOffCPU); k != nil {
+		r.kind("off_cpu", k, r.offCPU)
 	}
 	r.others()
 	w.close('}')
 }
 
+// find returns the observations of one of our own kinds with the sample types
+// that the kind has, nil if there are none.
 func (r *result) find(kind string) *profilestore.KindMerge {
 	for i := range r.m.Kinds {
-		if r.m.Kinds[i].Kind == kind {
-			return &r.m.Kinds[i]
+		if k := &r.m.Kinds[i]; k.Kind == kind && isOwn(k) {
+			return k
 		}
 	}
 	return nil
 }
 
-func (r *result) kind(key, kind string, write func(*profilestore.KindMerge)) {
+// isOwn reports whether k is one of the kinds that have an object of their own.
+// Profiles of others can claim to be of such a kind with other sample types.
+func isOwn(k *profilestore.KindMerge) bool {
+	switch k.Kind {
+	case profile.KindCPU, profile.KindLock, profile.KindSyscall, profile.KindOffCPU:
+		return len(k.Types) > 0 && k.Types[0] == profile.Types(k.Kind)[0]
+	}
+	return false
+}
+
+func (r *result) kind(key string, k *profilestore.KindMerge, write func(*profilestore.KindMerge)) {
 	r.w.key(key)
-	k := r.find(kind)
 	if k == nil || r.w.err != nil {
 		r.w.null()
 		return
@@ -113,22 +125,9 @@ func (r *result) rows(key string, k *profilestore.KindMerge, write func(*profile
 	r.w.close(']')
 }
 
-// stackless returns the sum of the first value and the number of the
-// observations without a stack, which the Aperture API counts in total_events
-// only.
-func (r *result) stackless(k *profilestore.KindMerge) (value int64, events uint64) {
-	for i := range k.Rows {
-		if row := &k.Rows[i]; len(r.m.Stacks[row.Stack].Frames) == 0 {
-			value += row.Values[0]
-			events += row.Count
-		}
-	}
-	return value, events
-}
-
 func (r *result) cpu(k *profilestore.KindMerge) {
-	stackless, _ := r.stackless(k)
-	r.w.keyInt("total_samples", k.Totals[0]-stackless)
+	// What came without a stack counts in the events of everything only.
+	r.w.keyInt("total_samples", k.Totals[0]-k.StacklessValue)
 	r.w.keyInt("sample_period_ns", k.Period)
 	r.rows("stacks", k, func(row *profilestore.Row) {
 		r.stack(row)
@@ -137,8 +136,7 @@ func (r *result) cpu(k *profilestore.KindMerge) {
 }
 
 func (r *result) lock(k *profilestore.KindMerge) {
-	_, stackless := r.stackless(k)
-	r.w.keyUint("total_events", k.Events-stackless)
+	r.w.keyUint("total_events", k.Events-k.StacklessEvents)
 	r.rows("contentions", k, func(row *profilestore.Row) {
 		r.w.keyUint("lock_addr", row.LockAddress)
 		r.stack(row)
@@ -147,8 +145,7 @@ func (r *result) lock(k *profilestore.KindMerge) {
 }
 
 func (r *result) offCPU(k *profilestore.KindMerge) {
-	_, stackless := r.stackless(k)
-	r.w.keyUint("total_events", k.Events-stackless)
+	r.w.keyUint("total_events", k.Events-k.StacklessEvents)
 	r.rows("stacks", k, func(row *profilestore.Row) {
 		r.stack(row)
 		r.waits(row)
@@ -202,25 +199,39 @@ func SyscallName(s *profilestore.SyscallStats) string {
 	return syscallname.X8664.Name(uint32(s.Number))
 }
 
-// others writes the kinds that have no object of their own.
+// others writes the kinds that have no object of their own. Where one kind has
+// several lists of sample types, the later ones have the first type in their key.
 func (r *result) others() {
-	open := false
+	keys := make(map[string]struct{})
 	for i := range r.m.Kinds {
 		k := &r.m.Kinds[i]
-		switch k.Kind {
-		case profile.KindCPU, profile.KindLock, profile.KindSyscall, profile.KindOffCPU:
+		if isOwn(k) && r.find(k.Kind) == k {
 			continue
 		}
-		if !open {
+		if len(keys) == 0 {
 			r.w.key("profiles")
 			r.w.open('{')
-			open = true
 		}
-		r.kind(k.Kind, k.Kind, r.other)
+		key := k.Kind
+		for n := 0; ; n++ {
+			if _, used := keys[key]; !used {
+				break
+			}
+			key = k.Kind + ":" + firstType(k) + strings.Repeat("'", n)
+		}
+		keys[key] = struct{}{}
+		r.kind(key, k, r.other)
 	}
-	if open {
+	if len(keys) > 0 {
 		r.w.close('}')
 	}
+}
+
+func firstType(k *profilestore.KindMerge) string {
+	if len(k.Types) == 0 {
+		return ""
+	}
+	return k.Types[0].Type
 }
 
 func (r *result) other(k *profilestore.KindMerge) {

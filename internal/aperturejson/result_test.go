@@ -52,7 +52,7 @@ func example() *profilestore.Merge {
 		Kinds: []profilestore.KindMerge{
 			{
 				Kind: profile.KindCPU, Types: profile.Types(profile.KindCPU), Start: t0 + 1, End: t0 + 3,
-				Totals: values{3}, Events: 3, TotalRows: 2,
+				Totals: values{3}, Events: 3, StacklessValue: 1, StacklessEvents: 1, TotalRows: 2,
 				Rows: []profilestore.Row{{Stack: 1, Values: values{2}, Count: 2}, {Stack: 0, Values: values{1}, Count: 1}},
 			},
 			{
@@ -111,7 +111,7 @@ func TestEmpty(t *testing.T) {
 	assert.Equal(t, "{\n  \"cpu\": null,\n  \"lock\": null,\n  \"syscall\": null,\n  \"total_events\": 0\n}",
 		write(t, &profilestore.Merge{}, Options{Indent: true}))
 	m := &profilestore.Merge{
-		Kinds:  []profilestore.KindMerge{{Kind: profile.KindCPU, Totals: values{2}, Rows: []profilestore.Row{{Values: values{2}}}}},
+		Kinds:  []profilestore.KindMerge{{Kind: profile.KindCPU, Types: profile.Types(profile.KindCPU), Totals: values{2}, StacklessValue: 2, Rows: []profilestore.Row{{Values: values{2}}}}},
 		Stacks: []profilestore.Stack{{}},
 	}
 	assert.Equal(t, `{"cpu":{"start_time":0,"end_time":0,"total_samples":0,"sample_period_ns":0,"stacks":[]},"lock":null,"syscall":null,"total_events":2}`,

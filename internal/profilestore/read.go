@@ -113,6 +113,10 @@ type KindMerge struct {
 	// everything selected, whatever MaxStacks cut.
 	Totals [profile.MaxTypes]int64
 	Events uint64
+	// StacklessValue and StacklessEvents are the parts of Totals[0] and Events
+	// that came without a stack. They are 0 if NoStacks was asked for.
+	StacklessValue  int64
+	StacklessEvents uint64
 	// Rows are sorted by the first value, largest first, then by stack.
 	Rows []Row
 	// TotalRows is the number of rows before MaxStacks.

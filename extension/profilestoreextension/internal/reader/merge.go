@@ -38,7 +38,11 @@ type kindRows struct {
 	total  int
 	sums   [profile.MaxTypes]int64
 	events uint64
-	info   *profilestore.KindMerge
+	// The parts of sums[0] and events without a stack.
+	stacklessValue  int64
+	stacklessEvents uint64
+
+	info *profilestore.KindMerge
 }
 
 // MergeStacks implements [profilestore.Reader].
@@ -98,6 +102,7 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 			continue // expired meanwhile
 		}
 		info.Totals, info.Events, info.TotalRows = k.sums, k.events, k.total
+		info.StacklessValue, info.StacklessEvents = k.stacklessValue, k.stacklessEvents
 		info.Syscalls = syscalls[key]
 		k.info = info
 		sorted = append(sorted, k)
@@ -329,6 +334,10 @@ func (r *Reader) mergeRows(ctx context.Context, s *scan, kindNames []string, opt
 					out[kindKey(key[i])] = k
 				}
 				k.add(row, limit)
+				if c.stack && row.stack.IsZero() {
+					k.stacklessValue += row.value[0]
+					k.stacklessEvents += row.count
+				}
 			}
 			return nil
 		},
