@@ -39,12 +39,13 @@ type Config struct {
 	MaxMessageSize int64 `mapstructure:"max_message_size"`
 
 	// MaxInflatedSize is the most bytes of a push after decompression. Default
-	// 268435456 (256 MiB).
+	// 134217728 (128 MiB).
 	MaxInflatedSize int64 `mapstructure:"max_inflated_size"`
 
 	// MaxInflightSize is the most bytes, after decompression, of all pushes that
 	// are worked on at one time; a push beyond it is refused and may be retried.
-	// Default 536870912 (512 MiB).
+	// What is made of them takes memory too, in the worst case ten times as much.
+	// Default 268435456 (256 MiB).
 	MaxInflightSize int64 `mapstructure:"max_inflight_size"`
 
 	// MaxProcesses is the most different processes in one push. An agent splits a

@@ -57,7 +57,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.MaxInflatedSize = 1 }, "`max_inflated_size` must be from `max_message_size` (33554432) to 1073741824 bytes, found 1")
 	f(func(c *Config) { c.MaxInflatedSize, c.MaxInflightSize = 1<<31, 1<<32 },
 		"`max_inflated_size` must be from `max_message_size` (33554432) to 1073741824 bytes, found 2147483648")
-	f(func(c *Config) { c.MaxInflightSize = 1 }, "`max_inflight_size` must be at least `max_inflated_size` (268435456) bytes, found 1")
+	f(func(c *Config) { c.MaxInflightSize = 1 }, "`max_inflight_size` must be at least `max_inflated_size` (134217728) bytes, found 1")
 	f(func(c *Config) { c.MaxProcesses = 0 }, "`max_processes` must be at least 1, found 0")
 	f(func(c *Config) { c.SyscallArchitecture = "vax" }, "`syscall_architecture` must be amd64 or arm64, found \"vax\"")
 	f(func(c *Config) { c.GRPC.NetAddr.Endpoint, c.MaxProcesses = "", -1 },

@@ -28,8 +28,8 @@ func createDefaultConfig() component.Config {
 	return &Config{
 		GRPC:                server,
 		MaxMessageSize:      32 * mib,
-		MaxInflatedSize:     256 * mib,
-		MaxInflightSize:     512 * mib,
+		MaxInflatedSize:     128 * mib,
+		MaxInflightSize:     256 * mib,
 		MaxProcesses:        16384,
 		SyscallArchitecture: "amd64",
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/internal/aperturewire"
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
+	"github.com/aperture-collector/aperture-collector/receiver/aperturereceiver/internal/metadatatest"
 )
 
 // padded returns a request whose encoding has exactly size bytes: an empty
@@ -74,6 +77,10 @@ func TestPushTooLarge(t *testing.T) {
 	assert.Equal(t, codes.OutOfRange, status.Code(err), err)
 	assert.Regexp(t, `^Error, message length too large: found 150\d\d\d bytes, the limit is: 100000 bytes$`, status.Convert(err).Message())
 	assert.Zero(t, s.receiver.push.inflight.Load())
+
+	// What is not even read is refused by gRPC itself.
+	_, err = s.Push(t.Context(), padded(t, maxFrameFactor*100_000+1, true))
+	assert.Equal(t, codes.ResourceExhausted, status.Code(err), err)
 }
 
 func TestPushTooManyProcesses(t *testing.T) {
@@ -196,6 +203,31 @@ func TestInflateReserve(t *testing.T) {
 		return refused
 	})
 	assert.Equal(t, refused, err)
+}
+
+// FuzzPush feeds the handler what may come over the wire.
+func FuzzPush(f *testing.F) {
+	for _, payload := range examples(f) {
+		msg, err := proto.Marshal(&aggregatorv1.PushRequest{AgentId: "a", Sequence: 1, Payload: payload})
+		require.NoError(f, err)
+		f.Add(msg)
+		f.Add(gzipped(f, msg))
+	}
+	cfg := createDefaultConfig().(*Config)
+	smallLimits(cfg)
+	telemetry := componenttest.NewTelemetry()
+	f.Cleanup(func() { require.NoError(f, telemetry.Shutdown(context.Background())) })
+	r, err := newReceiver(cfg, metadatatest.NewSettings(telemetry), consumertest.NewNop())
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		resp, err := r.push.push(t.Context(), msg)
+		if err != nil {
+			assert.Equal(t, codes.OutOfRange, status.Code(err))
+		} else {
+			assert.Equal(t, resp.Ok, resp.Error == "")
+		}
+		assert.Zero(t, r.push.inflight.Load())
+	})
 }
 
 func FuzzInflate(f *testing.F) {

@@ -36,6 +36,9 @@ func parsePushRequest(msg []byte) (pushRequest, error) {
 		if n < 0 {
 			return pushRequest{}, fmt.Errorf("decode request: tag at offset %d: %w", size-len(msg), protowire.ParseError(n))
 		}
+		if num > protowire.MaxValidNumber {
+			return pushRequest{}, fmt.Errorf("decode request: field number at offset %d: found %d, the limit is %d", size-len(msg), num, protowire.MaxValidNumber)
+		}
 		field := msg[n:]
 		var v []byte
 		switch {

@@ -47,6 +47,8 @@ func TestParsePushRequestErrors(t *testing.T) {
 	require.EqualError(t, err, "decode request: agent_id is not valid UTF-8")
 	_, err = parsePushRequest([]byte{0x00})
 	require.ErrorContains(t, err, "decode request: tag at offset 0: ")
+	_, err = parsePushRequest([]byte{0x80, 0x80, 0x80, 0x80, 0x10, 0x00})
+	require.EqualError(t, err, "decode request: field number at offset 0: found 536870912, the limit is 536870911")
 	_, err = parsePushRequest([]byte{0x10, 0x01, 0x1a, 0x05, 0x00})
 	require.ErrorContains(t, err, "decode request: field 3 at offset 3: ")
 }
@@ -56,6 +58,7 @@ func TestParsePushRequestErrors(t *testing.T) {
 func FuzzParsePushRequest(f *testing.F) {
 	f.Add(encodedRequest(f))
 	f.Add([]byte{})
+	f.Add([]byte("1000000000\x80\x80\x800\x80\x80\x80\x8000")) // a field number that is too large
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for n := range min(len(data), 64) + 1 {
 			comparePushRequest(t, data[:n])

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 
 	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
@@ -36,6 +37,9 @@ func handlePush(srv any, ctx context.Context, decode func(any) error, intercepto
 		return nil, err
 	}
 	defer msg.release()
+	// gRPC would compress the few bytes of the answer because the request was
+	// compressed. Outside of a server, which is where it fails, nothing compresses.
+	_ = grpc.SetSendCompressor(ctx, encoding.Identity)
 	push := func(ctx context.Context, _ any) (any, error) { return srv.(*service).push.push(ctx, msg.bytes()) }
 	if interceptor == nil {
 		return push(ctx, msg)
