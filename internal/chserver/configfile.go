@@ -59,7 +59,6 @@ type configData struct {
 // merges would never find enough free entries.
 var configTemplate = template.Must(template.New("config.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(`<clickhouse>
   <logger>
-    <level>information</level>
     <log>{{xml .Log}}</log>
     <size>10M</size>
     <count>3</count>

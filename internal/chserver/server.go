@@ -10,8 +10,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// Server runs an embedded ClickHouse. Start and Stop are called once each; all
-// other methods are safe for concurrent use at any time.
+// Server runs an embedded ClickHouse. Start, then Stop, are called by one
+// goroutine, Start once; the other methods are safe for concurrent use from then
+// on.
 type Server struct {
 	opts Options
 
@@ -33,9 +34,6 @@ type Server struct {
 }
 
 var _ EndpointProvider = (*Server)(nil)
-
-// ErrNotStarted is returned for a server whose Start has not succeeded.
-var ErrNotStarted = errors.New("embedded ClickHouse is not started")
 
 // New checks the options.
 func New(opts Options) (*Server, error) {
@@ -110,9 +108,10 @@ func (s *Server) prepare() error {
 }
 
 // Stop ends the server and returns when it is gone. When ctx ends first, the
-// server is killed, which loses nothing that it acknowledged.
+// server is killed, which loses nothing that it acknowledged. It does nothing for
+// a server that did not start or was stopped before.
 func (s *Server) Stop(ctx context.Context) error {
-	if s.cancel == nil {
+	if s.cancel == nil || s.Status().State == Stopped {
 		return nil
 	}
 	hurry := context.AfterFunc(ctx, func() { close(s.stopping) })
@@ -141,8 +140,12 @@ func (s *Server) Endpoint() Endpoint { return s.endpoint }
 func (s *Server) ClickHouse(ctx context.Context) (Endpoint, error) {
 	select {
 	case <-s.ready:
-		return s.endpoint, nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-s.ready: // wins over an ended context
+		return s.endpoint, nil
+	default:
 	}
 	status := s.Status()
 	if status.Err != nil {

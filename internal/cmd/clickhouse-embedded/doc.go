@@ -14,6 +14,7 @@
 // Its contract with the parent:
 //
 //   - standard input is a pipe whose only writer is the parent;
+//   - SIGTERM, SIGINT and SIGHUP are ignored until the pipe is closed;
 //   - file descriptors above 2 are left open, so that a lock passed to this
 //     process is held until the server is really gone;
 //   - exit status 0 is a clean end, 1 an error of the library or the server

@@ -57,6 +57,7 @@ type options struct {
 	host     string
 	tcpPort  int
 	httpPort int
+	logLevel string
 	grace    time.Duration
 }
 
@@ -70,6 +71,7 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	fs.StringVar(&o.host, "host", "127.0.0.1", "address to listen on")
 	fs.IntVar(&o.tcpPort, "tcp-port", 0, "port of the native protocol")
 	fs.IntVar(&o.httpPort, "http-port", 0, "port of the HTTP interface")
+	fs.StringVar(&o.logLevel, "log-level", "information", "least severe level that is logged, as ClickHouse names it")
 	fs.DurationVar(&o.grace, "grace", 10*time.Second, "how long the server may take to end after the pipe was closed")
 	if err := fs.Parse(args); err != nil {
 		return options{}, err
@@ -104,6 +106,7 @@ func (o options) serverArgs() []string {
 		"clickhouse-local",
 		"--config-file=" + o.config,
 		"--path=" + o.path,
+		"--log-level=" + o.logLevel, // clickhouse-local does not read it from the file
 		"--listen_host=" + o.host,
 		fmt.Sprintf("--tcp_port=%d", o.tcpPort),
 		fmt.Sprintf("--http_port=%d", o.httpPort),

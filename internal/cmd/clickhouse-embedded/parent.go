@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,10 @@ import (
 // The parent starts this process with SIGKILL as its death signal, for the time
 // before the watcher runs. The signal is then taken back: it would cut off a
 // server that is ending cleanly.
+//
+// As long as the pipe is open, signals that ask to end are ignored: a service
+// manager sends them to all processes of a service at once, and the collector
+// still has data to store then.
 func watchParent(stdin int, grace time.Duration) error {
 	var stat unix.Stat_t
 	if err := unix.Fstat(stdin, &stat); err != nil {
@@ -25,8 +30,10 @@ func watchParent(stdin int, grace time.Duration) error {
 	if stat.Mode&unix.S_IFMT != unix.S_IFIFO {
 		return errors.New("inspect standard input: not a pipe: the server lives as long as the pipe its parent holds")
 	}
+	signal.Ignore(endSignals...)
 	go func() {
 		waitHangup(stdin)
+		signal.Reset(endSignals...)
 		time.Sleep(grace)
 		fmt.Fprintf(os.Stderr, "clickhouse-embedded: server did not end within %s of its parent closing the pipe\n", grace)
 		os.Exit(exitGrace)
@@ -36,6 +43,8 @@ func watchParent(stdin int, grace time.Duration) error {
 	}
 	return nil
 }
+
+var endSignals = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP}
 
 // waitHangup returns when the pipe has no writer any more, or cannot be polled.
 func waitHangup(pipe int) {
