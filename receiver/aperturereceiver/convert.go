@@ -47,6 +47,7 @@ type converter struct {
 	// look at the stack of most events; samples finds it by its content.
 	encoded map[encodedKey]*sample
 	samples map[sampleKey]*sample
+	slab    []sample // where new samples are put
 	// threads and calls are the attributes of thread names and system calls.
 	threads map[string]int32 // aliases the payload
 	calls   map[uint64][4]int32
@@ -114,6 +115,8 @@ func (c *converter) release() {
 	clear(c.processes)
 	clear(c.encoded)
 	clear(c.samples)
+	clear(c.slab)
+	c.slab = c.slab[:0]
 	clear(c.threads)
 	clear(c.calls)
 	c.symbolizer.reset()
@@ -264,7 +267,12 @@ func (c *converter) sample(k *kindProfile, ev *aperturewire.Event, extra uint64,
 		call := c.call(ev, more)
 		attrs.Append(call[:]...)
 	}
-	s := &sample{kind: k, timestamps: ps.TimestampsUnixNano(), values: ps.Values()}
+	if len(c.slab) == cap(c.slab) {
+		// Full: the samples in it stay where they are, for there are pointers to them.
+		c.slab = make([]sample, 0, 128)
+	}
+	c.slab = append(c.slab, sample{kind: k, timestamps: ps.TimestampsUnixNano(), values: ps.Values()})
+	s := &c.slab[len(c.slab)-1]
 	c.samples[key] = s
 	return s
 }
