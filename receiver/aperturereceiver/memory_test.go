@@ -39,13 +39,13 @@ func TestConvertMemory(t *testing.T) {
 	}
 	f("system calls", func(enc aperturewire.Encoder, dst []byte, i int) []byte {
 		return enc.AppendSyscall(dst, &aperturewire.Syscall{Number: uint32(i)})
-	}, 10)
+	}, 12)
 	f("processes", func(enc aperturewire.Encoder, dst []byte, i int) []byte {
 		return enc.AppendSyscall(dst, &aperturewire.Syscall{PID: int32(i % maxProcesses)})
-	}, 10)
+	}, 12)
 	f("locks", func(enc aperturewire.Encoder, dst []byte, i int) []byte {
 		return enc.AppendLock(dst, &aperturewire.LockWait{LockAddress: uint64(i), Stack: []uint64{uint64(i)}})
-	}, 10)
+	}, 12)
 	f("stacks", func(enc aperturewire.Encoder, dst []byte, i int) []byte {
 		s := aperturewire.CPUSample{}
 		for d := range 20 {
@@ -53,5 +53,5 @@ func TestConvertMemory(t *testing.T) {
 			s.UserSymbols = append(s.UserSymbols, aperturewire.Some("f"))
 		}
 		return enc.AppendCPU(dst, &s)
-	}, 10)
+	}, 12)
 }
