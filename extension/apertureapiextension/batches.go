@@ -54,35 +54,23 @@ func (a *api) batches(r *http.Request) (*batchesJSON, error) {
 	if err != nil {
 		return nil, err
 	}
-	var agentID *string
-	if id, ok := values["agent_id"]; ok {
-		if err := checkText("agent_id", id); err != nil {
-			return nil, err
-		}
-		agentID = &id
+	var q query
+	if err := param(values, "agent_id", q.setAgentID); err != nil {
+		return nil, err
 	}
-	limit := defaultBatches
-	if text, ok := values["limit"]; ok {
-		set := func(v int64) error {
-			if v < 0 {
-				return invalid("limit", "it is %d; it must be at least 0", v)
-			}
-			limit = int(min(v, maxRecentBatches))
-			return nil
-		}
-		if err := intParam("limit", set)(text); err != nil {
-			return nil, err
-		}
+	if err := param(values, "limit", intParam("limit", q.setLimit)); err != nil {
+		return nil, err
 	}
+	limit := q.rows(defaultBatches, maxRecentBatches)
 	tenant, err := a.httpTenant(r)
 	if err != nil {
 		return nil, err
 	}
 
 	answer := &batchesJSON{Batches: make([]batchJSON, 0, limit)}
-	list := a.views.recent(tenant, agentID, limit)
+	list := a.views.recent(tenant, q.agentID, limit)
 	if a.store != nil && limit > 0 {
-		sel := profilestore.Selector{Tenant: tenant, AgentID: agentID}
+		sel := profilestore.Selector{Tenant: tenant, AgentID: q.agentID}
 		stored, err := a.storedBatches(r.Context(), sel, limit)
 		switch {
 		case err == nil:

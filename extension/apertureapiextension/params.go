@@ -27,15 +27,14 @@ func (q *query) parseParams(raw string) error {
 		{"service", q.setService},
 		{"frame_order", q.setOrder},
 	} {
-		if v, ok := values[p.name]; ok {
-			if err := p.set(v); err != nil {
-				return err
-			}
+		if err := param(values, p.name, p.set); err != nil {
+			return err
 		}
 	}
-	for name, v := range values {
+	for name := range values {
 		if label, ok := strings.CutPrefix(name, labelPrefix); ok {
-			if err := q.setLabel(label, v); err != nil {
+			set := func(v string) error { return q.setLabel(label, v) }
+			if err := param(values, name, set); err != nil {
 				return err
 			}
 		}
@@ -43,20 +42,24 @@ func (q *query) parseParams(raw string) error {
 	return q.check()
 }
 
-// params returns the parameters of a URL, each of which may be there once.
-func params(raw string) (map[string]string, error) {
+func params(raw string) (url.Values, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, invalid("query string", "%s", err)
 	}
-	out := make(map[string]string, len(values))
-	for name, v := range values {
-		if len(v) > 1 {
-			return nil, invalid(name, "it is there %d times", len(v))
-		}
-		out[name] = v[0]
+	return values, nil
+}
+
+// param sets a parameter if it is there, which it may be once.
+func param(values url.Values, name string, set func(string) error) error {
+	switch v := values[name]; len(v) {
+	case 0:
+		return nil
+	case 1:
+		return set(v[0])
+	default:
+		return invalid(name, "it is there %d times", len(v))
 	}
-	return out, nil
 }
 
 func intParam(name string, set func(int64) error) func(string) error {

@@ -31,7 +31,7 @@ type query struct {
 	kind                 string // empty for all
 	service              string
 	labels               map[string]string
-	limit                *int // stacks per kind; nil for the default
+	limit                *int // of rows; nil for the default
 	order                aperturejson.FrameOrder
 }
 
@@ -180,7 +180,7 @@ func (q *query) selector() profilestore.Selector {
 	return sel
 }
 
-// rows returns how many stacks per kind the answer has at most.
+// rows returns how many rows the answer has at most.
 func (q *query) rows(byDefault, most int) int {
 	if q.limit == nil {
 		return byDefault
