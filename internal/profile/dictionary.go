@@ -30,6 +30,9 @@ type Limits struct {
 	MaxTotalFrames int
 	// MaxStringLength is the longest string in bytes (default 64 KiB).
 	MaxStringLength int
+	// MaxGroups is the largest number of groups (default 64 Ki): observations
+	// of one series and kind that fall into many time buckets make one each.
+	MaxGroups int
 	// MaxLabels is the largest number of attributes of a resource, profile or
 	// sample (default 256).
 	MaxLabels int
@@ -44,6 +47,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxStringLength == 0 {
 		l.MaxStringLength = 64 << 10
+	}
+	if l.MaxGroups == 0 {
+		l.MaxGroups = 64 << 10
 	}
 	if l.MaxLabels == 0 {
 		l.MaxLabels = 256

@@ -125,9 +125,12 @@ func (s *splitter) slot(kind string, sample ValueType) (types []ValueType, slot,
 	return known[part*MaxTypes:], i % MaxTypes, part
 }
 
-func (s *splitter) group(h *profileHead, key groupKey, start, end int64) *Group {
+func (s *splitter) group(h *profileHead, key groupKey, start, end int64) (*Group, error) {
 	g := s.groups[key]
 	if g == nil {
+		if n := s.out.Dict.limits.MaxGroups; len(s.out.Groups) >= n {
+			return nil, invalid("observations fall into more than %d groups of series, kind and time", n)
+		}
 		g = &Group{
 			Series: key.series, Kind: key.kind, PeriodType: key.period, Period: key.value,
 			Start: start, End: end, index: make(map[uint64]int32),
@@ -139,7 +142,7 @@ func (s *splitter) group(h *profileHead, key groupKey, start, end int64) *Group 
 	if len(h.types) > len(g.Types) {
 		g.Types = h.types[:min(len(h.types), MaxTypes)]
 	}
-	return g
+	return g, nil
 }
 
 // raw adds a sample that holds single observations.
@@ -161,7 +164,11 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 		if g == nil || bucket != last {
 			key := h.key
 			key.bucket = bucket
-			g, last = s.group(h, key, t, t), bucket
+			var err error
+			if g, err = s.group(h, key, t, t); err != nil {
+				return err
+			}
+			last = bucket
 		}
 		g.Start, g.End = min(g.Start, t), max(g.End, t)
 		v := int64(1)
@@ -203,7 +210,10 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 	}
 	key := h.key
 	key.bucket, key.start = floorDiv(h.start, s.bucket), h.start
-	g := s.group(h, key, h.start, h.end)
+	g, err := s.group(h, key, h.start, h.end)
+	if err != nil {
+		return err
+	}
 	e := g.entry(sample.StackIndex(), attrs)
 	var sum int64
 	for i := range n {

@@ -102,7 +102,7 @@ func TestSplitRefusesBadIndices(t *testing.T) {
 		t.Helper()
 		pd := lockProfiles(t, false)
 		spoil(pd)
-		_, err := Split(pd, time.Second, Limits{MaxFrames: 4, MaxStringLength: 64, MaxLabels: 8})
+		_, err := Split(pd, time.Second, Limits{MaxFrames: 4, MaxStringLength: 64, MaxLabels: 8, MaxGroups: 3})
 		require.ErrorIs(t, err, ErrInvalid, name)
 		assert.ErrorContains(t, err, want, name)
 	}
@@ -117,6 +117,11 @@ func TestSplitRefusesBadIndices(t *testing.T) {
 		profile(pd).Samples().At(0).AttributeIndices().Append(1, 1, 1, 1, 1, 1, 1)
 	})
 	f("values", "2 values and 3 timestamps", func(pd pprofile.Profiles) { profile(pd).Samples().At(0).Values().FromRaw([]int64{1, 2}) })
+	f("groups", "more than 3 groups", func(pd pprofile.Profiles) {
+		s := profile(pd).Samples().At(0)
+		s.Values().FromRaw([]int64{1, 2, 3, 4})
+		s.TimestampsUnixNano().FromRaw([]uint64{1e9, 2e9, 3e9, 4e9})
+	})
 	f("location", "location_table has 2", func(pd pprofile.Profiles) {
 		pd.Dictionary().StackTable().At(1).LocationIndices().SetAt(0, 5)
 	})
