@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,15 @@ type pusher struct {
 	backpressure apertureapi.Backpressure // nil without an extension
 
 	inflight atomic.Int64 // bytes of messages in work
+	// converting has room for the pushes that are decompressed and converted at a
+	// time. Pushes wait for the same window and their agents go on together, so
+	// without it hundreds of them would need their buffers at once, to share the
+	// processors all the same.
+	converting chan struct{}
 }
+
+// newConverting returns room for one push per processor.
+func newConverting() chan struct{} { return make(chan struct{}, runtime.GOMAXPROCS(0)) }
 
 // inflated holds the buffers of decompressed messages.
 var inflated = sync.Pool{New: func() any { return new([]byte) }}
@@ -83,13 +92,28 @@ func (p *pusher) take(ctx context.Context, msg []byte, now time.Time) (int, erro
 	res := reservation{inflight: &p.inflight, limit: p.cfg.MaxInflightSize}
 	defer res.release()
 	p.telemetry.ReceiverAperturePushSize.Add(ctx, int64(len(msg)), formWire)
+	select {
+	case p.converting <- struct{}{}:
+	case <-ctx.Done():
+		return 0, status.FromContextError(ctx.Err()).Err()
+	}
+	var buf *[]byte
+	converting := true
+	// converted gives back what converting takes, which is not needed any more
+	// while the push waits for its window.
+	converted := func() {
+		if !converting {
+			return
+		}
+		converting = false
+		if buf != nil && cap(*buf) <= maxKeptBuffer {
+			inflated.Put(buf)
+		}
+		<-p.converting
+	}
+	defer converted()
 	if isGzip(msg) {
-		buf := inflated.Get().(*[]byte)
-		defer func() {
-			if cap(*buf) <= maxKeptBuffer {
-				inflated.Put(buf)
-			}
-		}()
+		buf = inflated.Get().(*[]byte)
 		var err error
 		*buf, err = inflate(*buf, msg, int(p.cfg.MaxInflatedSize), res.reserve)
 		if err != nil {
@@ -105,11 +129,12 @@ func (p *pusher) take(ctx context.Context, msg []byte, now time.Time) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	return p.consume(ctx, &req, now)
+	return p.consume(ctx, &req, now, converted)
 }
 
-// consume converts a request and hands it to the pipeline.
-func (p *pusher) consume(ctx context.Context, req *pushRequest, now time.Time) (int, error) {
+// consume converts a request and hands it to the pipeline. It calls converted in
+// between; neither req's payload nor what was made of it is used after that.
+func (p *pusher) consume(ctx context.Context, req *pushRequest, now time.Time, converted func()) (int, error) {
 	ctx = p.obsrep.StartProfilesOp(ctx)
 	samples := 0
 	var err error
@@ -128,13 +153,15 @@ func (p *pusher) consume(ctx context.Context, req *pushRequest, now time.Time) (
 		// The agent splits the batch, as it does for one that is too long.
 		return 0, status.Error(codes.OutOfRange, err.Error())
 	}
+	events := m.Len()
+	converted()
 	if err = p.next.ConsumeProfiles(ctx, profiles); err != nil {
 		if st := pipelineStatus(ctx, err); st != nil {
 			return 0, st
 		}
 		return 0, fmt.Errorf("store batch: %w", err)
 	}
-	return m.Len(), nil
+	return events, nil
 }
 
 // inflateStatus returns the answer to a message that could not be decompressed.

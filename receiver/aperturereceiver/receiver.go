@@ -60,7 +60,7 @@ func newReceiver(cfg *Config, set receiver.Settings, next xconsumer.Profiles) (*
 		cfg:       cfg,
 		set:       set,
 		telemetry: telemetry,
-		push:      &pusher{cfg: cfg, arch: arch, next: next, obsrep: obsrep, telemetry: telemetry},
+		push:      &pusher{cfg: cfg, arch: arch, next: next, obsrep: obsrep, telemetry: telemetry, converting: newConverting()},
 	}, nil
 }
 
