@@ -42,8 +42,8 @@ type bufferProcessor struct {
 	// splits bounds how many pushes are taken apart at a time, because each
 	// needs memory in proportion to its size.
 	splits chan struct{}
-	// pending is the estimated size of pushes that have not returned and of
-	// windows that are not handed on.
+	// pending is the estimated size of pushes that are taken apart and of windows
+	// that are not handed on.
 	pending atomic.Int64
 
 	mu        sync.Mutex
@@ -144,25 +144,36 @@ func (p *bufferProcessor) ConsumeProfiles(ctx context.Context, pd pprofile.Profi
 	if err := p.reserve(ctx, size); err != nil {
 		return err
 	}
-	defer p.pending.Add(-size)
-	g, err := p.split(ctx, pd)
-	if err != nil {
+	w, err := p.collect(ctx, pd)
+	// From here on the window holds what it needs of the push, and counts it.
+	p.pending.Add(-size)
+	if err != nil || w == nil {
 		return err
 	}
-	if len(g.Groups) == 0 && len(g.Batches) == 0 {
-		return nil
-	}
-	w, err := p.add(ctx, g)
-	if err != nil {
-		return err
-	}
-	p.tel.ProcessorProfileBufferEvents.Add(ctx, int64(g.Events))
 	select {
 	case <-w.done:
 		return w.err
 	case <-ctx.Done():
 		return fmt.Errorf("wait for window: %w", context.Cause(ctx))
 	}
+}
+
+// collect sums a push into the open window, of which it returns nil for a push that
+// holds nothing. Nothing refers to pd afterwards.
+func (p *bufferProcessor) collect(ctx context.Context, pd pprofile.Profiles) (*window, error) {
+	g, err := p.split(ctx, pd)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.Groups) == 0 && len(g.Batches) == 0 {
+		return nil, nil
+	}
+	w, err := p.add(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	p.tel.ProcessorProfileBufferEvents.Add(ctx, int64(g.Events))
+	return w, nil
 }
 
 // reserve admits a push of that size or refuses it.
