@@ -15,10 +15,11 @@ import (
 )
 
 // Paths inside a data directory.
-func configPath(dir string) string { return filepath.Join(dir, "config.xml") }
-func usersPath(dir string) string  { return filepath.Join(dir, "users.xml") }
-func dbPath(dir string) string     { return filepath.Join(dir, "db") }
-func logPath(dir string) string    { return filepath.Join(dir, "server.log") }
+func configPath(dir string) string   { return filepath.Join(dir, "config.xml") }
+func usersPath(dir string) string    { return filepath.Join(dir, "users.xml") }
+func passwordPath(dir string) string { return filepath.Join(dir, "password") }
+func dbPath(dir string) string       { return filepath.Join(dir, "db") }
+func logPath(dir string) string      { return filepath.Join(dir, "server.log") }
 
 // defaultSettings keep an idle server at 200 to 300 MB and two cores useful for
 // others than merges. The names are those of ClickHouse's server settings.
@@ -64,7 +65,6 @@ var configTemplate = template.Must(template.New("config.xml").Funcs(template.Fun
     <count>3</count>
   </logger>
   <user_directories><users_xml><path>{{xml .Users}}</path></users_xml></user_directories>
-  <listen_reuse_port>1</listen_reuse_port>
   <max_server_memory_usage>{{.MemoryLimit}}</max_server_memory_usage>
   <merge_tree>
     <number_of_free_entries_in_pool_to_execute_mutation>1</number_of_free_entries_in_pool_to_execute_mutation>

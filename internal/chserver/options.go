@@ -49,7 +49,7 @@ var settingName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // ownedSettings cannot be replaced: the package depends on them.
 var ownedSettings = map[string]bool{
-	"logger": true, "user_directories": true, "path": true, "listen_host": true, "listen_reuse_port": true,
+	"logger": true, "user_directories": true, "path": true, "listen_host": true,
 	"tcp_port": true, "http_port": true, "max_server_memory_usage": true, "merge_tree": true,
 }
 

@@ -17,7 +17,7 @@ const passwordBytes = 24
 // loadPassword returns the password of a data directory, which it makes when
 // there is none. One that others could have read is replaced.
 func loadPassword(dir string) (string, error) {
-	path := filepath.Join(dir, "password")
+	path := passwordPath(dir)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

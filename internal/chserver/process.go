@@ -40,6 +40,8 @@ func startProcess(o Options, tcpPort, httpPort int, lock *os.File) (*process, er
 		"-library", o.Library,
 		"-config", configPath(o.DataDir),
 		"-path", dbPath(o.DataDir),
+		"-user", User,
+		"-password-file", passwordPath(o.DataDir),
 		"-host", loopback,
 		"-tcp-port", strconv.Itoa(tcpPort),
 		"-http-port", strconv.Itoa(httpPort),

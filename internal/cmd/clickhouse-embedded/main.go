@@ -5,8 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,8 +34,7 @@ func main() {
 		os.Exit(exitUsage)
 	}
 	if err := run(opts); err != nil {
-		fmt.Fprintln(os.Stderr, "clickhouse-embedded:", err)
-		os.Exit(exitFailed)
+		fail(err)
 	}
 }
 
@@ -39,26 +42,81 @@ func run(opts options) error {
 	// Until here, and while the library is loaded, the parent's choice of death
 	// signal (SIGKILL) holds. From here on the watcher sees the parent go, and
 	// can let the server end by itself.
-	if err := watchParent(int(os.Stdin.Fd()), opts.grace); err != nil {
+	parentGone, err := watchParent(int(os.Stdin.Fd()), opts.grace)
+	if err != nil {
+		return err
+	}
+	password, err := os.ReadFile(opts.passwordFile)
+	if err != nil {
+		return fmt.Errorf("read password: %w", err)
+	}
+	l := login{user: opts.user, password: strings.TrimSpace(string(password))}
+	b, err := newBackend(l)
+	if err != nil {
 		return err
 	}
 	lib, err := openLibrary(opts.library)
 	if err != nil {
 		return err
 	}
-	return lib.serve(opts.serverArgs())
+	go func() {
+		if err := serveGate(opts, newGate(b, l), parentGone); err != nil {
+			fail(err)
+		}
+	}()
+	if err := lib.serve(serverArgs(opts, b)); err != nil {
+		return err
+	}
+	select {
+	case <-parentGone:
+		return nil
+	default:
+		// The library has printed the reason itself.
+		return errors.New("run server: it ended while its parent still holds the pipe")
+	}
+}
+
+// serveGate opens the public ports once the server answers, and returns when a
+// listener fails, or nil when the parent is gone.
+func serveGate(opts options, g *gate, parentGone <-chan struct{}) error {
+	g.backend.waitReady()
+	native, err := listen(net.JoinHostPort(opts.host, strconv.Itoa(opts.tcpPort)))
+	if err != nil {
+		return err
+	}
+	web, err := listen(net.JoinHostPort(opts.host, strconv.Itoa(opts.httpPort)))
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 3)
+	go func() { failed <- g.serveNative(native) }()
+	go func() { failed <- g.serveHTTP(web) }()
+	go func() { failed <- g.backend.watch() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-parentGone:
+		g.close()
+		return nil
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "clickhouse-embedded:", err)
+	os.Exit(exitFailed)
 }
 
 // options is the command line.
 type options struct {
-	library  string
-	config   string
-	path     string
-	host     string
-	tcpPort  int
-	httpPort int
-	logLevel string
-	grace    time.Duration
+	library            string
+	user, passwordFile string
+	config             string
+	path               string
+	host               string
+	tcpPort            int
+	httpPort           int
+	logLevel           string
+	grace              time.Duration
 }
 
 func parseOptions(args []string, output io.Writer) (options, error) {
@@ -68,6 +126,8 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	fs.StringVar(&o.library, "library", "", "path of libchdb.so")
 	fs.StringVar(&o.config, "config", "", "path of the ClickHouse configuration file")
 	fs.StringVar(&o.path, "path", "", "data directory")
+	fs.StringVar(&o.user, "user", "", "the user that may log in")
+	fs.StringVar(&o.passwordFile, "password-file", "", "file with the password of the user")
 	fs.StringVar(&o.host, "host", "127.0.0.1", "address to listen on")
 	fs.IntVar(&o.tcpPort, "tcp-port", 0, "port of the native protocol")
 	fs.IntVar(&o.httpPort, "http-port", 0, "port of the HTTP interface")
@@ -79,14 +139,19 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	if fs.NArg() > 0 {
 		return options{}, fmt.Errorf("parse command line: unexpected argument %q", fs.Arg(0))
 	}
-	for name, value := range map[string]string{"library": o.library, "config": o.config, "path": o.path} {
-		if value == "" {
-			return options{}, fmt.Errorf("parse command line: -%s is required", name)
+	for _, f := range []struct{ name, value string }{
+		{"library", o.library}, {"config", o.config}, {"path", o.path}, {"user", o.user}, {"password-file", o.passwordFile},
+	} {
+		if f.value == "" {
+			return options{}, fmt.Errorf("parse command line: -%s is required", f.name)
 		}
 	}
-	for name, port := range map[string]int{"tcp-port": o.tcpPort, "http-port": o.httpPort} {
-		if port < 1 || port > 65535 {
-			return options{}, fmt.Errorf("parse command line: -%s is %d, must be between 1 and 65535", name, port)
+	for _, f := range []struct {
+		name string
+		port int
+	}{{"tcp-port", o.tcpPort}, {"http-port", o.httpPort}} {
+		if f.port < 1 || f.port > math.MaxUint16 {
+			return options{}, fmt.Errorf("parse command line: -%s is %d, must be between 1 and %d", f.name, f.port, math.MaxUint16)
 		}
 	}
 	if o.grace <= 0 {
@@ -101,15 +166,15 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 const startQuery = "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM table FORMAT Null"
 
 // serverArgs is the command line of the library.
-func (o options) serverArgs() []string {
+func serverArgs(o options, b *backend) []string {
 	return []string{
 		"clickhouse-local",
 		"--config-file=" + o.config,
 		"--path=" + o.path,
 		"--log-level=" + o.logLevel, // clickhouse-local does not read it from the file
-		"--listen_host=" + o.host,
-		fmt.Sprintf("--tcp_port=%d", o.tcpPort),
-		fmt.Sprintf("--http_port=%d", o.httpPort),
+		"--listen_host=" + backendHost,
+		fmt.Sprintf("--tcp_port=%d", b.tcpPort),
+		fmt.Sprintf("--http_port=%d", b.httpPort),
 		"--structure=line String",
 		"--input-format=LineAsString",
 		"--query=" + startQuery,

@@ -11,7 +11,7 @@ import (
 )
 
 // watchParent makes the process end at the latest grace after the last writer
-// of the pipe stdin is gone. Normally the server ends by itself, because its
+// of the pipe stdin is gone, when it closes the channel it returns. Normally the server ends by itself, because its
 // last query reaches the end of the input; the watcher is for a server that is
 // still starting, or stuck.
 //
@@ -22,26 +22,28 @@ import (
 // As long as the pipe is open, signals that ask to end are ignored: a service
 // manager sends them to all processes of a service at once, and the collector
 // still has data to store then.
-func watchParent(stdin int, grace time.Duration) error {
+func watchParent(stdin int, grace time.Duration) (<-chan struct{}, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(stdin, &stat); err != nil {
-		return fmt.Errorf("inspect standard input: %w", err)
+		return nil, fmt.Errorf("inspect standard input: %w", err)
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFIFO {
-		return errors.New("inspect standard input: not a pipe: the server lives as long as the pipe its parent holds")
+		return nil, errors.New("inspect standard input: not a pipe: the server lives as long as the pipe its parent holds")
 	}
 	signal.Ignore(endSignals...)
+	gone := make(chan struct{})
 	go func() {
 		waitHangup(stdin)
+		close(gone)
 		signal.Reset(endSignals...)
 		time.Sleep(grace)
 		fmt.Fprintf(os.Stderr, "clickhouse-embedded: server did not end within %s of its parent closing the pipe\n", grace)
 		os.Exit(exitGrace)
 	}()
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("clear death signal: %w", err)
+		return nil, fmt.Errorf("clear death signal: %w", err)
 	}
-	return nil
+	return gone, nil
 }
 
 var endSignals = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP}
