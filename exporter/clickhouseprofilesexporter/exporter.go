@@ -30,7 +30,7 @@ const retryDelay = 2 * time.Second
 // limits bound what one request may unfold to. They are wider than the widest
 // that profile_buffer can be set to, because a window that it has accepted, and
 // that holds the labels it has added, must never be refused here.
-var limits = profile.Limits{MaxFrames: 1 << 16, MaxTotalFrames: 1 << 28, MaxStringLength: 1 << 20, MaxLabels: 1 << 12}
+var limits = profile.Limits{MaxFrames: 1 << 16, MaxTotalFrames: 1 << 28, MaxStringLength: 1 << 20, MaxGroups: 1 << 23, MaxLabels: 1 << 12}
 
 // profilesExporter is the queue and retry of exporterhelper in front of push.
 type profilesExporter struct {

@@ -71,6 +71,9 @@ type LimitsConfig struct {
 	MaxTotalFrames int `mapstructure:"max_total_frames"`
 	// MaxStringLength is the longest string in bytes. Default 65,536.
 	MaxStringLength int `mapstructure:"max_string_length"`
+	// MaxGroups is the largest number of groups of a push: observations of one
+	// series and kind in many buckets of time make one each. Default 65,536.
+	MaxGroups int `mapstructure:"max_groups"`
 	// MaxLabels is the largest number of attributes of a resource, profile or
 	// sample. Default 256.
 	MaxLabels int `mapstructure:"max_labels"`
@@ -81,7 +84,7 @@ type LimitsConfig struct {
 func (l LimitsConfig) limits() profile.Limits {
 	return profile.Limits{
 		MaxFrames: l.MaxFrames, MaxTotalFrames: l.MaxTotalFrames,
-		MaxStringLength: l.MaxStringLength, MaxLabels: l.MaxLabels,
+		MaxStringLength: l.MaxStringLength, MaxGroups: l.MaxGroups, MaxLabels: l.MaxLabels,
 	}
 }
 
@@ -108,6 +111,7 @@ func (c *Config) Validate() error {
 		{"limits::max_frames", int64(c.Limits.MaxFrames), 1, 1 << 15},
 		{"limits::max_total_frames", int64(c.Limits.MaxTotalFrames), 1, 1 << 25},
 		{"limits::max_string_length", int64(c.Limits.MaxStringLength), 1, 1 << 20},
+		{"limits::max_groups", int64(c.Limits.MaxGroups), 1, 1 << 20},
 		{"limits::max_labels", int64(c.Limits.MaxLabels), 1, 1 << 10},
 	} {
 		if f.value < f.least {

@@ -35,7 +35,7 @@ func TestConfig(t *testing.T) {
 		Window: 250 * time.Millisecond, MaxWindowBytes: 1 << 20, MaxWindowSamples: 1000, MaxPendingBytes: 4 << 20,
 		MaxInternBytes: 2 << 20, MaxBatches: 100, MaxBytes: 64 << 10, TenantHeader: "x-tenant", LiveView: &api,
 		KeepProfiles: KeepProfilesConfig{Duration: 5 * time.Minute, MaxBytes: 1_000_000},
-		Limits:       LimitsConfig{MaxFrames: 10, MaxTotalFrames: 100, MaxStringLength: 1000, MaxLabels: 20},
+		Limits:       LimitsConfig{MaxFrames: 10, MaxTotalFrames: 100, MaxStringLength: 1000, MaxGroups: 30, MaxLabels: 20},
 	}, cfg)
 }
 

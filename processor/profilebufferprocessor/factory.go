@@ -33,7 +33,7 @@ func createDefaultConfig() component.Config {
 		TenantHeader:     "x-scope-orgid",
 		KeepProfiles:     KeepProfilesConfig{MaxBytes: 256 << 20},
 		Limits: LimitsConfig{
-			MaxFrames: 2048, MaxTotalFrames: 8 << 20, MaxStringLength: 64 << 10, MaxLabels: 256,
+			MaxFrames: 2048, MaxTotalFrames: 8 << 20, MaxStringLength: 64 << 10, MaxGroups: 64 << 10, MaxLabels: 256,
 		},
 	}
 }

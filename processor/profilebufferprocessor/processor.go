@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/xconsumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/otel/attribute"
@@ -42,8 +43,8 @@ type bufferProcessor struct {
 	// splits bounds how many pushes are taken apart at a time, because each
 	// needs memory in proportion to its size.
 	splits chan struct{}
-	// pending is the estimated size of pushes that are taken apart and of windows
-	// that are not handed on.
+	// pending is the estimated size of pushes that are taken apart or wait, and
+	// of windows that are not handed on.
 	pending atomic.Int64
 
 	mu        sync.Mutex
@@ -145,11 +146,13 @@ func (p *bufferProcessor) ConsumeProfiles(ctx context.Context, pd pprofile.Profi
 		return err
 	}
 	w, err := p.collect(ctx, pd)
-	// From here on the window holds what it needs of the push, and counts it.
-	p.pending.Add(-size)
 	if err != nil || w == nil {
+		p.pending.Add(-size)
 		return err
 	}
+	// From here on the window holds what it needs of the push, and counts it.
+	p.pending.Add(waitCost - size)
+	defer p.pending.Add(-waitCost)
 	select {
 	case <-w.done:
 		return w.err
@@ -249,29 +252,56 @@ func (p *bufferProcessor) add(ctx context.Context, g *profile.Groups) (*window, 
 }
 
 // Estimated bytes of memory that a push needs besides its strings, for each
-// sample, observation and entry of a dictionary table: what OTLP's structs take
-// plus what taking them apart takes.
+// sample and each entry of a table: what OTLP's structs take plus what taking
+// them apart takes.
 const (
 	sampleCost = 160
 	entryCost  = 320
+	// waitCost is for a push that waits: its goroutine and its connection.
+	waitCost = 16 << 10
 )
 
-// pushBytes estimates the memory that pd needs until its window is handed on.
+// pushBytes estimates the memory that pd needs until it is summed.
 func pushBytes(pd pprofile.Profiles) int64 {
 	d := pd.Dictionary()
 	n := int64(d.AttributeTable().Len()+d.FunctionTable().Len()+d.LocationTable().Len()+
 		d.MappingTable().Len()+d.StackTable().Len()+d.LinkTable().Len()) * entryCost
-	for _, s := range d.StringTable().All() {
-		n += int64(len(s)) + 16
+	for i, t := 0, d.StringTable(); i < t.Len(); i++ {
+		n += int64(len(t.At(i))) + 16
+	}
+	for i, t := 0, d.AttributeTable(); i < t.Len(); i++ {
+		n += valueBytes(t.At(i).Value())
+	}
+	for i, t := 0, d.StackTable(); i < t.Len(); i++ {
+		n += 24 * int64(t.At(i).LocationIndices().Len())
 	}
 	for _, rp := range pd.ResourceProfiles().All() {
-		n += entryCost * int64(1+rp.Resource().Attributes().Len())
+		n += entryCost
+		for _, v := range rp.Resource().Attributes().All() {
+			n += entryCost + valueBytes(v)
+		}
 		for _, sp := range rp.ScopeProfiles().All() {
 			n += entryCost
 			for _, pr := range sp.Profiles().All() {
-				n += entryCost + sampleCost*int64(pr.Samples().Len())
+				n += entryCost + int64(pr.OriginalPayload().Len())
+				for i, t := 0, pr.Samples(); i < t.Len(); i++ {
+					s := t.At(i)
+					n += sampleCost + 8*int64(s.TimestampsUnixNano().Len()+s.Values().Len())
+				}
 			}
 		}
 	}
 	return n
+}
+
+// valueBytes is the size of the content of v. What is nested in it is not
+// counted: it came as bytes of a message whose size the receiver bounds.
+func valueBytes(v pcommon.Value) int64 {
+	switch v.Type() {
+	case pcommon.ValueTypeStr:
+		return int64(len(v.Str()))
+	case pcommon.ValueTypeBytes:
+		return int64(v.Bytes().Len())
+	}
+	return 0
 }
