@@ -20,6 +20,8 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 	}
 	t := dic.LocationTable()
 	d.Frames = make([]Frame, 0, t.Len())
+	d.FrameIDs = make([]ID, 0, t.Len())
+	d.locations = make([]location, 0, t.Len())
 	for i := range t.Len() {
 		e := t.At(i)
 		f := Frame{Address: e.Address()}
@@ -29,8 +31,8 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 			}
 			f.Mapping, f.BuildID = mappings[m].file, mappings[m].buildID
 		}
-		for _, a := range e.AttributeIndices().All() {
-			at, err := d.attr(a, "location_table")
+		for a, attrs := 0, e.AttributeIndices(); a < attrs.Len(); a++ {
+			at, err := d.attr(attrs.At(a), "location_table")
 			if err != nil {
 				return err
 			}
@@ -53,20 +55,20 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 			}
 			f.Line = line.Line()
 			f.Inlined = l+1 < lines.Len()
-			d.addFrame(f)
+			d.addFrame(&f)
 		}
 		if lines.Len() == 0 {
-			d.addFrame(f)
+			d.addFrame(&f)
 		}
 		d.locations = append(d.locations, location{int32(len(d.Frames)) - int32(max(lines.Len(), 1)), int32(max(lines.Len(), 1))})
 	}
 	return nil
 }
 
-func (d *Dictionary) addFrame(f Frame) {
-	d.Frames = append(d.Frames, f)
+func (d *Dictionary) addFrame(f *Frame) {
+	d.Frames = append(d.Frames, *f)
 	var id ID
-	id, d.scratch = d.Frames[len(d.Frames)-1].ID(d.scratch)
+	id, d.scratch = f.ID(d.scratch)
 	d.FrameIDs = append(d.FrameIDs, id)
 }
 
@@ -144,7 +146,8 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 		}
 		frames := make([]int32, 0, locs.Len())
 		ids = ids[:0]
-		for _, l := range locs.All() {
+		for n := range locs.Len() {
+			l := locs.At(n)
 			if l < 0 || int(l) >= len(d.locations) {
 				return invalid("stack_table[%d].location_indices has %d; location_table has %d entries", i, l, len(d.locations))
 			}

@@ -157,6 +157,7 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 		return invalid("sample[%d] has %d values and %d timestamps; their numbers must be equal", index, values.Len(), ts.Len())
 	}
 	var g *Group
+	var e *Entry
 	var last int64
 	for i := range ts.Len() {
 		t := int64(ts.At(i))
@@ -169,13 +170,13 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 				return err
 			}
 			last = bucket
+			e = g.entry(sample.StackIndex(), attrs)
 		}
 		g.Start, g.End = min(g.Start, t), max(g.End, t)
 		v := int64(1)
 		if values.Len() > 0 {
 			v = values.At(i)
 		}
-		e := g.entry(sample.StackIndex(), attrs)
 		e.Values[h.slot] += v
 		switch {
 		case !h.primary:
