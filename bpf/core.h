@@ -25,6 +25,7 @@ typedef __u32 __wsum;
 struct task_struct {
 	struct task_struct *group_leader;
 	__u64 start_boottime; /* since 5.5 */
+	__u64 self_exec_id;   /* 64 bits since 5.7 */
 	unsigned int flags;
 } CORE;
 

@@ -92,8 +92,9 @@ struct {
 	__type(value, __u32);
 } generation SEC(".maps");
 
-/* Processes that were announced: the first stack of a process wakes user space
- * at once, which then reads the mappings while the process still exists. */
+/* Processes that were announced, by start time and exec: the first stack of a
+ * process wakes user space at once, which then reads the mappings while the
+ * process still exists. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -125,7 +126,8 @@ struct stack_record {
 	char comm[COMM_LEN];
 	__u16 kernel_frames;
 	__u16 user_frames;
-	__u32 status;
+	__u16 status;
+	__u16 exec_id; /* of the process: grows with every exec */
 	__u64 frames[2 * MAX_FRAMES + 2]; /* 2 more: see the masks below */
 };
 
@@ -154,7 +156,7 @@ static __always_inline __u64 hash_record(struct stack_record *r)
 	__u64 *comm = (__u64 *)r->comm;
 	__u64 h = mix(r->start_time, (__u64)r->tgid << 32 | r->kernel_frames << 16 | r->user_frames);
 
-	h = mix(h, r->cgroup_id);
+	h = mix(h, r->cgroup_id ^ (__u64)r->exec_id << 48);
 	h = mix(h, comm[0]);
 	h = mix(h, comm[1]);
 #pragma clang loop unroll(disable)
@@ -198,6 +200,7 @@ static __always_inline int identify(struct stack_record *r, __u32 *flags)
 	task = (struct task_struct *)bpf_get_current_task();
 	leader = BPF_CORE_READ(task, group_leader);
 	r->start_time = BPF_CORE_READ(leader, start_boottime);
+	r->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	*flags = BPF_CORE_READ(task, flags);
 	r->cgroup_id = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(r->comm, sizeof(r->comm));
@@ -245,7 +248,7 @@ static __always_inline void take_stacks(void *ctx, struct stack_record *r, __u32
 static __always_inline int send_stack(struct stack_record *r)
 {
 	__u32 zero = 0, *gen = bpf_map_lookup_elem(&generation, &zero), *had;
-	__u64 *start, n, wake = BPF_RB_NO_WAKEUP;
+	__u64 *had_image, image = r->start_time + r->exec_id, n, wake = BPF_RB_NO_WAKEUP;
 
 	if (!gen)
 		return -1;
@@ -253,8 +256,8 @@ static __always_inline int send_stack(struct stack_record *r)
 	if (had && *had == *gen)
 		return 0;
 
-	start = bpf_map_lookup_elem(&procs, &r->tgid);
-	if (!start || *start != r->start_time)
+	had_image = bpf_map_lookup_elem(&procs, &r->tgid);
+	if (!had_image || *had_image != image)
 		wake = BPF_RB_FORCE_WAKEUP;
 	else if (bpf_ringbuf_query(&stacks, BPF_RB_AVAIL_DATA) > wakeup_bytes)
 		wake = BPF_RB_FORCE_WAKEUP;
@@ -267,8 +270,8 @@ static __always_inline int send_stack(struct stack_record *r)
 	}
 	add(C_STACKS, 1);
 	bpf_map_update_elem(&seen, &r->hash, gen, BPF_ANY);
-	if (!start || *start != r->start_time)
-		bpf_map_update_elem(&procs, &r->tgid, &r->start_time, BPF_ANY);
+	if (!had_image || *had_image != image)
+		bpf_map_update_elem(&procs, &r->tgid, &image, BPF_ANY);
 	return 0;
 }
 

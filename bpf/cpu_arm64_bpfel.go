@@ -33,7 +33,8 @@ type cpuObjScratch struct {
 		Comm         [16]int8
 		KernelFrames uint16
 		UserFrames   uint16
-		Status       uint32
+		Status       uint16
+		ExecId       uint16
 		Frames       [256]uint64
 	}
 }

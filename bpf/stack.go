@@ -11,7 +11,7 @@ import (
 const MaxFrames = 127
 
 // StackStatus tells what is missing from a stack.
-type StackStatus uint32
+type StackStatus uint16
 
 // Bits of StackStatus, as enum status in cpu.bpf.c.
 const (
@@ -33,7 +33,10 @@ type Stack struct {
 	CgroupID uint64
 	// PID and TID are as the collector's pid namespace numbers them.
 	PID, TID uint32
-	Status   StackStatus
+	// ExecID changes (it grows, modulo 2^16) when the process runs another
+	// program.
+	ExecID uint16
+	Status StackStatus
 	// Comm is the name of the thread.
 	Comm string
 	// Kernel and User hold instruction pointers, leaf first. All but the first
@@ -68,7 +71,7 @@ func (s *Stack) decode(b []byte) error {
 	if s.Comm != string(comm) {
 		s.Comm = string(comm)
 	}
-	s.Status = StackStatus(le.Uint32(b[52:]))
+	s.Status, s.ExecID = StackStatus(le.Uint16(b[52:])), le.Uint16(b[54:])
 	frames := append(s.Kernel[:0], make([]uint64, kernel+user)...)
 	for i := range frames {
 		frames[i] = le.Uint64(b[stackHeader+8*i:])

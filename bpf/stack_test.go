@@ -20,7 +20,8 @@ func record(kernel, user int) []byte {
 	copy(b[32:], "worker")
 	le.PutUint16(b[48:], uint16(kernel))
 	le.PutUint16(b[50:], uint16(user))
-	le.PutUint32(b[52:], uint32(StackUserTruncated))
+	le.PutUint16(b[52:], uint16(StackUserTruncated))
+	le.PutUint16(b[54:], 6)
 	for i := range kernel + user {
 		le.PutUint64(b[stackHeader+8*i:], uint64(100+i))
 	}
@@ -31,7 +32,7 @@ func TestStackDecode(t *testing.T) {
 	var s Stack
 	require.NoError(t, s.decode(record(1, 2)))
 	assert.Equal(t, Stack{
-		Hash: 1, StartTime: 2, CgroupID: 3, PID: 4, TID: 5, Status: StackUserTruncated, Comm: "worker",
+		Hash: 1, StartTime: 2, CgroupID: 3, PID: 4, TID: 5, ExecID: 6, Status: StackUserTruncated, Comm: "worker",
 		Kernel: []uint64{100}, User: []uint64{101, 102},
 	}, s)
 }
@@ -43,6 +44,7 @@ func TestStackLayout(t *testing.T) {
 	assert.EqualValues(t, 32, unsafe.Offsetof(s.Rec.Comm))
 	assert.EqualValues(t, 48, unsafe.Offsetof(s.Rec.KernelFrames))
 	assert.EqualValues(t, 52, unsafe.Offsetof(s.Rec.Status))
+	assert.EqualValues(t, 54, unsafe.Offsetof(s.Rec.ExecId))
 }
 
 func TestStackDecodeTruncated(t *testing.T) {

@@ -69,14 +69,15 @@ func Require(tb testing.TB) {
 // into a workload when it was started as one, looks for leaked goroutines and
 // prints how many eBPF tests ran.
 func Main(m *testing.M) {
-	runWorkload()
+	RunWorkload()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		fmt.Println(summaryLine())
+		fmt.Println(Summary())
 		os.Exit(code)
 	}))
 }
 
-func summaryLine() string {
+// Summary says how many eBPF tests ran and why others did not.
+func Summary() string {
 	summary.Lock()
 	defer summary.Unlock()
 	why := ""

@@ -45,14 +45,17 @@ func busyThird(x uint64) uint64 { return spin(x, busySteps*3) + 2 }
 func busyFifth(x uint64) uint64 { return spin(x, busySteps*2) + 3 }
 
 // spin is small enough to be inlined into its callers, which are then the leaf
-// functions.
+// functions. The array gives them a frame: a leaf function without one does not
+// save the frame pointer, so that a walk along the pointers misses its caller.
 func spin(x uint64, n int) uint64 {
-	for range n {
+	var seen [8]uint64
+	for i := range n {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
+		seen[i&7] = x
 	}
-	return x
+	return seen[x&7]
 }
 
 //go:noinline
@@ -132,8 +135,9 @@ func (b *Busy) Stop() BusyReport {
 	return b.rep
 }
 
-// runWorkload does not return if this process was started as a workload.
-func runWorkload() {
+// RunWorkload does not return if this process was started by [StartBusy]. [Main]
+// calls it; packages with another TestMain call it from an init function.
+func RunWorkload() {
 	var threads int
 	if _, err := fmt.Sscan(os.Getenv(workloadEnv), &threads); err != nil {
 		return
