@@ -96,7 +96,8 @@ func writeHolder(f *os.File) error {
 func readHolder(f *os.File) (pid int, started uint64) {
 	var buf [64]byte
 	n, _ := f.ReadAt(buf[:], 0)
-	if _, err := fmt.Sscanf(string(buf[:n]), "%d %d\n", &pid, &started); err != nil || pid <= 0 {
+	line, _, complete := strings.Cut(string(buf[:n]), "\n")
+	if _, err := fmt.Sscanf(line, "%d %d", &pid, &started); err != nil || !complete || pid <= 0 {
 		return 0, 0
 	}
 	return pid, started

@@ -2,13 +2,10 @@ package chserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -19,9 +16,8 @@ const (
 	// probeTimeout how long it may take to answer.
 	probeEvery   = 2 * time.Second
 	probeTimeout = 5 * time.Second
-	// A server that refuses connections has closed its listeners, which it does
-	// not open again. One that is only slow may be busy, so it has more time.
-	maxRefusals = 2
+	// maxFailures is how often in a row it may fail to: it may only be busy. That
+	// a listener is closed the launcher notices itself, and sooner.
 	maxFailures = 6
 )
 
@@ -34,8 +30,8 @@ type prober struct {
 func newProber(e Endpoint) *prober {
 	return &prober{endpoint: e, client: &http.Client{
 		Timeout: probeTimeout,
-		// Every question opens a connection: that listeners accept is part of the
-		// answer. The environment's proxy has no business here.
+		// Every question opens a connection: that the listener accepts is part of
+		// the answer. The environment's proxy has no business here.
 		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
 	}}
 }
@@ -57,22 +53,15 @@ func (p *prober) ready(ctx context.Context) error {
 	return nil
 }
 
-// alive asks whether both listeners are there, without running a query: a server
-// that is too busy for another query is not dead.
+// alive asks without running a query: a server that is too busy for another one
+// is not dead.
 func (p *prober) alive(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.endpoint.HTTPAddr+"/ping", nil)
 	if err != nil {
 		return fmt.Errorf("ask server: %w", err)
 	}
-	if _, err := p.do(req); err != nil {
-		return err
-	}
-	dialer := net.Dialer{Timeout: probeTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", p.endpoint.Addr)
-	if err != nil {
-		return fmt.Errorf("ask server: %w", err)
-	}
-	return conn.Close()
+	_, err = p.do(req)
+	return err
 }
 
 func (p *prober) do(req *http.Request) (string, error) {
@@ -96,7 +85,7 @@ func (p *prober) do(req *http.Request) (string, error) {
 func (p *prober) watch(ctx context.Context) error {
 	ticker := time.NewTicker(probeEvery)
 	defer ticker.Stop()
-	refused, failed := 0, 0
+	failed := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,13 +97,10 @@ func (p *prober) watch(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			refused, failed = 0, 0
+			failed = 0
 			continue
-		case errors.Is(err, syscall.ECONNREFUSED):
-			refused++
 		}
-		failed++
-		if refused >= maxRefusals || failed >= maxFailures {
+		if failed++; failed >= maxFailures {
 			return err
 		}
 	}

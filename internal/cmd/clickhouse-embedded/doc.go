@@ -7,6 +7,8 @@
 // exactly as long as the pipe that the parent holds: it ends cleanly when the
 // parent closes the pipe or dies in any way.
 //
+// Clients do not reach the server itself but a gate before it, see gate.go.
+//
 // The program is built without cgo; it is a program of its own, not part of the
 // collector, because the library installs its own signal handlers and allocator
 // and because a crash in it must not take the collector down.
@@ -17,6 +19,8 @@
 //   - SIGTERM, SIGINT and SIGHUP are ignored until the pipe is closed;
 //   - file descriptors above 2 are left open, so that a lock passed to this
 //     process is held until the server is really gone;
+//   - the public ports open when the server answers, with SO_REUSEPORT, so that
+//     the parent can keep them reserved;
 //   - exit status 0 is a clean end, 1 an error of the library or the server
 //     (described on standard error), 2 a wrong command line, 3 a server that did
 //     not end within -grace after the pipe was closed.
