@@ -44,7 +44,7 @@ type Config struct {
 	// StackCacheSize bounds the memory of resolved stacks in bytes (default 128 MiB).
 	StackCacheSize int64 `mapstructure:"stack_cache_size"`
 	// DictionaryCacheSize bounds the number of stacks, locations, functions and
-	// series known to be stored, about 50 bytes each (default 1000000).
+	// series known to be stored, about 25 bytes each (default 2000000).
 	DictionaryCacheSize int `mapstructure:"dictionary_cache_size"`
 }
 
@@ -80,7 +80,7 @@ func createDefaultConfig() component.Config {
 			MaxStacks:        100_000,
 		},
 		StackCacheSize:      128 << 20,
-		DictionaryCacheSize: 1_000_000,
+		DictionaryCacheSize: 2_000_000,
 	}
 }
 
@@ -113,7 +113,7 @@ func (c *Config) Validate() error {
 		low, high int64
 	}{
 		{"max_connections", int64(c.MaxConnections), 4, 1024},
-		{"query::max_memory_usage", c.Query.MaxMemoryUsage, 1 << 20, 1 << 50},
+		{"query::max_memory_usage", c.Query.MaxMemoryUsage, 16 << 20, 1 << 50},
 		{"query::max_rows", c.Query.MaxRows, 1, 1 << 40},
 		{"query::max_stacks", int64(c.Query.MaxStacks), 1, 10_000_000},
 		{"stack_cache_size", c.StackCacheSize, 1 << 20, 1 << 50},

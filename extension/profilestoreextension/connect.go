@@ -2,6 +2,7 @@ package profilestoreextension
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -22,6 +23,8 @@ const (
 	firstBackOff = 100 * time.Millisecond
 	maxBackOff   = 5 * time.Second
 )
+
+var errTablesMissing = errors.New("tables are missing")
 
 // run keeps the store connected until ctx ends.
 func (s *store) run(ctx context.Context) {
@@ -69,6 +72,7 @@ func (s *store) watch(ctx context.Context) {
 		case <-s.check:
 		}
 		if s.migrate.Swap(false) {
+			s.setAway(errTablesMissing)
 			return
 		}
 		pinged, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -93,12 +97,9 @@ func (s *store) prepare(ctx context.Context) error {
 		}
 		s.conn.Store(c)
 	}
-	if err := schema.Migrate(ctx, c.pool, s.cfg.tables()); err != nil {
-		return err
-	}
 	// The server may have lost rows that it had acknowledged, or be another one.
 	c.writer.Forget()
-	return nil
+	return schema.Migrate(ctx, c.pool, s.cfg.tables())
 }
 
 // open finds out where ClickHouse is.

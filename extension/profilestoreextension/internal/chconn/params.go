@@ -1,6 +1,7 @@
 package chconn
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,9 @@ import (
 type Params struct {
 	list []proto.Parameter
 }
+
+// Clone returns a copy that can be added to without changing p.
+func (p *Params) Clone() Params { return Params{list: slices.Clone(p.list)} }
 
 func (p *Params) add(name, escaped string) {
 	p.list = append(p.list, proto.Parameter{Key: name, Value: quote(escaped)})

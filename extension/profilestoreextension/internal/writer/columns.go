@@ -99,6 +99,14 @@ func (c *seconds) EncodeColumn(b *proto.Buffer) { c.col.EncodeColumn(b) }
 func (c *seconds) WriteColumn(w *proto.Writer)  { c.col.WriteColumn(w) }
 func (c *seconds) Reset()                       { c.col.Reset() }
 
+// flag is a boolean in a UInt8 column.
+func flag(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 func resetAll(in proto.Input) {
 	for _, c := range in {
 		if r, ok := c.Data.(proto.Resettable); ok {

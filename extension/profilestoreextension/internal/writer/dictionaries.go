@@ -13,23 +13,26 @@ type dictionaryTable struct {
 	name  string
 	input proto.Input
 	// keys are those of the rows in input, to be remembered once they are stored.
-	keys    []profile.ID
-	pending map[profile.ID]struct{}
+	keys    []knownKey
+	pending map[knownKey]struct{}
+	// scope is that of scopeKey, the one used last.
+	scopeKey scopeKey
+	scope    uint64
 }
 
 func (t *dictionaryTable) reset() {
 	resetAll(t.input)
 	t.keys = t.keys[:0]
 	clear(t.pending)
+	t.scopeKey = scopeKey{}
 }
 
 // dictionaries collect what a window refers to and the tables may not have.
 type dictionaries struct {
 	known *Known
 	now   int64
-	// scopes are hashes of (table, tenant, service).
-	scopes  map[scopeKey]profile.ID
-	scratch []byte
+	// scopes caches Known.scope.
+	scopes map[scopeKey]uint64
 
 	functions, locations, stacks, sets, series dictionaryTable
 
@@ -57,7 +60,7 @@ type scopeKey struct {
 
 func newDictionaries(known *Known) *dictionaries {
 	d := &dictionaries{
-		known: known, scopes: make(map[scopeKey]profile.ID),
+		known: known, scopes: make(map[scopeKey]uint64),
 		fTenant: newLowCardinality(), lTenant: newLowCardinality(), kTenant: newLowCardinality(),
 		aTenant: newLowCardinality(), sTenant: newLowCardinality(),
 		kService: newLowCardinality(), sService: newLowCardinality(),
@@ -65,7 +68,7 @@ func newDictionaries(known *Known) *dictionaries {
 		kLocations: newIDs(), aLabels: newLabelMap(), sLabels: newLabelMap(),
 	}
 	table := func(name string, input ...proto.InputColumn) dictionaryTable {
-		return dictionaryTable{name: name, input: input, pending: make(map[profile.ID]struct{})}
+		return dictionaryTable{name: name, input: input, pending: make(map[knownKey]struct{})}
 	}
 	column := func(name string, c proto.ColInput) proto.InputColumn {
 		return proto.InputColumn{Name: name, Data: c}
@@ -107,22 +110,27 @@ func (d *dictionaries) reset(now int64) {
 // missing reports whether id must be written to a table, and if so notes that
 // it will be.
 func (d *dictionaries) missing(t *dictionaryTable, tenant, service string, id profile.ID) bool {
-	scope := scopeKey{t.name, tenant, service}
-	s, ok := d.scopes[scope]
-	if !ok {
-		b := profile.AppendString(d.scratch[:0], t.name)
-		b = profile.AppendString(b, tenant)
-		b = profile.AppendString(b, service)
-		s, d.scratch = profile.HashBytes(b), b
-		d.scopes[scope] = s
-	}
-	key := scoped(s, id)
+	key := d.known.key(d.scope(t, tenant, service), id)
 	if _, ok := t.pending[key]; ok || d.known.has(key, d.now) {
 		return false
 	}
 	t.pending[key] = struct{}{}
 	t.keys = append(t.keys, key)
 	return true
+}
+
+func (d *dictionaries) scope(t *dictionaryTable, tenant, service string) uint64 {
+	key := scopeKey{t.name, tenant, service}
+	if t.scopeKey == key {
+		return t.scope
+	}
+	s, ok := d.scopes[key]
+	if !ok {
+		s = d.known.scope(t.name, tenant, service)
+		d.scopes[key] = s
+	}
+	t.scopeKey, t.scope = key, s
+	return s
 }
 
 func (d *dictionaries) addSeries(s *profile.Series) {
@@ -174,11 +182,7 @@ func (d *dictionaries) addFrame(tenant string, id profile.ID, f *profile.Frame) 
 	d.lMapping.Append(f.Mapping)
 	d.lBuild.Append(f.BuildID)
 	d.lType.Append(f.Type)
-	var inlined uint8
-	if f.Inlined {
-		inlined = 1
-	}
-	d.lInlined = append(d.lInlined, inlined)
+	d.lInlined = append(d.lInlined, flag(f.Inlined))
 	d.lSeen.add(d.now)
 	if f.FunctionID.IsZero() || !d.missing(&d.functions, tenant, "", f.FunctionID) {
 		return

@@ -18,6 +18,7 @@ type kindHourSums struct {
 	events, profiles     uint64
 	first, last          int64
 	periodMin, periodMax int64
+	countsOnly           bool
 }
 
 // observed is the part of a sample's attributes that the hourly totals keep.
@@ -72,19 +73,20 @@ func (t *totals) reset() {
 }
 
 // add sums a group. For every stack that is new to its hour, it calls fresh.
-func (t *totals) add(g *profile.Group, d *profile.Dictionary, types string, fresh func(stack int32)) {
+func (t *totals) add(g *profile.Group, d *profile.Dictionary, f *features, types string, fresh func(stack int32)) {
 	key := kindHour{g.Series.Tenant, g.Series.Service, g.Kind, types, g.Start / layout.Hour}
 	k, ok := t.kinds[key]
 	if !ok {
 		k = int32(len(t.kindKeys))
 		t.kinds[key] = k
 		t.kindKeys = append(t.kindKeys, key)
-		t.kindSums = append(t.kindSums, kindHourSums{first: g.Start, last: g.End, periodMin: g.Period, periodMax: g.Period})
+		t.kindSums = append(t.kindSums, kindHourSums{first: g.Start, last: g.End, periodMin: g.Period, periodMax: g.Period, countsOnly: true})
 	}
 	s := &t.kindSums[k]
 	s.profiles++
 	s.first, s.last = min(s.first, g.Start), max(s.last, g.End)
 	s.periodMin, s.periodMax = min(s.periodMin, g.Period), max(s.periodMax, g.Period)
+	s.countsOnly = s.countsOnly && f.countsOnly(g)
 	for i := range g.Entries {
 		e := &g.Entries[i]
 		s.events += e.Count
@@ -183,11 +185,7 @@ func (r *stackHourRows) fill(t *totals, d *profile.Dictionary, stored int64) {
 		r.lock = append(r.lock, o.lock)
 		r.syscall = append(r.syscall, o.syscall)
 		r.bucket = append(r.bucket, o.bucket)
-		var e uint8
-		if o.err {
-			e = 1
-		}
-		r.err = append(r.err, e)
+		r.err = append(r.err, flag(o.err))
 		r.name.Append(o.name)
 		r.count = append(r.count, s.count)
 		for v := range r.values {
@@ -206,6 +204,7 @@ type kindHourRows struct {
 	events, profiles             proto.ColUInt64
 	first, last                  *nanoseconds
 	periodMin, periodMax         proto.ColInt64
+	countsOnly                   proto.ColUInt8
 
 	input proto.Input
 }
@@ -227,6 +226,7 @@ func newKindHourRows() *kindHourRows {
 		{Name: "last_time", Data: r.last},
 		{Name: "period_min", Data: &r.periodMin},
 		{Name: "period_max", Data: &r.periodMax},
+		{Name: "counts_only", Data: &r.countsOnly},
 		{Name: "stored", Data: &r.stored},
 	}
 	return r
@@ -246,6 +246,7 @@ func (r *kindHourRows) fill(t *totals, stored int64) {
 		r.last.add(s.last)
 		r.periodMin = append(r.periodMin, s.periodMin)
 		r.periodMax = append(r.periodMax, s.periodMax)
+		r.countsOnly = append(r.countsOnly, flag(s.countsOnly))
 		r.stored.add(stored)
 	}
 }

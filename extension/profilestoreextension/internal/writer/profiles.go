@@ -79,6 +79,11 @@ func newProfileRows() *profileRows {
 	return r
 }
 
+// countsOnly reports whether the counts alone say everything that was observed.
+func (f *features) countsOnly(g *profile.Group) bool {
+	return len(g.Types) == 1 && f.equal&1 != 0 && !f.bounds
+}
+
 // features say which optional arrays of a group hold anything.
 type features struct {
 	sets, bounds, locks, syscalls, buckets, errors bool
@@ -128,7 +133,7 @@ func bounds(g *profile.Group, e *profile.Entry) (lo, hi int64) {
 	return layout.NoMinimum, layout.NoMaximum
 }
 
-func (r *profileRows) add(g *profile.Group, d *profile.Dictionary, types string, stored int64) {
+func (r *profileRows) add(g *profile.Group, d *profile.Dictionary, f *features, types string, stored int64) {
 	r.tenant.Append(g.Series.Tenant)
 	r.service.Append(g.Series.Service)
 	r.kind.Append(g.Kind)
@@ -140,7 +145,6 @@ func (r *profileRows) add(g *profile.Group, d *profile.Dictionary, types string,
 	r.period = append(r.period, g.Period)
 	r.events = append(r.events, g.Events())
 	r.stored.add(stored)
-	f := featuresOf(g, d)
 	r.same = append(r.same, f.equal)
 	r.sort(g, d)
 	for _, k := range r.order {
@@ -152,7 +156,7 @@ func (r *profileRows) add(g *profile.Group, d *profile.Dictionary, types string,
 			*r.minima.data = append(*r.minima.data, lo)
 			*r.maxima.data = append(*r.maxima.data, hi)
 		}
-		r.attributes(&f, &d.Attributes[e.Attrs])
+		r.attributes(f, &d.Attributes[e.Attrs])
 	}
 	for k := range r.values {
 		if (f.equal|f.zero)>>k&1 == 0 {
@@ -188,11 +192,7 @@ func (r *profileRows) attributes(f *features, a *profile.SampleAttributes) {
 		*r.buckets.data = append(*r.buckets.data, a.Bucket)
 	}
 	if f.errors {
-		var v uint8
-		if a.Error {
-			v = 1
-		}
-		*r.errors.data = append(*r.errors.data, v)
+		*r.errors.data = append(*r.errors.data, flag(a.Error))
 	}
 }
 

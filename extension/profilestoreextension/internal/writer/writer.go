@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -25,6 +26,8 @@ type Writer struct {
 	onRows func(ctx context.Context, table string, rows int, took time.Duration)
 
 	buffers sync.Pool
+	// epoch counts the calls of Forget.
+	epoch atomic.Uint64
 }
 
 var _ profilestore.Writer = (*Writer)(nil)
@@ -49,9 +52,14 @@ func New(pool *chconn.Pool, o Options) *Writer {
 	return w
 }
 
-// Forget empties the cache of what is stored. It must be called when the
-// tables may have lost rows or have been made anew.
-func (w *Writer) Forget() { w.known.Clear() }
+// Forget empties the cache of what is stored. It must be called before tables
+// that may have lost rows are used again. A Write that relied on the cache
+// before fails, to be repeated, rather than store observations of stacks that
+// are not there.
+func (w *Writer) Forget() {
+	w.epoch.Add(1)
+	w.known.Clear()
+}
 
 // KnownEntries returns the number of dictionary rows known to be stored.
 func (w *Writer) KnownEntries() int { return w.known.Len() }
@@ -65,6 +73,7 @@ type buffer struct {
 	batches    *batchRows
 	dict       *dictionaries
 	types      map[typesKey]string
+	features   []features // by group
 }
 
 type typesKey struct {
@@ -106,6 +115,7 @@ func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
 	if err := validate(win); err != nil {
 		return err
 	}
+	epoch := w.epoch.Load()
 	now := time.Now().Unix()
 	b := w.buffers.Get().(*buffer)
 	defer w.buffers.Put(b)
@@ -115,6 +125,11 @@ func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
 		if err := w.insert(ctx, t.name, t.input, ""); err != nil {
 			return err
 		}
+	}
+	if w.epoch.Load() != epoch {
+		return fmt.Errorf("write to %s: %w: connection was renewed", w.tables.Database, profilestore.ErrUnavailable)
+	}
+	for _, t := range b.dict.tables() {
 		w.known.add(t.keys, now)
 	}
 	for _, t := range []struct {
@@ -139,14 +154,17 @@ func (w *Writer) fill(b *buffer, groups *profile.Groups, now int64) {
 	// nearly free in the table.
 	stored := (now/3600 + 1) * 3600
 	d := groups.Dict
-	w.known.mu.Lock()
+	b.features = b.features[:0]
 	for _, g := range groups.Groups {
+		b.features = append(b.features, featuresOf(g, d))
+	}
+	w.known.mu.Lock()
+	for i, g := range groups.Groups {
 		if len(g.Entries) == 0 {
 			continue
 		}
-		types := b.typesOf(g)
 		b.dict.addSeries(g.Series)
-		b.totals.add(g, d, types, func(stack int32) { b.dict.addStack(g.Series, d, stack) })
+		b.totals.add(g, d, &b.features[i], b.typesOf(g), func(stack int32) { b.dict.addStack(g.Series, d, stack) })
 		last := int32(0)
 		for i := range g.Entries {
 			if a := g.Entries[i].Attrs; a != last {
@@ -156,9 +174,9 @@ func (w *Writer) fill(b *buffer, groups *profile.Groups, now int64) {
 		}
 	}
 	w.known.mu.Unlock()
-	for _, g := range groups.Groups {
+	for i, g := range groups.Groups {
 		if len(g.Entries) > 0 {
-			b.profiles.add(g, d, b.typesOf(g), stored)
+			b.profiles.add(g, d, &b.features[i], b.typesOf(g), stored)
 		}
 	}
 	b.stackHours.fill(b.totals, d, stored)
@@ -202,6 +220,8 @@ func (w *Writer) insert(ctx context.Context, table string, input proto.Input, to
 		chconn.Setting("async_insert", "0"),
 		// A window may span many days, when profiles are loaded later.
 		chconn.Setting("throw_on_max_partitions_per_insert_block", "0"),
+		// Rows with equal keys have been summed here.
+		chconn.Setting("optimize_on_insert", "0"),
 	}
 	if token != "" {
 		settings = append(settings,

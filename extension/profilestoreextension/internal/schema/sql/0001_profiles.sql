@@ -80,6 +80,7 @@ CREATE TABLE IF NOT EXISTS {{ table "kind_hours" }}
     last_time SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     period_min SimpleAggregateFunction(min, Int64) CODEC(ZSTD(1)),
     period_max SimpleAggregateFunction(max, Int64) CODEC(ZSTD(1)),
+    counts_only SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)),
     stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
 )
 ENGINE = {{ engine "AggregatingMergeTree" }}

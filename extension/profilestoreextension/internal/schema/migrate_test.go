@@ -1,0 +1,77 @@
+package schema
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
+)
+
+func pool(t *testing.T) *chconn.Pool {
+	t.Helper()
+	e := clickhousetest.Start(t).Endpoint()
+	p := chconn.New(chconn.Options{Endpoints: []string{e.Addr}, Username: e.Username, Password: e.Password})
+	t.Cleanup(p.Close)
+	return p
+}
+
+// TestMigrateAtOnce runs the migrations from many collectors at once, and again.
+func TestMigrateAtOnce(t *testing.T) {
+	p := pool(t)
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour}
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			// A collector that loses a race repeats its attempt.
+			assert.Eventually(t, func() bool { return Migrate(ctx, p, o) == nil }, 30*time.Second, 10*time.Millisecond)
+		})
+	}
+	wg.Wait()
+	require.NoError(t, Migrate(ctx, p, o))
+	migrations, err := o.Migrations()
+	require.NoError(t, err)
+	done, err := applied(ctx, p, o)
+	require.NoError(t, err)
+	assert.Len(t, done, len(migrations))
+	engines, err := o.engines(ctx, p)
+	require.NoError(t, err)
+	assert.Len(t, engines, len(lifetimes)+1)
+}
+
+// TestMigrateHalfWay continues where another collector died.
+func TestMigrateHalfWay(t *testing.T) {
+	p := pool(t)
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour}
+	ctx := context.Background()
+	require.NoError(t, createDatabase(ctx, p, o))
+	migrations, err := o.Migrations()
+	require.NoError(t, err)
+	require.NoError(t, exec(ctx, p, migrations[0].Statements[0]))
+	require.NoError(t, Migrate(ctx, p, o))
+	done, err := applied(ctx, p, o)
+	require.NoError(t, err)
+	assert.Len(t, done, len(migrations))
+}
+
+// TestRetentionChanges alters the TTL of every table, there and back.
+func TestRetentionChanges(t *testing.T) {
+	p := pool(t)
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour}
+	ctx := context.Background()
+	for _, retention := range []time.Duration{24 * time.Hour, 48 * time.Hour, time.Hour, 24 * time.Hour} {
+		o.Retention = retention
+		require.NoError(t, Migrate(ctx, p, o))
+		engines, err := o.engines(ctx, p)
+		require.NoError(t, err)
+		for name := range lifetimes {
+			assert.Contains(t, engines[o.Table(name)], " TTL "+o.ttl(name)+" ", name)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+CREATE TABLE IF NOT EXISTS `aperture`.`profiles_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    kind LowCardinality(String),
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    end DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    series UInt128 CODEC(ZSTD(1)),
+    types LowCardinality(String),
+    period_type LowCardinality(String),
+    period Int64 CODEC(T64, ZSTD(1)),
+    events UInt64 CODEC(T64, ZSTD(1)),
+    stacks Array(UInt128) CODEC(ZSTD(1)),
+    attribute_sets Array(UInt128) CODEC(ZSTD(1)),
+    counts Array(UInt64) CODEC(T64('bit'), ZSTD(1)),
+    same UInt8 CODEC(ZSTD(1)),
+    v0 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    v1 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    v2 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    v3 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    minima Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    maxima Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    lock_addresses Array(UInt64) CODEC(ZSTD(1)),
+    syscalls Array(Int64) CODEC(T64, ZSTD(1)),
+    buckets Array(UInt8) CODEC(ZSTD(1)),
+    errors Array(UInt8) CODEC(ZSTD(1)),
+    stored DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, service, kind, time, series)
+TTL stored + toIntervalSecond(2592000)
+SETTINGS index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`profiles` ON CLUSTER `main` AS `aperture`.`profiles_local`
+ENGINE = Distributed(`main`, `aperture`, `profiles_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    kind LowCardinality(String),
+    types LowCardinality(String),
+    hour DateTime('UTC') CODEC(ZSTD(1)),
+    stack UInt128 CODEC(ZSTD(1)),
+    lock_address UInt64 CODEC(ZSTD(1)),
+    syscall Int64 CODEC(T64, ZSTD(1)),
+    bucket UInt8 CODEC(ZSTD(1)),
+    error UInt8 CODEC(ZSTD(1)),
+    syscall_name SimpleAggregateFunction(max, LowCardinality(String)),
+    count SimpleAggregateFunction(sum, UInt64) CODEC(T64('bit'), ZSTD(1)),
+    v0 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    v1 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    v2 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    v3 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    minimum SimpleAggregateFunction(min, Int64) CODEC(T64('bit'), ZSTD(1)),
+    maximum SimpleAggregateFunction(max, Int64) CODEC(T64('bit'), ZSTD(1)),
+    stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMMDD(hour)
+PRIMARY KEY (tenant, service, kind, types, hour, stack)
+ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
+TTL stored + toIntervalSecond(2592000)
+SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours` ON CLUSTER `main` AS `aperture`.`stack_hours_local`
+ENGINE = Distributed(`main`, `aperture`, `stack_hours_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    kind LowCardinality(String),
+    types LowCardinality(String),
+    hour DateTime('UTC') CODEC(ZSTD(1)),
+    events SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    profiles SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    first_time SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    last_time SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+    period_min SimpleAggregateFunction(min, Int64) CODEC(ZSTD(1)),
+    period_max SimpleAggregateFunction(max, Int64) CODEC(ZSTD(1)),
+    counts_only SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)),
+    stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMM(hour)
+ORDER BY (tenant, service, kind, types, hour)
+TTL stored + toIntervalSecond(2592000)
+SETTINGS materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours` ON CLUSTER `main` AS `aperture`.`kind_hours_local`
+ENGINE = Distributed(`main`, `aperture`, `kind_hours_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`batches_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    received_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    agent_id LowCardinality(String),
+    sequence UInt64 CODEC(Delta(8), ZSTD(1)),
+    event_count UInt64 CODEC(T64, ZSTD(1)),
+    stored DateTime('UTC') CODEC(ZSTD(1)),
+    INDEX agents agent_id TYPE bloom_filter GRANULARITY 4
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMMDD(received_at)
+ORDER BY (tenant, received_at, agent_id, sequence)
+TTL stored + toIntervalSecond(2592000)
+SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`batches` ON CLUSTER `main` AS `aperture`.`batches_local`
+ENGINE = Distributed(`main`, `aperture`, `batches_local`, cityHash64(tenant, agent_id));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`series_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    series UInt128 CODEC(ZSTD(1)),
+    labels Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    last_seen DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ORDER BY (tenant, service, series)
+TTL last_seen + toIntervalSecond(5184000)
+SETTINGS materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`series` ON CLUSTER `main` AS `aperture`.`series_local`
+ENGINE = Distributed(`main`, `aperture`, `series_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    id UInt128 CODEC(ZSTD(1)),
+    labels Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    last_seen DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ORDER BY (tenant, id)
+TTL last_seen + toIntervalSecond(5184000)
+SETTINGS materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets` ON CLUSTER `main` AS `aperture`.`attribute_sets_local`
+ENGINE = Distributed(`main`, `aperture`, `attribute_sets_local`, cityHash64(tenant, id));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`stacks_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    stack UInt128 CODEC(ZSTD(1)),
+    locations Array(UInt128) CODEC(ZSTD(1)),
+    last_seen DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ORDER BY (tenant, service, stack)
+TTL last_seen + toIntervalSecond(5184000)
+SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`stacks` ON CLUSTER `main` AS `aperture`.`stacks_local`
+ENGINE = Distributed(`main`, `aperture`, `stacks_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`locations_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    location UInt128 CODEC(ZSTD(1)),
+    function UInt128 CODEC(ZSTD(1)),
+    address UInt64 CODEC(T64, ZSTD(1)),
+    line Int64 CODEC(T64, ZSTD(1)),
+    mapping LowCardinality(String),
+    build_id LowCardinality(String),
+    type LowCardinality(String),
+    inlined UInt8 CODEC(ZSTD(1)),
+    last_seen DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ORDER BY (tenant, location)
+TTL last_seen + toIntervalSecond(5184000)
+SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`locations` ON CLUSTER `main` AS `aperture`.`locations_local`
+ENGINE = Distributed(`main`, `aperture`, `locations_local`, cityHash64(tenant, location));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`functions_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    function UInt128 CODEC(ZSTD(1)),
+    name String CODEC(ZSTD(1)),
+    system_name String CODEC(ZSTD(1)),
+    filename String CODEC(ZSTD(1)),
+    start_line Int64 CODEC(T64, ZSTD(1)),
+    last_seen DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ORDER BY (tenant, function)
+TTL last_seen + toIntervalSecond(5184000)
+SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`functions` ON CLUSTER `main` AS `aperture`.`functions_local`
+ENGINE = Distributed(`main`, `aperture`, `functions_local`, cityHash64(tenant, function));
+
