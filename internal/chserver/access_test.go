@@ -136,7 +136,7 @@ func TestFilesArePrivate(t *testing.T) {
 	dir := t.TempDir()
 	clickhousetest.New(t, dir, nil)
 	for name, want := range map[string]os.FileMode{
-		"password": 0o600, "config.xml": 0o600, "users.xml": 0o600, "lock": 0o600, "db": 0o700,
+		"password": 0o600, "config.xml": 0o600, "users.xml": 0o600, "lock": 0o600, "db": 0o700, "server.log": 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		require.NoError(t, err)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -39,6 +41,7 @@ func main() {
 }
 
 func run(opts options) error {
+	unix.Umask(0o077) // data and log, in which queries are, are the owner's alone
 	// Until here, and while the library is loaded, the parent's choice of death
 	// signal (SIGKILL) holds. From here on the watcher sees the parent go, and
 	// can let the server end by itself.
