@@ -14,8 +14,9 @@ import (
 // w must not be added to any more. Of the Windows of one Table only one may be
 // encoded at a time.
 func (w *Window) Profiles(windowID string) pprofile.Profiles {
+	w.table.encodings++
 	e := encoder{
-		w: w, b: profile.NewBuilder(), id: windowID,
+		w: w, number: w.table.encodings, b: profile.NewBuilder(), id: windowID,
 		scopes:   make(map[*profile.Series]pprofile.ScopeProfilesSlice),
 		ownScope: make(map[*profile.Series]pprofile.ScopeProfiles),
 		stacks:   make([]int32, len(w.stacks)),
@@ -38,9 +39,11 @@ func (w *Window) Profiles(windowID string) pprofile.Profiles {
 }
 
 type encoder struct {
-	w  *Window
-	b  *profile.Builder
-	id string
+	w *Window
+	// number tells the marks of this encoder from those of others.
+	number uint64
+	b      *profile.Builder
+	id     string
 	// scopes has the scopes of the resource of a series. Groups of our own kinds
 	// share one; every other group has one of its own, because the order of
 	// sample types within a scope is the order of the values of a kind.
@@ -65,8 +68,8 @@ func (e *encoder) stack(s *Stack) int32 {
 			i = n
 			continue
 		}
-		if f.encoded != e.w.number {
-			f.encoded, f.location = e.w.number, e.location(f)
+		if f.encoded != e.number {
+			f.encoded, f.location = e.number, e.location(f)
 		}
 		locs = append(locs, f.location)
 	}
@@ -172,6 +175,29 @@ func (e *encoder) group(g *group) {
 			}
 		})
 	}
+	if !own {
+		e.observations(g, sh, scope)
+	}
+}
+
+// observations encodes the numbers of observations of a kind that is not our
+// own, unless the values of the first type tell them.
+func (e *encoder) observations(g *group, sh *shape, scope pprofile.ScopeProfiles) {
+	counts := sh.types[0].Unit == "count"
+	for i := range g.entries {
+		en := &g.entries[i]
+		told := uint64(1)
+		switch {
+		case counts:
+			told = uint64(max(en.values[0], 0))
+		case en.bounded:
+			told = uint64(valueCount(en))
+		}
+		if told != en.count {
+			e.encode(g, sh, profile.ObservationsType, scope, all, func(s pcommon.Int64Slice, en *entry) { s.Append(int64(en.count)) })
+			return
+		}
+	}
 }
 
 func all(*entry) bool       { return true }
@@ -197,21 +223,37 @@ func (e *encoder) extremes(g *group, sh *shape, scope pprofile.ScopeProfiles) {
 	}
 }
 
-func appendMinRestMax(s pcommon.Int64Slice, en *entry) {
+// valueCount returns how many numbers describe the sum and the extremes of en.
+func valueCount(en *entry) int {
 	sum := en.values[0]
 	switch {
 	case en.count == 1 && en.min == sum && en.max == sum:
-		s.Append(sum)
+		return 1
 	case en.count == 2 && en.min+en.max == sum:
+		return 2
+	}
+	return 3
+}
+
+func appendMinRestMax(s pcommon.Int64Slice, en *entry) {
+	switch valueCount(en) {
+	case 1:
+		s.Append(en.min)
+	case 2:
 		s.Append(en.min, en.max)
 	default:
-		s.Append(en.min, sum-en.min-en.max, en.max)
+		s.Append(en.min, en.values[0]-en.min-en.max, en.max)
 	}
 }
 
-// profile adds a Profile of one sample type with the entries to be kept.
+// profile adds a Profile of one of the sample types of the group.
 func (e *encoder) profile(g *group, sh *shape, scope pprofile.ScopeProfiles, typ int, keep func(*entry) bool, values func(pcommon.Int64Slice, *entry)) pprofile.Profile {
-	p := e.b.AddProfile(scope, sh.kind, sh.types[typ], sh.periodType, sh.period)
+	return e.encode(g, sh, sh.types[typ], scope, keep, values)
+}
+
+// encode adds a Profile with the entries to be kept.
+func (e *encoder) encode(g *group, sh *shape, typ profile.ValueType, scope pprofile.ScopeProfiles, keep func(*entry) bool, values func(pcommon.Int64Slice, *entry)) pprofile.Profile {
+	p := e.b.AddProfile(scope, sh.kind, typ, sh.periodType, sh.period)
 	p.SetTime(pcommon.Timestamp(g.start))
 	p.SetDurationNano(uint64(g.end - g.start))
 	samples := p.Samples()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -24,6 +25,9 @@ type Recent struct {
 
 var _ profilestore.Reader = (*Recent)(nil)
 
+// windowBytes is the size of an empty window.
+const windowBytes = int64(unsafe.Sizeof(Window{}) + unsafe.Sizeof(kept{}))
+
 type kept struct {
 	*Window
 	since time.Time
@@ -39,7 +43,7 @@ func NewRecent(keep time.Duration, maxBytes int64) *Recent {
 // Add keeps w, which must not be added to any more, and lets go of windows that
 // are too old or too many.
 func (r *Recent) Add(w *Window) {
-	k := kept{Window: w.compact(), since: time.Now(), bytes: w.bytes - w.stackBytes}
+	k := kept{Window: w.compact(), since: time.Now(), bytes: windowBytes + w.bytes - w.stackBytes}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.windows = append(r.windows, k)

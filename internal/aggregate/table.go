@@ -74,6 +74,7 @@ type Table struct {
 	limit, bytes int64
 	evicted      uint64
 	windows      uint64
+	encodings    uint64 // only [Window.Profiles] uses it
 
 	stacks    map[profile.ID]*Stack
 	frames    map[profile.ID]*frame

@@ -122,6 +122,49 @@ func TestWindowKeepsForeignProfiles(t *testing.T) {
 	assert.Equal(t, want.Groups[0].End, got.Groups[0].End)
 }
 
+// TestWindowKeepsCountsOfForeignKinds sums observations of kinds whose values do
+// not tell how many there were, of equal kinds with different types, and of more
+// types than a group has.
+func TestWindowKeepsCountsOfForeignKinds(t *testing.T) {
+	b := profile.NewBuilder()
+	rp := b.Profiles().ResourceProfiles().AppendEmpty()
+	var types []profile.ValueType
+	for i := range 6 {
+		types = append(types, profile.ValueType{Type: fmt.Sprint("type", i), Unit: "bytes"})
+	}
+	for _, set := range [][]profile.ValueType{types, types[1:2], {types[2], types[1]}} {
+		scope := rp.ScopeProfiles().AppendEmpty()
+		for i, typ := range set {
+			p := b.AddProfile(scope, "memory", typ, profile.ValueType{}, 0)
+			p.SetTime(5)
+			for stack := range 3 {
+				s := p.Samples().AppendEmpty()
+				s.SetStackIndex(b.Stack([]int32{b.Location(0, uint64(stack), "")}))
+				s.Values().Append(int64(100*i + stack))
+			}
+		}
+	}
+	raw := push(t, nil, observation{kind: "wall", at: 3, value: 7}, observation{kind: "wall", at: 4, value: 1},
+		observation{kind: "wall", at: 5, value: 0}, observation{kind: "wall", at: 6, value: 2}, observation{kind: "wall", at: 7, value: 1})
+	for _, pd := range []pprofile.Profiles{b.Profiles(), raw} {
+		table := NewTable(1 << 20)
+		want := split(t, pd)
+		got := roundTrip(t, table, pd)
+		assert.Equal(t, want.Events, got.Events)
+		assert.Equal(t, sums(want), sums(got))
+		assert.Len(t, got.Groups, len(want.Groups))
+		// Three times the same, over two windows.
+		w := table.NewWindow(1e9)
+		w.Add(want)
+		w.Add(want)
+		twice := split(t, w.Profiles("x"))
+		assert.Equal(t, 2*want.Events, twice.Events)
+		last := roundTrip(t, table, w.Profiles("x"), pd)
+		assert.Equal(t, 3*want.Events, last.Events)
+		assert.Len(t, last.Groups, len(want.Groups))
+	}
+}
+
 // TestTableIsBounded pushes ever new stacks and expects that memory stays
 // within the limit, and that what is in use survives.
 func TestTableIsBounded(t *testing.T) {

@@ -120,6 +120,12 @@ func KindOf(sample, period ValueType) string {
 	return sample.Type
 }
 
+// ObservationsType is the sample type of a sibling profile that says how many
+// observations each aggregated sample of a kind that is not our own stands for.
+// It follows the profiles it belongs to in the same scope, has their kind and
+// time, and is left out where their values already tell.
+var ObservationsType = ValueType{Type: "aperture.observations", Unit: "count"}
+
 // LatencyBuckets is the number of log2 latency buckets.
 const LatencyBuckets = 30
 

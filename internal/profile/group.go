@@ -153,6 +153,7 @@ type groupKey struct {
 	series *Series
 	kind   string
 	part   int // for kinds of more than MaxTypes types
+	scope  int // for kinds that are not our own: their types are those of the scope
 	bucket int64
 	start  int64 // of aggregated profiles; 0 for raw observations
 	period ValueType
@@ -167,6 +168,7 @@ type splitter struct {
 	// kinds are the sample types met so far by kind within a scope, for kinds
 	// that are not our own.
 	kinds map[string][]ValueType
+	scope int // number of the scope
 	// known has one Series for equal tenant and labels.
 	known   map[seriesKey]*Series
 	scratch []byte
@@ -192,6 +194,7 @@ func (s *splitter) resource(rp pprofile.ResourceProfiles) error {
 	for i := range rp.ScopeProfiles().Len() {
 		profiles := rp.ScopeProfiles().At(i).Profiles()
 		clear(s.kinds)
+		s.scope++
 		for j := range profiles.Len() {
 			if err := s.profile(profiles.At(j), base); err != nil {
 				return err

@@ -13,6 +13,7 @@ type profileHead struct {
 	slot       int // index of this profile's type in types
 	primary    bool
 	minRestMax bool
+	counts     bool // of [ObservationsType]
 	start, end int64
 }
 
@@ -35,9 +36,12 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 		if err != nil {
 			return err
 		}
-		if sample.TimestampsUnixNano().Len() > 0 {
+		switch {
+		case h.counts:
+			s.counts(&h, sample, attrs)
+		case sample.TimestampsUnixNano().Len() > 0:
 			err = s.raw(&h, sample, attrs, i)
-		} else {
+		default:
 			err = s.aggregated(&h, sample, attrs)
 		}
 		if err != nil {
@@ -94,6 +98,13 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 	}
 	if len(extra) > 0 {
 		h.key.series = s.extendSeries(base, extra)
+	}
+	if Types(h.key.kind) == nil {
+		h.key.scope = s.scope
+	}
+	if sample == ObservationsType {
+		h.counts = true
+		return h, nil
 	}
 	h.types, h.slot, h.key.part = s.slot(h.key.kind, sample)
 	h.primary = h.slot == 0
@@ -239,6 +250,15 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 		e.Count++
 	}
 	return nil
+}
+
+// counts takes over the number of observations of an aggregated sample.
+func (s *splitter) counts(h *profileHead, sample pprofile.Sample, attrs int32) {
+	key := h.key
+	key.bucket, key.start = floorDiv(h.start, s.bucket), h.start
+	if g := s.groups[key]; g != nil && sample.Values().Len() > 0 {
+		g.entry(sample.StackIndex(), attrs).Count = uint64(max(sample.Values().At(0), 0))
+	}
 }
 
 func floorDiv(a, b int64) int64 {
