@@ -163,8 +163,7 @@ func (s *scraper) read(ctx context.Context) (found *scrape, err error) {
 }
 
 func parseScrape(text []byte) (*scrape, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	families, err := parseText(text)
 	if err != nil {
 		return nil, err
 	}
@@ -174,4 +173,16 @@ func parseScrape(text []byte) (*scrape, error) {
 	}
 	s.queue = s.exporterQueue()
 	return s, nil
+}
+
+// parseText parses the text format. The parser panics on some malformed texts,
+// such as a type without a name and a sample without one.
+func parseText(text []byte) (families map[string]*dto.MetricFamily, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			families, err = nil, fmt.Errorf("parse metrics: %v", p)
+		}
+	}()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(bytes.NewReader(text))
 }
