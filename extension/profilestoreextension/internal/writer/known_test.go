@@ -1,0 +1,48 @@
+package writer
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+func TestKnown(t *testing.T) {
+	k := NewKnown(100, 60)
+	id := profile.HashBytes([]byte("x"))
+	a, b := k.key(k.scope("stacks", "t", "s"), id), k.key(k.scope("stacks", "ts", ""), id)
+	assert.NotEqual(t, a, b, "fields are delimited")
+	assert.NotEqual(t, a, k.key(k.scope("series", "t", "s"), id))
+	assert.False(t, k.has(a, 1000))
+	k.add([]knownKey{a}, 1000)
+	assert.True(t, k.has(a, 1059))
+	assert.False(t, k.has(a, 1060), "it is to be written again")
+	assert.False(t, k.has(b, 1000))
+	for i := range 10_000 {
+		k.add([]knownKey{k.key(uint64(i), id)}, 1000)
+		assert.LessOrEqual(t, k.Len(), 100)
+		if i%20 == 0 {
+			assert.True(t, k.has(a, 1010), "what is used stays (%d)", i)
+		}
+	}
+	k.Clear()
+	assert.Zero(t, k.Len())
+	assert.False(t, k.has(a, 1000))
+}
+
+func TestBounds(t *testing.T) {
+	f := func(kind string, e profile.Entry, known bool) {
+		t.Helper()
+		lo, hi := bounds(&profile.Group{Kind: kind, Types: profile.Types(kind)}, &e)
+		assert.Equal(t, known, lo <= hi, fmt.Sprint(kind, e))
+	}
+	sum := func(v int64) [profile.MaxTypes]int64 { return [profile.MaxTypes]int64{v} }
+	f(profile.KindCPU, profile.Entry{Count: 3, Values: sum(3)}, false)
+	f(profile.KindLock, profile.Entry{Count: 3, Values: sum(3)}, false)
+	f(profile.KindLock, profile.Entry{Count: 3, Values: sum(0)}, true)
+	f(profile.KindLock, profile.Entry{Count: 3, Values: sum(3), Max: 3}, true)
+	f(profile.KindLock, profile.Entry{}, false)
+	f("heap", profile.Entry{Count: 1, Values: sum(0)}, false)
+}
