@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Limits on the mappings of a process.
@@ -18,7 +20,9 @@ const (
 // region is an executable mapping of a process.
 type region struct {
 	start, end, off uint64
-	inode           uint64
+	// dev and inode identify the file; dev is not what stat says on file systems
+	// that are layers over others.
+	dev, inode uint64
 	// path is as the process's mount namespace sees it, without " (deleted)",
 	// or a name in brackets. Memory without a name is "[anon]".
 	path    string
@@ -76,11 +80,15 @@ func mapsLine(b []byte) (m region, isExec, ok bool) {
 		}
 	}
 	start, end, _ := bytes.Cut(f[0], []byte("-"))
+	major, minor, _ := bytes.Cut(f[3], []byte(":"))
 	var okStart, okEnd, okOff bool
 	m.start, okStart = parseHex(start)
 	m.end, okEnd = parseHex(end)
 	m.off, okOff = parseHex(f[2])
-	if !okStart || !okEnd || !okOff || m.end <= m.start || len(f[1]) != 4 {
+	maj, okMajor := parseHex(major)
+	mnr, okMinor := parseHex(minor)
+	m.dev = unix.Mkdev(uint32(maj), uint32(mnr))
+	if !okStart || !okEnd || !okOff || !okMajor || !okMinor || m.end <= m.start || len(f[1]) != 4 {
 		return m, false, false
 	}
 	for _, c := range f[4] {

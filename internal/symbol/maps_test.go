@@ -21,8 +21,8 @@ func TestParseMaps(t *testing.T) {
 	regions, err := parseMaps(strings.NewReader(mapsSample))
 	require.NoError(t, err)
 	assert.Equal(t, []region{
-		{start: 0x401000, end: 0x402000, off: 0x1000, inode: 12, path: "/usr/bin/a b"},
-		{start: 0x7f0000000000, end: 0x7f0000001000, inode: 13, path: "/tmp/x\ny", deleted: true},
+		{start: 0x401000, end: 0x402000, off: 0x1000, dev: 0xfe00, inode: 12, path: "/usr/bin/a b"},
+		{start: 0x7f0000000000, end: 0x7f0000001000, dev: 0xfe00, inode: 13, path: "/tmp/x\ny", deleted: true},
 		{start: 0x7f0000002000, end: 0x7f0000003000, path: anonymous},
 		{start: 0x7ffd00002000, end: 0x7ffd00003000, path: vdsoName},
 	}, regions)
@@ -30,7 +30,7 @@ func TestParseMaps(t *testing.T) {
 
 func TestParseMapsBad(t *testing.T) {
 	for _, bad := range []string{
-		"x", "1-0 r-xp 0 0:0 0 ", "1000-2000 r-xp 0 0:0 12x /a", "1000-2000 rx 0 0:0 1 /a",
+		"x", "1-0 r-xp 0 0:0 0 ", "1000-2000 r-xp 0 00 1 /a", "1000-2000 r-xp 0 0:0 12x /a", "1000-2000 rx 0 0:0 1 /a",
 		"2000-3000 r-xp 0 0:0 1 /a\n1000-2000 r-xp 0 0:0 1 /a",
 	} {
 		_, err := parseMaps(strings.NewReader(bad))

@@ -25,7 +25,7 @@ func openRegion(pid int, m region) (int, error) {
 	// needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
 	link := fmt.Sprintf("%s/map_files/%x-%x", proc, m.start, m.end)
 	if fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
-		return reopen(fd, 0)
+		return reopen(fd, 0, 0)
 	}
 	if m.deleted {
 		// The executable itself is still reachable.
@@ -33,10 +33,13 @@ func openRegion(pid int, m region) (int, error) {
 		if err != nil {
 			return -1, fmt.Errorf("open deleted %q: %w", m.path, err)
 		}
-		return reopen(fd, m.inode)
+		return reopen(fd, 0, m.inode)
 	}
 	root, err := unix.Open(proc+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		if fd, hereErr := openHere(m); hereErr == nil {
+			return fd, nil
+		}
 		return -1, fmt.Errorf("open root directory of process %d: %w", pid, err)
 	}
 	defer func() { _ = unix.Close(root) }()
@@ -47,12 +50,23 @@ func openRegion(pid int, m region) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open %q: %w", m.path, err)
 	}
-	return reopen(fd, m.inode)
+	return reopen(fd, 0, m.inode)
+}
+
+// openHere opens the file at the same path in our own root directory, if it is
+// the very file: what remains when the process has ended already.
+func openHere(m region) (int, error) {
+	fd, err := unix.Open(m.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %q: %w", m.path, err)
+	}
+	return reopen(fd, m.dev, m.inode)
 }
 
 // reopen opens the file behind an O_PATH descriptor for reading, if it is a
-// regular file with the given inode number (0 for any). It closes path.
-func reopen(path int, inode uint64) (int, error) {
+// regular file with the given device and inode numbers (0 for any). It closes
+// path.
+func reopen(path int, dev, inode uint64) (int, error) {
 	defer func() { _ = unix.Close(path) }()
 	var st unix.Stat_t
 	if err := unix.Fstat(path, &st); err != nil {
@@ -61,7 +75,7 @@ func reopen(path int, inode uint64) (int, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return -1, errNotRegular
 	}
-	if inode != 0 && st.Ino != inode {
+	if inode != 0 && st.Ino != inode || dev != 0 && uint64(st.Dev) != dev {
 		return -1, errReplaced
 	}
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(path), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY, 0)

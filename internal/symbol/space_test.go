@@ -165,6 +165,26 @@ func TestOpenRegionByPath(t *testing.T) {
 	assert.ErrorIs(t, err, errNotRegular, "and does not block on the pipe")
 }
 
+// TestOpenRegionOfEndedProcess finds the file at its path, and only that file.
+func TestOpenRegionOfEndedProcess(t *testing.T) {
+	path, _ := startCopy(t)
+	st, err := os.Stat(path)
+	require.NoError(t, err)
+	sys := st.Sys().(*syscall.Stat_t)
+	m := region{start: 1, end: 2, path: path, inode: sys.Ino, dev: uint64(sys.Dev)}
+	const nobody = 1 << 30
+	fd, err := openRegion(nobody, m)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Close(fd))
+	for _, other := range []region{
+		{start: 1, end: 2, path: path, inode: m.inode + 1, dev: m.dev},
+		{start: 1, end: 2, path: path, inode: m.inode, dev: m.dev + 1},
+	} {
+		_, err = openRegion(nobody, other)
+		assert.ErrorIs(t, err, os.ErrNotExist)
+	}
+}
+
 // TestFileTruncatedWhileMapped makes the kernel raise SIGBUS.
 func TestFileTruncatedWhileMapped(t *testing.T) {
 	exe, err := os.Executable()
