@@ -204,11 +204,15 @@ func (s *splitter) resource(rp pprofile.ResourceProfiles) error {
 	return nil
 }
 
+// bookkeeping is the number of attributes that our own components add to those of
+// a resource; they must not push it over a limit that it has passed before.
+const bookkeeping = 6
+
 // labels takes the product's own attributes out of a resource.
 func (s *splitter) labels(attrs pcommon.Map) (labels []Label, batch Batch, hasBatch bool, err error) {
 	limits := s.out.Dict.limits
-	if attrs.Len() > limits.MaxLabels {
-		return nil, batch, false, invalid("resource has %d attributes; the limit is %d", attrs.Len(), limits.MaxLabels)
+	if n := limits.MaxLabels + bookkeeping; attrs.Len() > n {
+		return nil, batch, false, invalid("resource has %d attributes; the limit is %d", attrs.Len(), n)
 	}
 	batch.Tenant = DefaultTenant
 	labels = make([]Label, 0, attrs.Len())

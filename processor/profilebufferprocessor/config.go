@@ -44,6 +44,9 @@ type Config struct {
 	// KeepProfiles keeps the profiles of recent windows in memory, for queries
 	// without a store. Off by default.
 	KeepProfiles KeepProfilesConfig `mapstructure:"keep_profiles"`
+	// ShutdownTimeout is how long a shutdown waits for the next component to take
+	// what was collected. Senders of the rest are told to try again. Default 10s.
+	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"`
 	// Limits bound what one push may hold.
 	Limits LimitsConfig `mapstructure:"limits"`
 
@@ -108,6 +111,7 @@ func (c *Config) Validate() error {
 		{"max_bytes", c.MaxBytes, 0, math.MaxInt64},
 		{"keep_profiles::duration", int64(c.KeepProfiles.Duration), 0, math.MaxInt64},
 		{"keep_profiles::max_bytes", c.KeepProfiles.MaxBytes, 0, math.MaxInt64},
+		{"shutdown_timeout", int64(c.ShutdownTimeout), 0, int64(time.Hour)},
 		{"limits::max_frames", int64(c.Limits.MaxFrames), 1, 1 << 15},
 		{"limits::max_total_frames", int64(c.Limits.MaxTotalFrames), 1, 1 << 25},
 		{"limits::max_string_length", int64(c.Limits.MaxStringLength), 1, 1 << 20},

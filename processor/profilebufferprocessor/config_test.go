@@ -34,8 +34,9 @@ func TestConfig(t *testing.T) {
 	assert.Equal(t, &Config{
 		Window: 250 * time.Millisecond, MaxWindowBytes: 1 << 20, MaxWindowSamples: 1000, MaxPendingBytes: 4 << 20,
 		MaxInternBytes: 2 << 20, MaxBatches: 100, MaxBytes: 64 << 10, TenantHeader: "x-tenant", LiveView: &api,
-		KeepProfiles: KeepProfilesConfig{Duration: 5 * time.Minute, MaxBytes: 1_000_000},
-		Limits:       LimitsConfig{MaxFrames: 10, MaxTotalFrames: 100, MaxStringLength: 1000, MaxGroups: 30, MaxLabels: 20},
+		KeepProfiles:    KeepProfilesConfig{Duration: 5 * time.Minute, MaxBytes: 1_000_000},
+		ShutdownTimeout: 3 * time.Second,
+		Limits:          LimitsConfig{MaxFrames: 10, MaxTotalFrames: 100, MaxStringLength: 1000, MaxGroups: 30, MaxLabels: 20},
 	}, cfg)
 }
 

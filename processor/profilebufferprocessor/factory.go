@@ -32,6 +32,7 @@ func createDefaultConfig() component.Config {
 		MaxBytes:         64 << 20,
 		TenantHeader:     "x-scope-orgid",
 		KeepProfiles:     KeepProfilesConfig{MaxBytes: 256 << 20},
+		ShutdownTimeout:  10 * time.Second,
 		Limits: LimitsConfig{
 			MaxFrames: 2048, MaxTotalFrames: 8 << 20, MaxStringLength: 64 << 10, MaxGroups: 64 << 10, MaxLabels: 256,
 		},

@@ -28,7 +28,10 @@ import (
 	"github.com/aperture-collector/aperture-collector/processor/profilebufferprocessor/internal/metadata"
 )
 
-var errStopping = errors.New("profile buffer is not running")
+var (
+	errStopping = errors.New("profile buffer is not running")
+	errSlow     = errors.New("the next component took longer than `shutdown_timeout`")
+)
 
 // bufferProcessor collects pushes in the open window. One goroutine hands closed
 // windows on, one after the other, while the next window collects.
@@ -108,7 +111,8 @@ func (p *bufferProcessor) Start(_ context.Context, host component.Host) error {
 }
 
 // Shutdown refuses further pushes, hands on what was taken and answers everyone
-// who waits. When ctx ends first, the rest is answered with an error.
+// who waits. When ctx ends first or the time for it is over, the rest is answered
+// with an error: a next component that waits for its store may do so for ever.
 func (p *bufferProcessor) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	first := !p.stopping
@@ -126,6 +130,8 @@ func (p *bufferProcessor) Shutdown(ctx context.Context) error {
 	}
 	p.wake()
 	defer p.cancel()
+	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.ShutdownTimeout, errSlow)
+	defer cancel()
 	select {
 	case <-p.flusher:
 		return nil
@@ -206,20 +212,43 @@ func (p *bufferProcessor) split(ctx context.Context, pd pprofile.Profiles) (*pro
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for profile buffer: %w", context.Cause(ctx))
 	}
+	g, err := p.validate(ctx, pd)
+	if err != nil {
+		p.refused(ctx, "invalid")
+		return nil, consumererror.NewPermanent(err)
+	}
+	return g, nil
+}
+
+// validate takes pd apart. Its errors are permanent.
+func (p *bufferProcessor) validate(ctx context.Context, pd pprofile.Profiles) (*profile.Groups, error) {
 	tenant, err := p.headerTenant(ctx)
-	if err == nil {
-		var g *profile.Groups
-		if g, err = profile.Split(pd, p.cfg.Window, p.cfg.Limits.limits()); err == nil {
-			if err = assignTenant(g, tenant); err == nil {
-				return g, nil
-			}
+	if err != nil {
+		return nil, err
+	}
+	g, err := profile.Split(pd, p.cfg.Window, p.cfg.Limits.limits())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkLabels(g); err != nil {
+		return nil, err
+	}
+	return g, assignTenant(g, tenant)
+}
+
+// checkLabels bounds the labels that a series has from its resource and profile
+// together, so that the next hop, which sees them all on the resource, takes them.
+func (p *bufferProcessor) checkLabels(g *profile.Groups) error {
+	for _, grp := range g.Groups {
+		n := len(grp.Series.Labels)
+		if grp.Series.AgentID() != "" {
+			n-- // ours
+		}
+		if n > p.cfg.Limits.MaxLabels {
+			return fmt.Errorf("%w: series has %d labels; `limits::max_labels` is %d", profile.ErrInvalid, n, p.cfg.Limits.MaxLabels)
 		}
 	}
-	p.refused(ctx, "invalid")
-	if !consumererror.IsPermanent(err) {
-		err = consumererror.NewPermanent(err)
-	}
-	return nil, err
+	return nil
 }
 
 // add sums g into the open window and closes it when it is full.

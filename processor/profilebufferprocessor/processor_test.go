@@ -167,6 +167,12 @@ func TestShutdownInTime(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, p.Shutdown(ctx), context.Canceled)
 	require.ErrorIs(t, <-done, context.Canceled)
+
+	p, _ = started(t, next, func(c *Config) { c.ShutdownTimeout = time.Millisecond })
+	go func() { done <- p.ConsumeProfiles(t.Context(), cpu(2, "main", nil)) }()
+	<-next.got
+	require.ErrorIs(t, p.Shutdown(t.Context()), errSlow)
+	require.ErrorIs(t, <-done, context.Canceled)
 }
 
 func TestTenants(t *testing.T) {
@@ -204,6 +210,18 @@ func TestInvalidPushIsRefusedForGood(t *testing.T) {
 	require.ErrorIs(t, err, profile.ErrInvalid)
 	assert.True(t, consumererror.IsPermanent(err))
 	assert.Empty(t, next.AllProfiles())
+
+	// As many labels as are allowed also pass a second buffer, which sees ours, too.
+	many := map[string]any{}
+	for i := range createDefaultConfig().(*Config).Limits.MaxLabels {
+		many[fmt.Sprint("label", i)] = "x"
+	}
+	require.NoError(t, p.ConsumeProfiles(t.Context(), cpu(1, "main", many)))
+	require.NoError(t, p.ConsumeProfiles(t.Context(), next.AllProfiles()[0]))
+	many["one"] = "more"
+	err = p.ConsumeProfiles(t.Context(), cpu(1, "main", many))
+	require.ErrorContains(t, err, "257 labels; `limits::max_labels` is 256")
+	assert.True(t, consumererror.IsPermanent(err))
 }
 
 // TestSourcesWithoutBatches expects OTLP sources to be listed like agents.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/collector/client"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -55,7 +54,7 @@ func (p *bufferProcessor) headerTenant(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	if len(values) > 1 {
-		return "", consumererror.NewPermanent(fmt.Errorf("client metadata `%s` has %d values; at most one is supported", p.cfg.TenantHeader, len(values)))
+		return "", fmt.Errorf("client metadata `%s` has %d values; at most one is supported", p.cfg.TenantHeader, len(values))
 	}
 	return values[0], nil
 }
@@ -65,7 +64,7 @@ func (p *bufferProcessor) headerTenant(ctx context.Context) (string, error) {
 func assignTenant(g *profile.Groups, override string) error {
 	if override != "" {
 		if err := validateTenant(override); err != nil {
-			return consumererror.NewPermanent(err)
+			return err
 		}
 		for _, grp := range g.Groups {
 			grp.Series.Tenant = override
@@ -88,12 +87,12 @@ func assignTenant(g *profile.Groups, override string) error {
 	}
 	for _, grp := range g.Groups {
 		if err := check(&grp.Series.Tenant); err != nil {
-			return consumererror.NewPermanent(err)
+			return err
 		}
 	}
 	for i := range g.Batches {
 		if err := check(&g.Batches[i].Tenant); err != nil {
-			return consumererror.NewPermanent(err)
+			return err
 		}
 	}
 	return nil
