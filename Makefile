@@ -81,6 +81,15 @@ test-short: ## run the tests that need neither ClickHouse nor eBPF nor a built b
 .PHONY: bench
 bench: deps build ## run the benchmarks, each of which checks its result (PKG=./internal/... BENCH=regexp)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
+	@echo "the whole product: make bench-store, make bench-push"
+
+.PHONY: bench-store
+bench-store: deps build ## compare our store with the contrib ClickHouse exporter on one generated day (ARGS=... for bench-store)
+	@$(GO) run ./internal/cmd/bench-store -min-bytes-ratio 10 -min-speed-ratio 5 -max-latency 20ms $(ARGS)
+
+.PHONY: bench-push
+bench-push: deps build ## measure how fast the collector takes pushes of Aperture agents (ARGS=... for bench-push)
+	@$(GO) run ./internal/cmd/bench-push $(ARGS)
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck and the dependency directions

@@ -23,6 +23,7 @@ type agent struct {
 
 	// Results, valid after run.
 	pushes, refused, backpressure uint64
+	refusal                       error // the last one
 	expect                        expect
 	bytes                         uint64
 }
@@ -51,6 +52,7 @@ func (a *agent) run(ctx context.Context, stop <-chan struct{}, addr string, limi
 		err := a.push(ctx, client, &aggregatorv1.PushRequest{AgentId: a.id, Sequence: sequence, Payload: buffer})
 		if code := status.Code(err); code == codes.Unavailable || code == codes.ResourceExhausted {
 			a.refused++
+			a.refusal = err
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}

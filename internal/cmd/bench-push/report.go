@@ -70,6 +70,12 @@ func report(o options, agents []*agent, want *expect, r *result, drain time.Dura
 	fmt.Printf("pushed: %d events (%d CPU samples, %d lock waits, %d system calls) in %d pushes of %d agents, %.0f bytes/event, in %.1f s\n",
 		want.events(), want.CPU, want.Locks, want.Syscalls, pushes, len(agents), float64(bytes)/events, r.pushing.Seconds())
 	fmt.Printf("refused and sent again: %d pushes; asked to slow down: %d\n", refused, backpressure)
+	for _, a := range agents {
+		if a.refusal != nil {
+			fmt.Println("a refusal:", a.refusal)
+			break
+		}
+	}
 	fmt.Printf("rate with everything on one machine: %.0f events/s; stored %.1f s after the last push\n", events/r.pushing.Seconds(), drain.Seconds())
 	fmt.Printf("collector: %.2f s CPU = %.0f events per CPU second, peak %.0f MB\n", r.collectorCPU.Seconds(), rate, rss)
 	fmt.Printf("ClickHouse: %.2f s CPU = %.0f events per CPU second, peak %d MB\n", r.clickhouseCPU.Seconds(), events/r.clickhouseCPU.Seconds(), r.clickhouseRSS>>20)
