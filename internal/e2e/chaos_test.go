@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -46,8 +47,8 @@ func TestKillUnderLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCollector(t, "all-in-one.yaml", withoutEBPF)
 			c.startReady()
-			l := startLoad(c, 4, 20)
-			time.Sleep(3 * time.Second)
+			l := startLoad(c, 4, 50)
+			time.Sleep(3*time.Second + rand.N(time.Second))
 			if f.clickhouse {
 				require.True(t, c.killClickHouse(), "there is a ClickHouse to kill")
 			}
@@ -77,7 +78,7 @@ func TestKillUnderLoad(t *testing.T) {
 func TestTerminateUnderLoad(t *testing.T) {
 	c := newCollector(t, "all-in-one.yaml", withoutEBPF)
 	c.startReady()
-	l := startLoad(c, 4, 20)
+	l := startLoad(c, 4, 50)
 	time.Sleep(3 * time.Second)
 	conn := c.conn
 	c.conn = nil

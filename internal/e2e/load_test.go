@@ -20,8 +20,7 @@ type load struct {
 	agents []*loadAgent
 }
 
-// loadAgent repeats a batch until it is acknowledged, as an agent would. Each
-// batch has events of its own number in its own agent's name, so that a batch
+// loadAgent pushes batches of known size under its own name, so that a batch
 // that was lost or stored twice shows.
 type loadAgent struct {
 	id string
@@ -55,31 +54,35 @@ func (l *load) stop() {
 func (a *loadAgent) run(ctx context.Context, client aggregatorv1.AggregatorClient, perSecond int) {
 	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer ticker.Stop()
+	var pushes sync.WaitGroup
+	defer pushes.Wait()
 	for sequence := uint64(1); ; sequence++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		// The answer is waited for even after stop, so that it is known.
-		push, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		resp, err := client.Push(push, &aggregatorv1.PushRequest{AgentId: a.agent(sequence), Sequence: sequence, Payload: loadPayload(sequence)})
-		cancel()
-		switch {
-		case err != nil && refused(err):
-			a.refused.Add(1)
-		case err != nil:
-			a.unknown.Add(1)
-		case resp.GetOk():
-			a.acknowledged.Add(1)
-		default:
-			a.refused.Add(1)
-		}
+		// A push waits for its window, so many are under way at a time. The answer
+		// is waited for even after stop, so that it is known.
+		pushes.Go(func() { a.push(context.WithoutCancel(ctx), client, sequence) })
 	}
 }
 
-// agent is the name a batch is pushed under.
-func (a *loadAgent) agent(uint64) string { return a.id }
+func (a *loadAgent) push(ctx context.Context, client aggregatorv1.AggregatorClient, sequence uint64) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	resp, err := client.Push(ctx, &aggregatorv1.PushRequest{AgentId: a.id, Sequence: sequence, Payload: loadPayload(sequence)})
+	switch {
+	case err != nil && refused(err):
+		a.refused.Add(1)
+	case err != nil:
+		a.unknown.Add(1)
+	case resp.GetOk():
+		a.acknowledged.Add(1)
+	default:
+		a.refused.Add(1)
+	}
+}
 
 // loadPayload makes a batch of loadEvents events of all kinds with recurring
 // stacks.
