@@ -30,10 +30,12 @@ type Config struct {
 	// MaxInternBytes bounds the table of stacks that is kept over windows.
 	// Default 64 MiB.
 	MaxInternBytes int64 `mapstructure:"max_intern_bytes"`
-	// MaxBatches and MaxBytes bound the view of recent ingest batches. Defaults
-	// 10,000 and 64 MiB. 0 batches turn it off.
-	MaxBatches int   `mapstructure:"max_batches"`
-	MaxBytes   int64 `mapstructure:"max_bytes"`
+	// MaxBatches bounds the number of recent ingest batches remembered. Default
+	// 10,000. 0 remembers none.
+	MaxBatches int `mapstructure:"max_batches"`
+	// MaxBytes bounds the estimated size of the ingest batches remembered.
+	// Default 64 MiB.
+	MaxBytes int64 `mapstructure:"max_bytes"`
 	// TenantHeader is the client metadata that names the tenant; it takes
 	// precedence over the resource attribute `aperture.tenant.id`. Default
 	// `x-scope-orgid`. Empty ignores metadata.
