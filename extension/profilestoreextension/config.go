@@ -24,9 +24,10 @@ type Config struct {
 	Embedded *component.ID `mapstructure:"embedded"`
 	// Database holds the tables; it is created if it is not there (default aperture).
 	Database string `mapstructure:"database"`
-	// Username and Password log in; an embedded server has its own (default user
-	// default, no password).
-	Username string              `mapstructure:"username"`
+	// Username logs in (default `default`); an embedded server has its own.
+	Username string `mapstructure:"username"`
+	// Password of Username; give it through a config provider, as
+	// ${env:CLICKHOUSE_PASSWORD}.
 	Password configopaque.String `mapstructure:"password"`
 	// TLS turns on TLS to the endpoints.
 	TLS configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
