@@ -133,18 +133,25 @@ func (d *Dictionary) functions(dic pprofile.ProfilesDictionary) ([]Function, []I
 	return out, ids, nil
 }
 
+// chunk is the number of frame indices allocated at a time.
+const chunk = 2048
+
 func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 	t := dic.StackTable()
 	d.Stacks = make([][]int32, max(t.Len(), 1))
 	d.StackIDs = make([]ID, len(d.Stacks))
 	var ids []ID
+	var frames []int32 // of all stacks, in chunks
 	total := 0
 	for i := range t.Len() {
 		locs := t.At(i).LocationIndices()
 		if locs.Len() == 0 {
 			continue
 		}
-		frames := make([]int32, 0, locs.Len())
+		if cap(frames)-len(frames) < locs.Len() {
+			frames = make([]int32, 0, max(chunk, locs.Len()))
+		}
+		first := len(frames)
 		ids = ids[:0]
 		for n := range locs.Len() {
 			l := locs.At(n)
@@ -155,14 +162,14 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 				frames = append(frames, f)
 				ids = append(ids, d.FrameIDs[f])
 			}
-			if len(frames) > d.limits.MaxFrames {
+			if len(frames)-first > d.limits.MaxFrames {
 				return invalid("stack_table[%d] has more than %d frames", i, d.limits.MaxFrames)
 			}
 		}
-		if total += len(frames); total > d.limits.MaxTotalFrames {
+		if total += len(frames) - first; total > d.limits.MaxTotalFrames {
 			return invalid("stack_table has more than %d frames in all", d.limits.MaxTotalFrames)
 		}
-		d.Stacks[i] = frames
+		d.Stacks[i] = frames[first:len(frames):len(frames)]
 		d.StackIDs[i], d.scratch = StackID(ids, d.scratch)
 	}
 	return nil

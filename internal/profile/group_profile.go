@@ -15,7 +15,15 @@ type profileHead struct {
 	minRestMax bool
 	counts     bool // of [ObservationsType]
 	start, end int64
+	expect     int // number of entries to make room for in a new group
 }
+
+// Room for entries is made in advance in the first groups only, and not much: the
+// samples of a profile may fall into many groups.
+const (
+	maxExpect = 128
+	maxRoomy  = 64
+)
 
 func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 	h, err := s.head(p, base)
@@ -23,6 +31,7 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 		return err
 	}
 	samples := p.Samples()
+	h.expect = min(samples.Len(), maxExpect)
 	stacks := int32(len(s.out.Dict.Stacks))
 	for i := range samples.Len() {
 		sample := samples.At(i)
@@ -142,9 +151,14 @@ func (s *splitter) group(h *profileHead, key groupKey, start, end int64) (*Group
 		if n := s.out.Dict.limits.MaxGroups; len(s.out.Groups) >= n {
 			return nil, invalid("observations fall into more than %d groups of series, kind and time", n)
 		}
+		room := h.expect
+		if len(s.out.Groups) >= maxRoomy {
+			room = 0
+		}
 		g = &Group{
 			Series: key.series, Kind: key.kind, PeriodType: key.period, Period: key.value,
-			Start: start, End: end, index: make(map[uint64]int32),
+			Start: start, End: end, index: make(map[uint64]int32, room),
+			Entries: make([]Entry, 0, room),
 		}
 		s.groups[key] = g
 		s.out.Groups = append(s.out.Groups, g)
