@@ -1,11 +1,6 @@
 package flame
 
 import (
-	"cmp"
-	"math/bits"
-	"slices"
-	"unsafe"
-
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -52,97 +47,63 @@ type Options struct {
 // values only, not on the order of the rows: the callees of a frame are in order
 // of name, then module.
 func Build(m *profilestore.Merge, k *profilestore.KindMerge, o Options) *Tree {
-	b := newBuilder(o, len(k.Rows))
-	for i := range k.Rows {
-		row := &k.Rows[i]
-		frames := m.Stacks[row.Stack].Frames
-		if len(frames) == 0 && o.SkipEmpty {
-			continue
+	p := newPaths(m, k.Rows, o)
+	shared := make([]int32, len(p.list))
+	nodes := 1
+	for i, x := range p.list {
+		shared[i] = p.shared(i)
+		nodes += int(x.end - x.start - shared[i])
+	}
+	t := &Tree{Nodes: make([]Node, 1, nodes)}
+	names := t.names(p.symbols)
+	// current are the nodes of the path before, without the root.
+	var current []int32
+	for i, x := range p.list {
+		for d := shared[i]; d < x.end-x.start; d++ {
+			n := int32(len(t.Nodes))
+			parent := int32(0)
+			if d > 0 {
+				parent = current[d-1]
+			}
+			// Paths are sorted: what the path before has here is the callee before.
+			if int(d) < len(current) {
+				t.Nodes[current[d]].Sibling = n
+				current = current[:d]
+			} else {
+				t.Nodes[parent].Child = n
+			}
+			number := p.numbers[x.start+d]
+			node := Node{Frame: p.frames[number], Parent: parent}
+			node.Name, node.Module = names[number].name, names[number].module
+			t.Nodes = append(t.Nodes, node)
+			current = append(current, n)
 		}
-		n := b.path(frames)
-		self := &b.tree.Nodes[n].Self
-		for v := range self {
-			self[v] += row.Values[v]
+		own := int32(0)
+		if depth := x.end - x.start; depth > 0 {
+			own = current[depth-1]
+		}
+		self := &t.Nodes[own].Self
+		for v, value := range k.Rows[x.row].Values {
+			self[v] += value
 		}
 	}
-	b.tree.sum()
-	b.tree.link()
-	return b.tree
+	t.sum()
+	return t
 }
 
-type symbol struct{ name, module int32 }
+type nameIndex struct{ name, module int32 }
 
-// key is a number for s that is not 0.
-func (s symbol) key() uint64 { return uint64(uint32(s.module))<<32 | uint64(uint32(s.name)) + 1 }
-
-type builder struct {
-	options Options
-	tree    *Tree
-	names   map[string]int32
-	modules map[string]int32
-	symbols map[*profile.Frame]symbol
-	// bySymbol is what makes two calls the same node. byFrame, by the address of
-	// the frame, answers for nearly all of them without a look at the name.
-	byFrame, bySymbol callTable
-}
-
-func newBuilder(o Options, rows int) *builder {
-	// Most trees have a few times as many nodes as rows.
-	size := 1 << bits.Len(uint(8*rows)|1023)
-	return &builder{
-		options:  o,
-		tree:     &Tree{Nodes: make([]Node, 1, 4*rows+64), Names: []string{""}, Modules: []string{""}},
-		names:    map[string]int32{"": 0},
-		modules:  map[string]int32{"": 0},
-		symbols:  make(map[*profile.Frame]symbol),
-		byFrame:  newCallTable(size),
-		bySymbol: newCallTable(size),
+// names fills in the strings of the tree, each once, and returns where those of
+// each symbol are. Index 0 is the empty string of the root.
+func (t *Tree) names(symbols []symbol) []nameIndex {
+	t.Names, t.Modules = []string{""}, []string{""}
+	names := map[string]int32{"": 0}
+	modules := map[string]int32{"": 0}
+	out := make([]nameIndex, len(symbols))
+	for i, s := range symbols {
+		out[i] = nameIndex{intern(&t.Names, names, s.name), intern(&t.Modules, modules, s.module)}
 	}
-}
-
-// path returns the node of a stack, which is leaf first.
-func (b *builder) path(frames []*profile.Frame) int32 {
-	n := int32(0)
-	for _, f := range slices.Backward(frames) {
-		// The merge keeps the frame alive and Go does not move heap objects, so
-		// the address is its identity. As a number it costs the garbage collector
-		// nothing.
-		address := uint64(uintptr(unsafe.Pointer(f)))
-		child, ok := b.byFrame.get(n, address)
-		if !ok {
-			child = b.child(n, f)
-			b.byFrame.put(n, address, child)
-		}
-		n = child
-	}
-	return n
-}
-
-func (b *builder) child(parent int32, f *profile.Frame) int32 {
-	s, ok := b.symbols[f]
-	if !ok {
-		s = b.symbol(f)
-		b.symbols[f] = s
-	}
-	n, ok := b.bySymbol.get(parent, s.key())
-	if !ok {
-		n = int32(len(b.tree.Nodes))
-		b.tree.Nodes = append(b.tree.Nodes, Node{Frame: f, Parent: parent, Name: s.name, Module: s.module})
-		b.bySymbol.put(parent, s.key(), n)
-	}
-	return n
-}
-
-func (b *builder) symbol(f *profile.Frame) symbol {
-	name := Name(f)
-	if b.options.Rename != nil {
-		name = b.options.Rename(name)
-	}
-	s := symbol{name: intern(&b.tree.Names, b.names, name)}
-	if b.options.ByModule {
-		s.module = intern(&b.tree.Modules, b.modules, Module(f))
-	}
-	return s
+	return out
 }
 
 func intern(list *[]string, index map[string]int32, s string) int32 {
@@ -167,51 +128,4 @@ func (t *Tree) sum() {
 			total[v] += n.Total[v]
 		}
 	}
-}
-
-// link makes the lists of children. Nodes are put in order of name by counting,
-// which takes time linear in their number, and prepended from the last to the
-// first.
-func (t *Tree) link() {
-	order := make([]int32, 0, len(t.Nodes)-1)
-	for i := range t.Nodes[1:] {
-		order = append(order, int32(i+1))
-	}
-	if len(t.Modules) > 1 {
-		order = countingSort(order, t.Modules, func(n int32) int32 { return t.Nodes[n].Module })
-	}
-	order = countingSort(order, t.Names, func(n int32) int32 { return t.Nodes[n].Name })
-	for _, i := range slices.Backward(order) {
-		n := &t.Nodes[i]
-		parent := &t.Nodes[n.Parent]
-		n.Sibling = parent.Child
-		parent.Child = i
-	}
-}
-
-// countingSort returns nodes sorted by their string, stably.
-func countingSort(nodes []int32, texts []string, text func(int32) int32) []int32 {
-	sorted := make([]int32, len(texts))
-	for i := range sorted {
-		sorted[i] = int32(i)
-	}
-	slices.SortFunc(sorted, func(a, b int32) int { return cmp.Compare(texts[a], texts[b]) })
-	rank := make([]int32, len(texts))
-	for r, i := range sorted {
-		rank[i] = int32(r)
-	}
-	next := make([]int32, len(texts)+1)
-	for _, n := range nodes {
-		next[rank[text(n)]+1]++
-	}
-	for r := 1; r < len(next); r++ {
-		next[r] += next[r-1]
-	}
-	out := make([]int32, len(nodes))
-	for _, n := range nodes {
-		r := rank[text(n)]
-		out[next[r]] = n
-		next[r]++
-	}
-	return out
 }
