@@ -87,7 +87,7 @@ func (r *Reader) mergeRows(ctx context.Context, s *scan, kinds map[kindKey]*kind
 		Body: body, Result: result, Settings: settings,
 		OnResult: func(context.Context, proto.Block) error {
 			if single != nil {
-				single.rows.rows = slices.Grow(single.rows.rows, len(q.count))
+				single.rows.rows = slices.Grow(single.rows.rows, min(len(q.count), max(2*limit, minKept)))
 			}
 			for i := range q.count {
 				k := single
