@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,9 @@ type agent struct {
 	id        string
 	templates []*template
 	seed      uint64
+
+	// acknowledged counts events while the agent runs.
+	acknowledged atomic.Uint64
 
 	// Results, valid after run.
 	pushes, refused, backpressure uint64
@@ -62,6 +66,7 @@ func (a *agent) run(ctx context.Context, stop <-chan struct{}, addr string, limi
 		a.pushes++
 		a.bytes += uint64(len(buffer))
 		a.expect.add(&t.expect)
+		a.acknowledged.Add(t.expect.events())
 	}
 	return nil
 }

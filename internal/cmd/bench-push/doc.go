@@ -10,8 +10,8 @@
 // send addresses as text, as agents in system-wide mode do.
 //
 // Reported are the events per second of CPU time of the collector process (user
-// and system time from the first push until all is stored), the CPU time of
-// ClickHouse beside it, the collector's peak memory, and the refused pushes. A
-// refused push is sent again. Afterwards /api/aggregate and /api/batches must
+// and system time from the end of a warm-up until all is stored), the CPU time of
+// ClickHouse beside it, the collector's peak memory from its start, and the
+// refused pushes. A refused push is sent again. Afterwards /api/aggregate and /api/batches must
 // have every acknowledged event once; the program ends with status 1 otherwise.
 package main

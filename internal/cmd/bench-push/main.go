@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,7 +24,7 @@ const maxPushes = 1000
 type options struct {
 	collector, config, profile string
 	agents, events             int
-	duration                   time.Duration
+	warmup, duration           time.Duration
 	minRate, maxRSS            float64
 	keep                       bool
 }
@@ -36,7 +35,8 @@ func main() {
 	flag.StringVar(&o.config, "config", "config/all-in-one.yaml", "configuration to run it with")
 	flag.IntVar(&o.agents, "agents", 400, "number of agents, each with a connection of its own")
 	flag.IntVar(&o.events, "events", 500, "events per push")
-	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long to push")
+	flag.DurationVar(&o.warmup, "warmup", 10*time.Second, "how long to push before the measurement begins")
+	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long to push while measuring")
 	flag.Float64Var(&o.minRate, "min-rate", 0, "fail below this many events per CPU second of the collector")
 	flag.Float64Var(&o.maxRSS, "max-rss", 0, "fail above this peak memory of the collector in MB")
 	flag.StringVar(&o.profile, "profile", "", "folder to write a CPU and a heap profile of the collector under load to")
@@ -90,15 +90,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err := collector.WaitHTTP(ready, a.base+"/readyz"); err != nil {
 		return err
 	}
-	m, err := startMeter(collector.PID())
-	if err != nil {
-		return err
-	}
 	a.start = time.Now().Add(-2 * spread)
-	if err := load(ctx, o, agents, listen(1), listen(5)); err != nil {
+	m := &meter{collector: collector.PID()}
+	if err := load(ctx, o, agents, m, listen(1), listen(5)); err != nil {
 		return err
 	}
-	m.pushed()
 	a.end = time.Now().Add(time.Second)
 	want := newExpect()
 	for _, ag := range agents {
@@ -142,25 +138,37 @@ func newAgents(o options) ([]*agent, error) {
 	return agents, nil
 }
 
-// load lets the agents push for the duration.
-func load(ctx context.Context, o options, agents []*agent, addr, pprofAddr string) error {
-	stop := make(chan struct{})
-	var once sync.Once
-	end := func() { once.Do(func() { close(stop) }) }
-	timer := time.AfterFunc(o.duration, end)
-	defer timer.Stop()
+// load lets the agents push, and measures from the end of the warm-up until the
+// last push is answered.
+func load(ctx context.Context, o options, agents []*agent, m *meter, addr, pprofAddr string) error {
 	group, ctx := errgroup.WithContext(ctx)
+	stop := make(chan struct{})
 	for _, a := range agents {
-		group.Go(func() error {
-			err := a.run(ctx, stop, addr, maxPushes)
-			if err != nil {
-				end()
-			}
-			return err
-		})
+		group.Go(func() error { return a.run(ctx, stop, addr, maxPushes) })
 	}
+	group.Go(func() error {
+		defer close(stop)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(o.warmup):
+		}
+		if err := m.begin(agents); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(o.duration):
+		}
+		return nil
+	})
 	if o.profile != "" {
 		group.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(o.warmup):
+			}
 			seconds := max(int(o.duration.Seconds())-2, 1)
 			if err := fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", pprofAddr, seconds), filepath.Join(o.profile, "push.cpu.pb.gz")); err != nil {
 				return err
@@ -168,7 +176,9 @@ func load(ctx context.Context, o options, agents []*agent, addr, pprofAddr strin
 			return fetch(ctx, "http://"+pprofAddr+"/debug/pprof/heap", filepath.Join(o.profile, "push.heap.pb.gz"))
 		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	m.pushed(agents)
+	return err
 }
 
 func fetch(ctx context.Context, url, file string) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -48,9 +47,24 @@ type template struct {
 const (
 	sequenceAt = 4 // after the version
 	spread     = 5 * time.Second
-	processes  = 4
 	maxDepth   = 25
 )
+
+// names are those of the processes' threads; those of a Go program have one name.
+var names = [...]string{"server", "sidecar", "worker", "agent"}
+
+// drawProcess returns a process: most of what a host does, its main one does.
+func drawProcess(rng *rand.Rand) int {
+	switch n := rng.IntN(100); {
+	case n < 70:
+		return 0
+	case n < 85:
+		return 1
+	case n < 95:
+		return 2
+	}
+	return 3
+}
 
 // fill returns the payload with a sequence and with times that end now. The
 // result is valid until the next call with the same buffer.
@@ -71,9 +85,9 @@ func newTemplate(rng *rand.Rand, sampler *corpus.Sampler, events int, symbols bo
 	var enc aperturewire.Encoder
 	t.payload = enc.AppendHeader(nil, 0, events)
 	for range events {
-		process := rng.IntN(processes)
+		process := drawProcess(rng)
 		pid, tid := int32(1000+process), int32(1000+process*100+rng.IntN(8))
-		comm := fmt.Sprintf("worker-%d", tid%8)
+		comm := names[process]
 		at := len(t.payload)
 		switch draw := rng.IntN(100); {
 		case draw < 70:

@@ -7,41 +7,56 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 )
 
-// meter accounts for the collector and the ClickHouse that it started.
+// meter accounts for the collector and the ClickHouse that it started, from the
+// end of the warm-up until everything is stored.
 type meter struct {
 	collector, clickhouse       int
 	collectorCPU, clickhouseCPU time.Duration
 	start                       time.Time
 	pushing                     time.Duration
+	events                      uint64 // acknowledged while measuring
 }
 
 type result struct {
 	pushing                     time.Duration
+	events                      uint64
 	collectorCPU, clickhouseCPU time.Duration
 	rss, clickhouseRSS          uint64
 }
 
-func startMeter(pid int) (*meter, error) {
-	m := &meter{collector: pid}
+func acknowledged(agents []*agent) (n uint64) {
+	for _, a := range agents {
+		n += a.acknowledged.Load()
+	}
+	return n
+}
+
+// begin starts the measurement. The work on pushes that are on their way is
+// counted, and they are counted when they are acknowledged.
+func (m *meter) begin(agents []*agent) error {
 	var err error
-	if m.clickhouse, err = benchkit.Child(pid); err != nil {
-		return nil, err
+	if m.clickhouse, err = benchkit.Child(m.collector); err != nil {
+		return err
 	}
 	if m.collectorCPU, err = benchkit.CPU(m.collector); err != nil {
-		return nil, err
+		return err
 	}
 	if m.clickhouseCPU, err = benchkit.CPU(m.clickhouse); err != nil {
-		return nil, err
+		return err
 	}
 	m.start = time.Now()
-	return m, nil
+	m.events = acknowledged(agents)
+	return nil
 }
 
 // pushed marks the end of the load; what the collector does with it goes on.
-func (m *meter) pushed() { m.pushing = time.Since(m.start) }
+func (m *meter) pushed(agents []*agent) {
+	m.pushing = time.Since(m.start)
+	m.events = acknowledged(agents) - m.events
+}
 
 func (m *meter) stop() (*result, error) {
-	r := &result{pushing: m.pushing}
+	r := &result{pushing: m.pushing, events: m.events}
 	collectorCPU, err := benchkit.CPU(m.collector)
 	if err != nil {
 		return nil, err
@@ -63,12 +78,13 @@ func report(o options, agents []*agent, want *expect, r *result, drain time.Dura
 	for _, a := range agents {
 		pushes, refused, backpressure, bytes = pushes+a.pushes, refused+a.refused, backpressure+a.backpressure, bytes+a.bytes
 	}
-	events := float64(want.events())
+	all, events := float64(want.events()), float64(r.events)
 	rate := events / r.collectorCPU.Seconds()
 	rss := float64(r.rss) / (1 << 20)
 	fmt.Println("machine:", benchkit.Machine())
-	fmt.Printf("pushed: %d events (%d CPU samples, %d lock waits, %d system calls) in %d pushes of %d agents, %.0f bytes/event, in %.1f s\n",
-		want.events(), want.CPU, want.Locks, want.Syscalls, pushes, len(agents), float64(bytes)/events, r.pushing.Seconds())
+	fmt.Printf("pushed: %d events (%d CPU samples, %d lock waits, %d system calls) in %d pushes of %d agents, %.0f bytes/event\n",
+		want.events(), want.CPU, want.Locks, want.Syscalls, pushes, len(agents), float64(bytes)/all)
+	fmt.Printf("measured: %d events in %.1f s, after a warm-up of %s\n", r.events, r.pushing.Seconds(), o.warmup)
 	fmt.Printf("refused and sent again: %d pushes; asked to slow down: %d\n", refused, backpressure)
 	for _, a := range agents {
 		if a.refusal != nil {

@@ -79,8 +79,8 @@ func run(ctx context.Context, o options) error {
 	return r.print(o)
 }
 
-func measureOurs(ctx context.Context, o options, dir string, day *data, r *report) (s *side, err error) {
-	s = ours()
+func measureOurs(ctx context.Context, o options, dir string, day *data, r *report) (_ *side, err error) {
+	s := ours()
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -140,8 +140,8 @@ func measureHour(ctx context.Context, o options, s *side, st *store, r *report) 
 	return hour.sums.Compare(got)
 }
 
-func measureContrib(ctx context.Context, o options, dir string, day *data) (s *side, err error) {
-	s = contrib()
+func measureContrib(ctx context.Context, o options, dir string, day *data) (_ *side, err error) {
+	s := contrib()
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

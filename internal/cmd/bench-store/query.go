@@ -16,8 +16,8 @@ import (
 // million samples of 20,000 stacks.
 func hourConfig() corpus.Config {
 	return corpus.Config{
-		Seed: 3, Services: 1, Pods: 60, Start: time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC),
-		Duration: time.Hour, Samples: 330, Tail: 19_000, TailShare: 0.3,
+		Seed: 3, Services: 1, Pods: 80, Start: time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC),
+		Duration: time.Hour, Samples: 360, Tail: 20_000, TailShare: 0.3,
 	}
 }
 

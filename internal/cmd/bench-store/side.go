@@ -65,16 +65,15 @@ service:
       level: none
 `
 
-// ours is our exporter and store. %[1]s is the endpoint, %[2]s the user, %[3]s
-// the password.
+// ours is our exporter and store.
 func ours() *side {
 	return &side{
 		name: "clickhouse_profiles", database: "aperture",
 		extensions: `
   profile_store:
-    endpoint: ["%[1]s"]
-    username: %[2]s
-    password: "%[3]s"`,
+    endpoint: ["${env:BENCH_CLICKHOUSE}"]
+    username: ${env:BENCH_USERNAME}
+    password: ${env:BENCH_PASSWORD}`,
 		exporter: `
   clickhouse_profiles:
     store: profile_store
@@ -89,9 +88,9 @@ func contrib() *side {
 		name: "clickhouse (contrib)", database: "contrib",
 		exporter: `
   clickhouse:
-    endpoint: tcp://%[1]s
-    username: %[2]s
-    password: "%[3]s"
+    endpoint: tcp://${env:BENCH_CLICKHOUSE}
+    username: ${env:BENCH_USERNAME}
+    password: ${env:BENCH_PASSWORD}
     database: contrib
     timeout: 60s
     sending_queue:
@@ -124,18 +123,18 @@ func (s *side) start(ctx context.Context, o options, dir string) error {
 		return err
 	}
 	s.otlp, s.pprof = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
-	exporter := fmt.Sprintf(s.exporter, ep.Addr, ep.Username, ep.Password)
-	extensions, extension := "", ""
+	extension := ""
 	if s.extensions != "" {
-		extensions, extension = fmt.Sprintf(s.extensions, ep.Addr, ep.Username, ep.Password), ", profile_store"
+		extension = ", profile_store"
 	}
-	component, _, _ := strings.Cut(strings.TrimSpace(exporter), ":")
-	config := fmt.Sprintf(pipeline, s.otlp, s.pprof, extensions, exporter, extension, component)
+	exporter, _, _ := strings.Cut(strings.TrimSpace(s.exporter), ":")
+	config := fmt.Sprintf(pipeline, s.otlp, s.pprof, s.extensions, s.exporter, extension, exporter)
 	file := filepath.Join(dir, "collector.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err
 	}
-	s.collector, err = benchkit.StartCollector(filepath.Join(o.dist, "aperture-collector"), filepath.Join(dir, "collector.log"), []string{"--config", file}, nil)
+	s.collector, err = benchkit.StartCollector(filepath.Join(o.dist, "aperture-collector"), filepath.Join(dir, "collector.log"), []string{"--config", file},
+		[]string{"BENCH_CLICKHOUSE=" + ep.Addr, "BENCH_USERNAME=" + ep.Username, "BENCH_PASSWORD=" + ep.Password})
 	if err != nil {
 		return err
 	}
