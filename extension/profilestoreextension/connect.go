@@ -28,18 +28,18 @@ var errTablesMissing = errors.New("tables are missing")
 
 // run keeps the store connected until ctx ends.
 func (s *store) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		s.connect(ctx)
+	for warned := false; ctx.Err() == nil; warned = true {
+		s.connect(ctx, warned)
 		s.watch(ctx)
 	}
 }
 
 // connect returns when ClickHouse answers and its tables are up to date, or ctx
-// has ended.
-func (s *store) connect(ctx context.Context) {
+// has ended. warned says that the outage has been reported.
+func (s *store) connect(ctx context.Context, warned bool) {
 	begin := time.Now()
 	wait := firstBackOff
-	for warned := false; ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		err := s.prepare(ctx)
 		if err == nil {
 			s.away.Store(nil)
@@ -49,11 +49,11 @@ func (s *store) connect(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.setAway(err)
 		if !warned {
 			s.warnAway(err)
 			warned = true
 		}
+		s.setAway(err)
 		// Half of the pause is random, so that many collectors do not come at once.
 		pause(ctx, wait/2+rand.N(wait/2))
 		wait = min(2*wait, maxBackOff)
@@ -72,17 +72,23 @@ func (s *store) watch(ctx context.Context) {
 		case <-s.check:
 		}
 		if s.migrate.Swap(false) {
-			s.setAway(errTablesMissing)
+			s.leave(errTablesMissing)
 			return
 		}
 		pinged, cancel := context.WithTimeout(ctx, pingTimeout)
 		err := s.conn.Load().pool.Ping(pinged)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			s.setAway(err)
+			s.leave(err)
 			return
 		}
 	}
+}
+
+// leave reports the begin of an outage.
+func (s *store) leave(err error) {
+	s.warnAway(err)
+	s.setAway(err)
 }
 
 // prepare makes one attempt to connect and migrate.
