@@ -28,7 +28,8 @@ type kindInfo struct {
 
 // MergeStacks implements [profilestore.Reader]. It asks first which kinds there
 // are, which takes little, so that the query for the rows reads no column and
-// groups by no key that these kinds do not need.
+// groups by no key that these kinds do not need; for a selector that has been
+// seen before both run at once.
 func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
 	s, err := newScan(r.opts.Tables, sel)
 	if err != nil {
@@ -41,16 +42,13 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 	if opts.MaxStacks > 0 {
 		limit = opts.MaxStacks
 	}
-	kinds, err := r.kinds(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if len(kinds) == 0 {
-		return &profilestore.Merge{}, nil
-	}
 	var syscalls map[kindKey][]profilestore.SyscallStats
+	var kinds map[kindKey]*kindInfo
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.mergeRows(gctx, s, kinds, opts, limit) })
+	g.Go(func() (err error) {
+		kinds, err = r.kindRows(gctx, s, guessName(sel), opts, limit)
+		return err
+	})
 	if opts.BySyscall {
 		g.Go(func() (err error) {
 			syscalls, err = r.syscalls(gctx, s)
@@ -71,6 +69,28 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.types, b.types))
 	})
 	return r.assemble(ctx, sel, sorted, limit, opts)
+}
+
+// kindRows reads the kinds and their rows. name is that of the selector among
+// the guesses.
+func (r *Reader) kindRows(ctx context.Context, s *scan, name string, opts profilestore.MergeOptions, limit int) (kinds map[kindKey]*kindInfo, err error) {
+	guessed := r.guesses.kinds(name)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		kinds, err = r.kinds(gctx, s)
+		return err
+	})
+	if len(guessed) > 0 {
+		g.Go(func() error { return r.mergeRows(gctx, s, guessed, opts, limit) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if len(kinds) == 0 || confirms(kinds, guessed) {
+		return kinds, nil
+	}
+	r.guesses.remember(name, kinds)
+	return kinds, r.mergeRows(ctx, s, kinds, opts, limit)
 }
 
 // assemble makes the answer and resolves the stacks it refers to.

@@ -41,6 +41,8 @@ type Reader struct {
 	pool   *chconn.Pool
 	opts   Options
 	stacks *Stacks
+
+	guesses guesses
 }
 
 var _ profilestore.Reader = (*Reader)(nil)
