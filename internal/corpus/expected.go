@@ -21,10 +21,12 @@ type Sums struct {
 	// Profiles, Samples (see the package comment) and Values count what was
 	// generated; a value is a number that is not zero.
 	Profiles, Samples, Values uint64
+	// SamplesOf is Samples by kind.
+	SamplesOf map[string]uint64
 }
 
 // NewSums returns empty sums.
-func NewSums() *Sums { return &Sums{ByKey: make(map[Key]int64)} }
+func NewSums() *Sums { return &Sums{ByKey: make(map[Key]int64), SamplesOf: make(map[string]uint64)} }
 
 // Merge adds o to s.
 func (s *Sums) Merge(o *Sums) {
@@ -34,6 +36,9 @@ func (s *Sums) Merge(o *Sums) {
 	s.Profiles += o.Profiles
 	s.Samples += o.Samples
 	s.Values += o.Values
+	for k, n := range o.SamplesOf {
+		s.SamplesOf[k] += n
+	}
 }
 
 // Stacks returns the number of different (service, kind, stack).

@@ -15,7 +15,7 @@ import (
 // for concurrent use; several generators of one corpus are.
 type Generator struct {
 	corpus *Corpus
-	totals Sums // without ByKey
+	totals *Sums // without ByKey
 	// sums holds the sum of each type by stack of the pool: a map by key would
 	// cost more than everything else here.
 	sums map[*pool]*[4][]int64
@@ -27,13 +27,13 @@ type Generator struct {
 
 // NewGenerator returns a generator with empty sums.
 func (c *Corpus) NewGenerator() *Generator {
-	return &Generator{corpus: c, sums: make(map[*pool]*[4][]int64), counts: make(map[int32]int64)}
+	return &Generator{corpus: c, totals: NewSums(), sums: make(map[*pool]*[4][]int64), counts: make(map[int32]int64)}
 }
 
 // Sums returns the sums of everything generated so far.
 func (g *Generator) Sums() *Sums {
-	out := g.totals
-	out.ByKey = make(map[Key]int64)
+	out := NewSums()
+	out.Merge(g.totals)
 	for _, s := range g.corpus.services {
 		for _, of := range []struct {
 			kind  string
@@ -53,7 +53,7 @@ func (g *Generator) Sums() *Sums {
 			}
 		}
 	}
-	return &out
+	return out
 }
 
 // Batch returns all profiles of n intervals from tick on: of every pod of every
@@ -171,6 +171,7 @@ func (g *Generator) emit(e *emitter, scope pprofile.ScopeProfiles, s *service, p
 	}
 	g.totals.Profiles++
 	g.totals.Samples += uint64(len(g.order))
+	g.totals.SamplesOf[kind] += uint64(len(g.order))
 	sums := g.sums[p]
 	if sums == nil {
 		sums = new([4][]int64)

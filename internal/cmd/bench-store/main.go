@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
@@ -129,7 +130,13 @@ func measureHour(ctx context.Context, o options, s *side, st *store, r *report) 
 	end := config.Start.Add(config.Duration)
 	want := total(hour.sums, service, corpus.KindCPU, "samples")
 	// A profile belongs to the time it begins at, which is inside its interval.
-	r.hourLatency, err = flameGraph(ctx, st, service, config.Start, end, want, o.repeat)
+	cpu := func() (u usage, err error) {
+		if u.collector, err = benchkit.CPU(os.Getpid()); err == nil {
+			u.clickhouse, err = benchkit.CPU(s.server.PID())
+		}
+		return u, err
+	}
+	r.hourLatency, err = flameGraph(ctx, st, cpu, service, config.Start, end, want, o.repeat)
 	if err != nil {
 		return err
 	}

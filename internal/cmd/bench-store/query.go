@@ -13,10 +13,10 @@ import (
 )
 
 // hourConfig is one hour of one service, on a day of its own, with about a
-// million samples of 20,000 stacks.
+// million samples of CPU time in 20,000 stacks.
 func hourConfig() corpus.Config {
 	return corpus.Config{
-		Seed: 3, Services: 1, Pods: 80, Start: time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC),
+		Seed: 3, Services: 1, Pods: 120, Start: time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC),
 		Duration: time.Hour, Samples: 360, Tail: 20_000, TailShare: 0.3,
 	}
 }
@@ -24,19 +24,29 @@ func hourConfig() corpus.Config {
 // latencies are those of one query, sorted.
 type latencies struct {
 	merge, tree []time.Duration
-	stacks      int
-	nodes       int
+	// cpu is the mean CPU time of one query, of ClickHouse and of this process,
+	// which unlike the latency does not depend on what else the machine does.
+	cpu    usage
+	stacks int
+	nodes  int
 }
 
 // flameGraph measures the merged CPU flame graph of a service over a range, and
 // checks its total each time.
-func flameGraph(ctx context.Context, r profilestore.Reader, service string, start, end time.Time, want int64, repeat int) (*latencies, error) {
+func flameGraph(ctx context.Context, r profilestore.Reader, cpu func() (usage, error), service string, start, end time.Time, want int64, repeat int) (*latencies, error) {
 	sel := profilestore.Selector{
 		Tenant: profile.DefaultTenant, Service: service, Kinds: []string{corpus.KindCPU},
 		Start: start.UnixNano(), End: end.UnixNano(),
 	}
 	out := new(latencies)
+	var before usage
 	for i := range repeat + 5 { // the first ones warm the caches
+		if i == 5 {
+			var err error
+			if before, err = cpu(); err != nil {
+				return nil, err
+			}
+		}
 		begin := time.Now()
 		m, err := r.MergeStacks(ctx, sel, profilestore.MergeOptions{MaxStacks: 10_000_000})
 		if err != nil {
@@ -55,6 +65,14 @@ func flameGraph(ctx context.Context, r profilestore.Reader, service string, star
 			out.merge, out.tree = append(out.merge, merged), append(out.tree, total)
 		}
 		out.stacks, out.nodes = len(m.Kinds[0].Rows), len(tree.Nodes)
+	}
+	after, err := cpu()
+	if err != nil {
+		return nil, err
+	}
+	out.cpu = usage{
+		(after.collector - before.collector) / time.Duration(repeat),
+		(after.clickhouse - before.clickhouse) / time.Duration(repeat),
 	}
 	slices.Sort(out.merge)
 	slices.Sort(out.tree)
