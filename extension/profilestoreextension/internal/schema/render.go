@@ -48,6 +48,10 @@ func (o Options) Validate() error {
 // more than a day of one window a second.
 const deduplicationWindow = 100_000
 
+// durable makes an acknowledged insert survive a power failure, not just the end
+// of the server: whoever wrote it forgets it then. It takes 3 ms per insert.
+const durable = "fsync_after_insert = 1, fsync_part_directory = 1"
+
 // lifetimes are the time of a row by table, and how many retentions it lives.
 // Observations live from the hour they were stored in, not from their own time:
 // profiles that are loaded later are kept as long as others.
@@ -162,6 +166,7 @@ func (o Options) render(file string) (string, error) {
 		"ttl":         o.ttl,
 		"dedup":       o.dedup,
 		"distributed": o.distributed,
+		"durable":     func() string { return durable },
 	}
 	t, err := template.New(file).Funcs(funcs).ParseFS(files, "sql/"+file)
 	if err != nil {

@@ -32,7 +32,7 @@ ENGINE = {{ engine "MergeTree" }}
 PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, service, kind, time, series)
 TTL {{ ttl "profiles" }}
-SETTINGS index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
+SETTINGS {{ durable }}, index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "profiles" "cityHash64(tenant, service)" }}
 
 -- The same summed over all series and whole hours.
@@ -63,7 +63,7 @@ PARTITION BY toYYYYMMDD(hour)
 PRIMARY KEY (tenant, service, kind, types, hour, stack)
 ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
 TTL {{ ttl "stack_hours" }}
-SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
+SETTINGS {{ durable }}, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "stack_hours" "cityHash64(tenant, service)" }}
 
 -- What is known of a kind of profile in an hour beside its sums.
@@ -87,7 +87,7 @@ ENGINE = {{ engine "AggregatingMergeTree" }}
 PARTITION BY toYYYYMM(hour)
 ORDER BY (tenant, service, kind, types, hour)
 TTL {{ ttl "kind_hours" }}
-SETTINGS materialize_ttl_recalculate_only = 1, {{ dedup }};
+SETTINGS {{ durable }}, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "kind_hours" "cityHash64(tenant, service)" }}
 
 -- The ingest batches as agents sent them.
@@ -105,5 +105,5 @@ ENGINE = {{ engine "MergeTree" }}
 PARTITION BY toYYYYMMDD(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL {{ ttl "batches" }}
-SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
+SETTINGS {{ durable }}, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "batches" "cityHash64(tenant, agent_id)" }}

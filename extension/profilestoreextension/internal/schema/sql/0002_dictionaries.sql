@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS {{ table "series" }}
 ENGINE = {{ engine "ReplacingMergeTree" "last_seen" }}
 ORDER BY (tenant, service, series)
 TTL {{ ttl "series" }}
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS {{ durable }}, materialize_ttl_recalculate_only = 1;
 {{ distributed "series" "cityHash64(tenant, service)" }}
 
 CREATE TABLE IF NOT EXISTS {{ table "attribute_sets" }}
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {{ table "attribute_sets" }}
 ENGINE = {{ engine "ReplacingMergeTree" "last_seen" }}
 ORDER BY (tenant, id)
 TTL {{ ttl "attribute_sets" }}
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS {{ durable }}, materialize_ttl_recalculate_only = 1;
 {{ distributed "attribute_sets" "cityHash64(tenant, id)" }}
 
 CREATE TABLE IF NOT EXISTS {{ table "stacks" }}
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS {{ table "stacks" }}
 ENGINE = {{ engine "ReplacingMergeTree" "last_seen" }}
 ORDER BY (tenant, service, stack)
 TTL {{ ttl "stacks" }}
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS {{ durable }}, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 {{ distributed "stacks" "cityHash64(tenant, service)" }}
 
 CREATE TABLE IF NOT EXISTS {{ table "locations" }}
@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS {{ table "locations" }}
 ENGINE = {{ engine "ReplacingMergeTree" "last_seen" }}
 ORDER BY (tenant, location)
 TTL {{ ttl "locations" }}
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS {{ durable }}, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 {{ distributed "locations" "cityHash64(tenant, location)" }}
 
 CREATE TABLE IF NOT EXISTS {{ table "functions" }}
@@ -73,5 +73,5 @@ CREATE TABLE IF NOT EXISTS {{ table "functions" }}
 ENGINE = {{ engine "ReplacingMergeTree" "last_seen" }}
 ORDER BY (tenant, function)
 TTL {{ ttl "functions" }}
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS {{ durable }}, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 {{ distributed "functions" "cityHash64(tenant, function)" }}

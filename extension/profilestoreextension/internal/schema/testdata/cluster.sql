@@ -30,7 +30,7 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, service, kind, time, series)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`profiles` ON CLUSTER `main` AS `aperture`.`profiles_local`
 ENGINE = Distributed(`main`, `aperture`, `profiles_local`, cityHash64(tenant, service));
@@ -62,7 +62,7 @@ PARTITION BY toYYYYMMDD(hour)
 PRIMARY KEY (tenant, service, kind, types, hour, stack)
 ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours` ON CLUSTER `main` AS `aperture`.`stack_hours_local`
 ENGINE = Distributed(`main`, `aperture`, `stack_hours_local`, cityHash64(tenant, service));
@@ -87,7 +87,7 @@ ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{r
 PARTITION BY toYYYYMM(hour)
 ORDER BY (tenant, service, kind, types, hour)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours` ON CLUSTER `main` AS `aperture`.`kind_hours_local`
 ENGINE = Distributed(`main`, `aperture`, `kind_hours_local`, cityHash64(tenant, service));
@@ -106,7 +106,7 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toYYYYMMDD(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`batches` ON CLUSTER `main` AS `aperture`.`batches_local`
 ENGINE = Distributed(`main`, `aperture`, `batches_local`, cityHash64(tenant, agent_id));
@@ -122,7 +122,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
 ORDER BY (tenant, service, series)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`series` ON CLUSTER `main` AS `aperture`.`series_local`
 ENGINE = Distributed(`main`, `aperture`, `series_local`, cityHash64(tenant, service));
@@ -137,7 +137,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
 ORDER BY (tenant, id)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets` ON CLUSTER `main` AS `aperture`.`attribute_sets_local`
 ENGINE = Distributed(`main`, `aperture`, `attribute_sets_local`, cityHash64(tenant, id));
@@ -153,7 +153,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
 ORDER BY (tenant, service, stack)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stacks` ON CLUSTER `main` AS `aperture`.`stacks_local`
 ENGINE = Distributed(`main`, `aperture`, `stacks_local`, cityHash64(tenant, service));
@@ -174,7 +174,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
 ORDER BY (tenant, location)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`locations` ON CLUSTER `main` AS `aperture`.`locations_local`
 ENGINE = Distributed(`main`, `aperture`, `locations_local`, cityHash64(tenant, location));
@@ -192,7 +192,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
 ORDER BY (tenant, function)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`functions` ON CLUSTER `main` AS `aperture`.`functions_local`
 ENGINE = Distributed(`main`, `aperture`, `functions_local`, cityHash64(tenant, function));

@@ -30,7 +30,7 @@ ENGINE = MergeTree()
 PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, service, kind, time, series)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours`
 (
@@ -59,7 +59,7 @@ PARTITION BY toYYYYMMDD(hour)
 PRIMARY KEY (tenant, service, kind, types, hour, stack)
 ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours`
 (
@@ -81,7 +81,7 @@ ENGINE = AggregatingMergeTree()
 PARTITION BY toYYYYMM(hour)
 ORDER BY (tenant, service, kind, types, hour)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`batches`
 (
@@ -97,7 +97,7 @@ ENGINE = MergeTree()
 PARTITION BY toYYYYMMDD(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`series`
 (
@@ -110,7 +110,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, service, series)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets`
 (
@@ -122,7 +122,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, id)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stacks`
 (
@@ -135,7 +135,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, service, stack)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`locations`
 (
@@ -153,7 +153,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, location)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`functions`
 (
@@ -168,5 +168,5 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, function)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
