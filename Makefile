@@ -93,7 +93,8 @@ bench-push: deps build ## measure how fast the collector takes pushes of Apertur
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck and the dependency directions
-	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' ':!:*.pb.go' 2>/dev/null || find . -name '*.go' -not -path './dist/*' -not -name '*.pb.go')); \
+	@out=$$(find . -name '*.go' -not -path './dist/*' -not -name '*.pb.go' -not -name 'generated_*.go' -not -name '*_bpfel.go' -print0 \
+		| xargs -0 $(TOOL) gofumpt -l); \
 		if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	@$(GO) vet ./...
 	@$(TOOL) staticcheck ./...

@@ -53,7 +53,7 @@ func TestClickHouseComesLater(t *testing.T) {
 	c := newGateway(t, server)
 	c.start()
 	c.up()
-	code, h, _ := c.request(http.MethodGet, "/readyz", "", nil)
+	code, _ := c.get("/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, code)
 	code, h, body := c.request(http.MethodPost, "/api/aggregate", "", map[string]any{})
 	assert.Equal(t, http.StatusServiceUnavailable, code, "%s", body)

@@ -15,7 +15,7 @@ const module = "github.com/aperture-collector/aperture-collector/"
 
 // pkg is what `go list -json` says of a package.
 type pkg struct {
-	ImportPath                          string
+	ImportPath                         string
 	Imports, TestImports, XTestImports []string
 }
 
