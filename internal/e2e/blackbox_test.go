@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aperture-collector/aperture-collector/internal/aperturewire"
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 )
 
@@ -216,10 +218,19 @@ func TestBlackBoxRefusesGarbage(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, resp.GetOk())
 	assert.Contains(t, resp.GetError(), "offset")
+
+	// A time that the store cannot keep is refused before it shares a window with
+	// what others pushed.
+	var e aperturewire.Encoder
+	late := e.AppendSyscall(e.AppendHeader(nil, 1, 1), &aperturewire.Syscall{Timestamp: math.MaxUint64, Number: 1})
+	resp, err = c.client().Push(t.Context(), &aggregatorv1.PushRequest{AgentId: hexAgent, Sequence: 1, Payload: late})
+	require.NoError(t, err)
+	assert.False(t, resp.GetOk())
+	assert.Contains(t, resp.GetError(), "must be less than 4294967296000000000")
 	assert.Empty(t, c.batches("", "").Batches)
 	require.Eventually(t, func() bool {
 		_, body := c.get("/metrics")
-		return strings.Contains(string(body), `aperture_push_total{status="error"} 1`)
+		return strings.Contains(string(body), `aperture_push_total{status="error"} 2`)
 	}, 20*time.Second, 100*time.Millisecond)
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -11,6 +11,11 @@ import (
 // Further types of the same profile go to further groups.
 const MaxTypes = 4
 
+// MaxTime is the first time, in Unix nanoseconds, that no profile may have: the
+// store keeps hours as seconds in 32 bits. A profile beyond it is refused when it
+// arrives, because later it would take the others of its window with it.
+const MaxTime = int64(1<<32) * 1_000_000_000
+
 // Series is what a group of profiles was taken of.
 type Series struct {
 	Tenant string
@@ -228,6 +233,9 @@ func (s *splitter) labels(attrs pcommon.Map) (labels []Label, batch Batch, hasBa
 			batch.EventCount = uint64(max(intValue(v), 0))
 		case AttrBatchReceivedAt:
 			batch.ReceivedAt = intValue(v)
+			if t := batch.ReceivedAt; t < 0 || t >= MaxTime {
+				return nil, batch, false, invalid("resource attribute %q is %d; it must be at least 0 and less than %d", k, t, MaxTime)
+			}
 		default:
 			if k == AttrAgentID {
 				batch.AgentID = v.AsString()

@@ -82,6 +82,9 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 	if h.end < h.start {
 		h.end = h.start
 	}
+	if h.start < 0 || h.end >= MaxTime {
+		return h, invalid("profile.time_unix_nano is %d and duration_nano %d; the end must be less than %d", uint64(p.Time()), p.DurationNano(), MaxTime)
+	}
 	h.key = groupKey{series: base, period: period, value: p.Period()}
 	var extra []Label
 	if n := p.AttributeIndices().Len(); n > d.limits.MaxLabels {
@@ -185,6 +188,9 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 	var e *Entry
 	var last int64
 	for i := range ts.Len() {
+		if ts.At(i) >= uint64(MaxTime) {
+			return invalid("sample[%d].timestamps_unix_nano[%d] is %d; it must be less than %d", index, i, ts.At(i), MaxTime)
+		}
 		t := int64(ts.At(i))
 		bucket := floorDiv(t, s.bucket)
 		if g == nil || bucket != last {

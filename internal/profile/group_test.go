@@ -122,6 +122,13 @@ func TestSplitRefusesBadIndices(t *testing.T) {
 		s.Values().FromRaw([]int64{1, 2, 3, 4})
 		s.TimestampsUnixNano().FromRaw([]uint64{1e9, 2e9, 3e9, 4e9})
 	})
+	f("time", "timestamps_unix_nano[0] is 4294967296000000000", func(pd pprofile.Profiles) {
+		profile(pd).Samples().At(0).TimestampsUnixNano().SetAt(0, 1<<32*1e9)
+	})
+	f("profile time", "must be less than 4294967296000000000", func(pd pprofile.Profiles) { profile(pd).SetTime(1 << 63) })
+	f("received", "aperture.batch.received_at", func(pd pprofile.Profiles) {
+		pd.ResourceProfiles().At(0).Resource().Attributes().PutInt(AttrBatchReceivedAt, -1)
+	})
 	f("location", "location_table has 2", func(pd pprofile.Profiles) {
 		pd.Dictionary().StackTable().At(1).LocationIndices().SetAt(0, 5)
 	})

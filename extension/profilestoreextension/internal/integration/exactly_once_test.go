@@ -63,9 +63,9 @@ func TestRepeatedWritesChangeNothing(t *testing.T) {
 	o := origin{"t1", "api", "agent", nil}
 	var windows []*profilestore.Window
 	for i := range 3 {
-		// Each window spans three days: three partitions.
+		// Each window spans two weeks: two partitions.
 		w := src.window(base+int64(i)*hour, time.Second, 20, o)
-		more := src.window(base+int64(i+24)*hour, time.Second, 20, o)
+		more := src.window(base+int64(i+7*24)*hour, time.Second, 20, o)
 		w.Groups.Groups = append(w.Groups.Groups, relocate(w, more)...)
 		windows = append(windows, w)
 		ref.add(w)

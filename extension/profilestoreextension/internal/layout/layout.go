@@ -16,7 +16,7 @@ const Hour = int64(3600_000_000_000)
 
 // MaxTime is the first time, in Unix nanoseconds, that the tables cannot hold:
 // hours are DateTime columns, seconds in 32 bits. Times start at 0.
-const MaxTime = int64(1<<32) * 1_000_000_000
+const MaxTime = profile.MaxTime
 
 // Bounds of entries whose producer did not say any: they do not change the
 // minimum or maximum of others.

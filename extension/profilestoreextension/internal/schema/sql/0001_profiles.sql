@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS {{ table "profiles" }}
     stored DateTime('UTC') CODEC(ZSTD(1))
 )
 ENGINE = {{ engine "MergeTree" }}
-PARTITION BY toYYYYMMDD(time)
+PARTITION BY toMonday(time)
 ORDER BY (tenant, service, kind, time, series)
 TTL {{ ttl "profiles" }}
 SETTINGS {{ durable }}, index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS {{ table "stack_hours" }}
     stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
 )
 ENGINE = {{ engine "AggregatingMergeTree" }}
-PARTITION BY toYYYYMMDD(hour)
+PARTITION BY toMonday(hour)
 PRIMARY KEY (tenant, service, kind, types, hour, stack)
 ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
 TTL {{ ttl "stack_hours" }}
@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS {{ table "batches" }}
     INDEX agents agent_id TYPE bloom_filter GRANULARITY 4
 )
 ENGINE = {{ engine "MergeTree" }}
-PARTITION BY toYYYYMMDD(received_at)
+PARTITION BY toMonday(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL {{ ttl "batches" }}
 SETTINGS {{ durable }}, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`profiles_local` ON CLUSTER `main`
     stored DateTime('UTC') CODEC(ZSTD(1))
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
-PARTITION BY toYYYYMMDD(time)
+PARTITION BY toMonday(time)
 ORDER BY (tenant, service, kind, time, series)
 TTL stored + toIntervalSecond(2592000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours_local` ON CLUSTER `main`
     stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
 )
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
-PARTITION BY toYYYYMMDD(hour)
+PARTITION BY toMonday(hour)
 PRIMARY KEY (tenant, service, kind, types, hour, stack)
 ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
 TTL stored + toIntervalSecond(2592000)
@@ -103,7 +103,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`batches_local` ON CLUSTER `main`
     INDEX agents agent_id TYPE bloom_filter GRANULARITY 4
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
-PARTITION BY toYYYYMMDD(received_at)
+PARTITION BY toMonday(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL stored + toIntervalSecond(2592000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
