@@ -122,6 +122,8 @@ func TestCPUExcludesPID(t *testing.T) {
 	s, err := c.Stats()
 	require.NoError(t, err)
 	assert.Positive(t, s[bpf.CPUSkipped])
+	set.mu.Lock() // stacks still arrive
+	defer set.mu.Unlock()
 	for _, st := range set.byKey {
 		assert.NotEqual(t, busy.PID(), int(st.PID))
 	}

@@ -240,8 +240,10 @@ func checkTelemetry(t *testing.T, tel *componenttest.Telemetry, all []pprofile.P
 	expected := counter(t, tel, "otelcol_receiver_ebpf_profiling_expected_samples")
 	assert.Equal(t, taken, sum, "all samples that were taken were emitted")
 	assert.Zero(t, lost)
-	// The kernel's own accounting goes by its tick of a few milliseconds.
-	assert.InEpsilon(t, expected, taken, 0.1)
+	// The kernel's own accounting goes by its tick of a few milliseconds, which
+	// misses much of what many short processes do. The time of one process, which
+	// TestGoWorkload compares with, is exact.
+	assert.InEpsilon(t, expected, taken, 0.3)
 	assert.Positive(t, counter(t, tel, "otelcol_receiver_ebpf_profiling_bpf_time"))
 	t.Logf("samples %d, lost %d, expected %d; BPF %d ns in %d runs", taken, lost, expected,
 		counter(t, tel, "otelcol_receiver_ebpf_profiling_bpf_time"), counter(t, tel, "otelcol_receiver_ebpf_profiling_bpf_runs"))
