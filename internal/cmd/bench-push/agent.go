@@ -19,7 +19,7 @@ import (
 // agent pushes one batch after the other.
 type agent struct {
 	id        string
-	templates []*template
+	templates [][]*template // by batch of the mix
 	seed      uint64
 
 	// acknowledged counts events while the agent runs.
@@ -50,8 +50,10 @@ func (a *agent) run(ctx context.Context, stop <-chan struct{}, addr string, limi
 			return nil
 		default:
 		}
-		t := a.templates[rng.IntN(len(a.templates))]
 		sequence := a.pushes + 1
+		// Not all agents send the same batch at the same time.
+		variants := a.templates[(sequence+a.seed)%uint64(len(a.templates))]
+		t := variants[rng.IntN(len(variants))]
 		buffer = t.fill(buffer, sequence, time.Now())
 		err := a.push(ctx, client, &aggregatorv1.PushRequest{AgentId: a.id, Sequence: sequence, Payload: buffer})
 		if code := status.Code(err); code == codes.Unavailable || code == codes.ResourceExhausted {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
-	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
 // maxPushes of one agent: /api/batches lists at most a thousand.
@@ -23,6 +21,7 @@ const maxPushes = 1000
 
 type options struct {
 	collector, config, profile string
+	mixes                      string
 	agents, events             int
 	warmup, duration           time.Duration
 	minRate, maxRSS            float64
@@ -33,8 +32,9 @@ func main() {
 	var o options
 	flag.StringVar(&o.collector, "collector", "dist/aperture-collector", "built collector")
 	flag.StringVar(&o.config, "config", "config/all-in-one.yaml", "configuration to run it with")
-	flag.IntVar(&o.agents, "agents", 400, "number of agents, each with a connection of its own")
-	flag.IntVar(&o.events, "events", 500, "events per push")
+	flag.StringVar(&o.mixes, "mix", "agents,cpu", "what the agents push, one run for each")
+	flag.IntVar(&o.agents, "agents", 100, "number of agents, each with a connection of its own")
+	flag.IntVar(&o.events, "events", 500, "events per push in the mix `cpu`")
 	flag.DurationVar(&o.warmup, "warmup", 10*time.Second, "how long to push before the measurement begins")
 	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long to push while measuring")
 	flag.Float64Var(&o.minRate, "min-rate", 0, "fail below this many events per CPU second of the collector")
@@ -42,14 +42,31 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "folder to write a CPU and a heap profile of the collector under load to")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data and the collector's log")
 	flag.Parse()
-	if err := run(context.Background(), o); err != nil {
+	if err := runAll(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-push:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options) (err error) {
-	agents, err := newAgents(o)
+// runAll runs the chosen mixes one after the other, all of them even if one fails.
+func runAll(ctx context.Context, o options) error {
+	chosen, err := chosenMixes(o.mixes, o.events)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range chosen {
+		fmt.Println("mix:", m.name)
+		if err := run(ctx, o, m); err != nil {
+			errs = append(errs, fmt.Errorf("mix %s: %w", m.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// run measures one mix with a collector and a store of its own.
+func run(ctx context.Context, o options, pushed mix) (err error) {
+	agents, err := newAgents(pushed, o.agents)
 	if err != nil {
 		return err
 	}
@@ -92,7 +109,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	a.start = time.Now().Add(-2 * spread)
 	m := &meter{collector: collector.PID()}
-	if err := load(ctx, o, agents, m, listen(1), listen(5)); err != nil {
+	if err := load(ctx, o, pushed.name, agents, m, listen(1), listen(5)); err != nil {
 		return err
 	}
 	a.end = time.Now().Add(time.Second)
@@ -116,31 +133,9 @@ func run(ctx context.Context, o options) (err error) {
 	return report(o, agents, &want, r, drain)
 }
 
-// newAgents prepares the pushes. Hosts of one kind run the same binaries.
-func newAgents(o options) ([]*agent, error) {
-	const services, templates = 8, 24
-	c, err := corpus.New(corpus.Config{Services: services, Pods: 1, Tail: 2000})
-	if err != nil {
-		return nil, err
-	}
-	sets := make([][]*template, services)
-	for i := range sets {
-		rng := rand.New(rand.NewPCG(7, uint64(i)))
-		sampler := c.NewSampler(i, 12, maxDepth)
-		for range templates {
-			sets[i] = append(sets[i], newTemplate(rng, sampler, o.events, i%2 == 0))
-		}
-	}
-	agents := make([]*agent, o.agents)
-	for i := range agents {
-		agents[i] = &agent{id: fmt.Sprintf("host-%04d", i), seed: uint64(i), templates: sets[i%services]}
-	}
-	return agents, nil
-}
-
 // load lets the agents push, and measures from the end of the warm-up until the
 // last push is answered.
-func load(ctx context.Context, o options, agents []*agent, m *meter, addr, pprofAddr string) error {
+func load(ctx context.Context, o options, mixName string, agents []*agent, m *meter, addr, pprofAddr string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	stop := make(chan struct{})
 	for _, a := range agents {
@@ -170,10 +165,10 @@ func load(ctx context.Context, o options, agents []*agent, m *meter, addr, pprof
 			case <-time.After(o.warmup):
 			}
 			seconds := max(int(o.duration.Seconds())-2, 1)
-			if err := fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", pprofAddr, seconds), filepath.Join(o.profile, "push.cpu.pb.gz")); err != nil {
+			if err := fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", pprofAddr, seconds), filepath.Join(o.profile, mixName+".cpu.pb.gz")); err != nil {
 				return err
 			}
-			return fetch(ctx, "http://"+pprofAddr+"/debug/pprof/heap", filepath.Join(o.profile, "push.heap.pb.gz"))
+			return fetch(ctx, "http://"+pprofAddr+"/debug/pprof/heap", filepath.Join(o.profile, mixName+".heap.pb.gz"))
 		})
 	}
 	err := group.Wait()

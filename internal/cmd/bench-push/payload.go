@@ -79,18 +79,19 @@ func (t *template) fill(buffer []byte, sequence uint64, now time.Time) []byte {
 	return buffer
 }
 
-// newTemplate draws the events of one push.
-func newTemplate(rng *rand.Rand, sampler *corpus.Sampler, events int, symbols bool) *template {
+// newTemplate draws the events of one push, those of different kinds mixed.
+func newTemplate(rng *rand.Rand, sampler *corpus.Sampler, left batch, symbols bool) *template {
 	t := &template{expect: newExpect()}
 	var enc aperturewire.Encoder
-	t.payload = enc.AppendHeader(nil, 0, events)
-	for range events {
+	t.payload = enc.AppendHeader(nil, 0, left.events())
+	for left.events() > 0 {
 		process := drawProcess(rng)
 		pid, tid := int32(1000+process), int32(1000+process*100+rng.IntN(8))
 		comm := names[process]
 		at := len(t.payload)
-		switch draw := rng.IntN(100); {
-		case draw < 70:
+		switch draw := rng.IntN(left.events()); {
+		case draw < left.cpu:
+			left.cpu--
 			s := aperturewire.CPUSample{PID: pid, TID: tid, CPU: uint32(rng.IntN(16)), Comm: comm}
 			s.User, s.UserSymbols = userStack(sampler.Draw(rng), symbols)
 			if rng.IntN(100) < 30 {
@@ -98,7 +99,8 @@ func newTemplate(rng *rand.Rand, sampler *corpus.Sampler, events int, symbols bo
 			}
 			t.payload = enc.AppendCPU(t.payload, &s)
 			t.expect.CPU++
-		case draw < 80:
+		case draw < left.cpu+left.locks:
+			left.locks--
 			wait := latency(rng, 11)
 			l := aperturewire.LockWait{PID: pid, TID: tid, LockAddress: 0xc000_0000_0000 + uint64(rng.IntN(40))*64, WaitTime: wait, Comm: comm}
 			l.Stack, l.Symbols = userStack(sampler.Draw(rng), symbols)
@@ -106,6 +108,7 @@ func newTemplate(rng *rand.Rand, sampler *corpus.Sampler, events int, symbols bo
 			t.expect.Locks++
 			t.expect.LockWait += wait
 		default:
+			left.syscalls--
 			// read, write, close, poll, recvfrom, epoll_wait, futex, openat
 			number := []uint32{0, 1, 3, 7, 45, 232, 202, 257}[rng.IntN(8)]
 			call := aperturewire.Syscall{PID: pid, TID: tid, Number: number, Duration: latency(rng, 9), ReturnValue: int64(rng.IntN(4096)), Comm: comm}

@@ -21,8 +21,15 @@ func TestTemplate(t *testing.T) {
 	require.NoError(t, err)
 	sampler := c.NewSampler(0, 12, maxDepth)
 	now := time.Unix(1_800_000_000, 0)
-	for _, symbols := range []bool{true, false} {
-		tmpl := newTemplate(rand.New(rand.NewPCG(1, 1)), sampler, 500, symbols)
+	for _, tc := range []struct {
+		batch   batch
+		symbols bool
+	}{
+		{batch{cpu: 350, locks: 50, syscalls: 100}, true},
+		{batch{cpu: 350, locks: 50, syscalls: 100}, false},
+		{batch{syscalls: 1000}, true},
+	} {
+		tmpl := newTemplate(rand.New(rand.NewPCG(1, 1)), sampler, tc.batch, tc.symbols)
 		var buffer []byte
 		for _, sequence := range []uint64{7, 8} {
 			buffer = tmpl.fill(buffer, sequence, now)
@@ -52,7 +59,17 @@ func TestTemplate(t *testing.T) {
 			assert.Less(t, last, uint64(now.UnixNano()))
 			assert.Greater(t, last, uint64(now.Add(-spread).UnixNano()))
 			assert.Equal(t, tmpl.expect, got)
-			assert.Equal(t, uint64(500), got.events())
+			assert.Equal(t, tc.batch, batch{cpu: int(got.CPU), locks: int(got.Locks), syscalls: int(got.Syscalls)})
 		}
 	}
+}
+
+func TestChosenMixes(t *testing.T) {
+	chosen, err := chosenMixes("cpu,agents", 500)
+	require.NoError(t, err)
+	require.Len(t, chosen, 2)
+	assert.Equal(t, []batch{{cpu: 350, locks: 50, syscalls: 100}}, chosen[0].batches)
+	assert.Equal(t, []batch{{cpu: 1980}, {locks: 1980}, {syscalls: 23_640}}, chosen[1].batches)
+	_, err = chosenMixes("cpu,none", 500)
+	assert.ErrorContains(t, err, `"none"`)
 }
