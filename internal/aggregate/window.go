@@ -39,6 +39,7 @@ type Window struct {
 	stackBytes int64
 	samples    int
 	events     uint64
+	weeks      map[int64]struct{}
 	scratch    []byte
 	stackSlot  []int32 // by index of the Dictionary being added, -1 where not known
 	attrsSlot  []int32
@@ -95,6 +96,7 @@ func (t *Table) NewWindow(bucket time.Duration) *Window {
 		shapeIdx: make(map[string]int32),
 		series:   make(map[seriesKey]*profile.Series),
 		attrsIdx: make(map[profile.ID]int32),
+		weeks:    make(map[int64]struct{}),
 	}
 }
 
@@ -238,6 +240,7 @@ func (w *Window) group(src *profile.Group) *group {
 		g = &group{series: key.series, shape: key.shape, start: src.Start, end: src.End, index: make(map[uint64]int32)}
 		w.groupIdx[key] = g
 		w.groups = append(w.groups, g)
+		w.weeks[week(src.Start)] = struct{}{}
 		w.bytes += groupBytes
 	}
 	return g

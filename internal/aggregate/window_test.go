@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -192,4 +193,24 @@ func TestTableIsBounded(t *testing.T) {
 	assert.Empty(t, table.frames)
 	assert.Empty(t, table.functions)
 	assert.Empty(t, table.mappings)
+}
+
+func TestWindowFits(t *testing.T) {
+	const week = 7 * 24 * 3600 * int64(1e9)
+	at := func(weeks ...int64) *profile.Groups {
+		g := &profile.Groups{Dict: &profile.Dictionary{Stacks: [][]int32{nil}, StackIDs: []profile.ID{{}}, Attributes: []profile.SampleAttributes{{Syscall: -1}}}}
+		for _, n := range weeks {
+			g.Groups = append(g.Groups, &profile.Group{
+				Series: &profile.Series{Tenant: "t"}, Kind: profile.KindCPU, Types: profile.Types(profile.KindCPU),
+				Start: n * week, End: n * week, Entries: []profile.Entry{{Values: [profile.MaxTypes]int64{1}, Count: 1}},
+			})
+		}
+		return g
+	}
+	assert.Equal(t, 3, Weeks(at(1, 2, 2, 9)))
+	w := NewTable(1 << 20).NewWindow(time.Second)
+	w.Add(at(1, 2))
+	assert.True(t, w.Fits(at(2, 3), 4, 3))
+	assert.False(t, w.Fits(at(2, 3), 3, 3), "too many groups")
+	assert.False(t, w.Fits(at(3, 4), 4, 3), "too many weeks")
 }

@@ -227,10 +227,20 @@ func TestBlackBoxRefusesGarbage(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, resp.GetOk())
 	assert.Contains(t, resp.GetError(), "must be less than 4294967296000000000")
+
+	// A push over hundreds of weeks would be cut into as many parts by the store.
+	many := e.AppendHeader(nil, 1, 500)
+	for i := range uint64(500) {
+		many = e.AppendSyscall(many, &aperturewire.Syscall{Timestamp: i * 7 * 24 * 3600 * 1e9, Number: 1})
+	}
+	resp, err = c.client().Push(t.Context(), &aggregatorv1.PushRequest{AgentId: hexAgent, Sequence: 1, Payload: many})
+	require.NoError(t, err)
+	assert.False(t, resp.GetOk())
+	assert.Contains(t, resp.GetError(), "limits::max_weeks")
 	assert.Empty(t, c.batches("", "").Batches)
 	require.Eventually(t, func() bool {
 		_, body := c.get("/metrics")
-		return strings.Contains(string(body), `aperture_push_total{status="error"} 2`)
+		return strings.Contains(string(body), `aperture_push_total{status="error"} 3`)
 	}, 20*time.Second, 100*time.Millisecond)
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,10 +23,15 @@ type load struct {
 // that was lost or stored twice shows.
 type loadAgent struct {
 	id string
-	// acknowledged counts pushes that were answered with ok; unknown counts those
+
+	mu sync.Mutex
+	// acknowledged are the pushes that were answered with ok; unknown are those
 	// whose answer was lost with the connection: they may be stored or not.
-	acknowledged, unknown atomic.Uint64
-	refused               atomic.Uint64
+	acknowledged, unknown map[uint64]bool
+	// refused counts those that are to be repeated; rejected is an answer that no
+	// push of the load should get.
+	refused  int
+	rejected string
 }
 
 const loadEvents = 20
@@ -38,7 +42,7 @@ func startLoad(c *collector, n, perSecond int) *load {
 	l := &load{cancel: cancel}
 	client := c.client()
 	for i := range n {
-		a := &loadAgent{id: fmt.Sprintf("load-%d", i)}
+		a := &loadAgent{id: fmt.Sprintf("load-%d", i), acknowledged: make(map[uint64]bool), unknown: make(map[uint64]bool)}
 		l.agents = append(l.agents, a)
 		l.done.Go(func() { a.run(ctx, client, perSecond) })
 	}
@@ -72,15 +76,17 @@ func (a *loadAgent) push(ctx context.Context, client aggregatorv1.AggregatorClie
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	resp, err := client.Push(ctx, &aggregatorv1.PushRequest{AgentId: a.id, Sequence: sequence, Payload: loadPayload(sequence)})
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
 	case err != nil && refused(err):
-		a.refused.Add(1)
+		a.refused++
 	case err != nil:
-		a.unknown.Add(1)
+		a.unknown[sequence] = true
 	case resp.GetOk():
-		a.acknowledged.Add(1)
+		a.acknowledged[sequence] = true
 	default:
-		a.refused.Add(1)
+		a.rejected = resp.GetError()
 	}
 }
 
@@ -109,38 +115,51 @@ func loadPayload(sequence uint64) []byte {
 	return b
 }
 
-// checkStored waits until the number of stored batches of every agent lies
-// between what was acknowledged and that plus what may have been stored, with
-// every batch listed once and as many events as batches say.
+// checkStored waits until every acknowledged batch of every agent is stored, and
+// checks that it is once, that nothing else is but what may be, and that there
+// are as many events as the batches say.
 func (l *load) checkStored(tb testing.TB, c *collector) {
 	tb.Helper()
 	for _, a := range l.agents {
-		lo := a.acknowledged.Load()
-		hi := lo + a.unknown.Load()
+		if a.rejected != "" {
+			tb.Errorf("%s: a push was refused for good: %s", a.id, a.rejected)
+		}
 		var batches map[uint64]int
 		var events uint64
 		deadline := time.Now().Add(2 * time.Minute)
 		for {
 			batches = c.storedBatches(a.id)
 			events = c.events("", a.id)
-			n := uint64(len(batches))
-			if n >= lo && events == n*loadEvents || time.Now().After(deadline) {
+			if a.missing(batches) == 0 && events == uint64(len(batches))*loadEvents || time.Now().After(deadline) {
 				break
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		n := uint64(len(batches))
-		if n < lo || n > hi {
-			tb.Errorf("%s: unexpected number of stored batches; got %d; want %d to %d", a.id, n, lo, hi)
+		if n := a.missing(batches); n > 0 {
+			tb.Errorf("%s: %d acknowledged batches are not stored", a.id, n)
 		}
 		for sequence, times := range batches {
 			if times != 1 {
-				tb.Errorf("%s: batch %d is listed %d times", a.id, sequence, times)
+				tb.Errorf("%s: batch %d is stored %d times", a.id, sequence, times)
+			}
+			if !a.acknowledged[sequence] && !a.unknown[sequence] {
+				tb.Errorf("%s: batch %d is stored but was refused", a.id, sequence)
 			}
 		}
-		if events != n*loadEvents {
-			tb.Errorf("%s: unexpected number of stored events; got %d; want %d", a.id, events, n*loadEvents)
+		if want := uint64(len(batches)) * loadEvents; events != want {
+			tb.Errorf("%s: unexpected number of stored events; got %d; want %d", a.id, events, want)
 		}
-		tb.Logf("%s: %d acknowledged, %d unanswered, %d refused; %d stored", a.id, lo, hi-lo, a.refused.Load(), n)
+		tb.Logf("%s: %d acknowledged, %d unanswered, %d refused; %d stored", a.id, len(a.acknowledged), len(a.unknown), a.refused, len(batches))
 	}
+}
+
+// missing counts the acknowledged batches that are not among the stored ones.
+func (a *loadAgent) missing(stored map[uint64]int) int {
+	n := 0
+	for sequence := range a.acknowledged {
+		if stored[sequence] == 0 {
+			n++
+		}
+	}
+	return n
 }

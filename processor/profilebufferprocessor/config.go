@@ -82,6 +82,9 @@ type LimitsConfig struct {
 	// MaxLabels is the largest number of attributes of a resource, profile or
 	// sample. Default 256.
 	MaxLabels int `mapstructure:"max_labels"`
+	// MaxWeeks is the largest number of different weeks that the observations of a
+	// push fall on: each is a partition of its own in the store. Default 26.
+	MaxWeeks int `mapstructure:"max_weeks"`
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
@@ -119,6 +122,7 @@ func (c *Config) Validate() error {
 		{"limits::max_string_length", int64(c.Limits.MaxStringLength), 1, 1 << 20},
 		{"limits::max_groups", int64(c.Limits.MaxGroups), 1, 1 << 20},
 		{"limits::max_labels", int64(c.Limits.MaxLabels), 1, 1 << 10},
+		{"limits::max_weeks", int64(c.Limits.MaxWeeks), 1, 520},
 	} {
 		if f.value < f.least {
 			errs = append(errs, fmt.Errorf("`%s` is %d; it must be at least %d", f.key, f.value, f.least))

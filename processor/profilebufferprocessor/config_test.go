@@ -36,7 +36,7 @@ func TestConfig(t *testing.T) {
 		MaxInternBytes: 2 << 20, MaxBatches: 100, MaxBytes: 64 << 10, TenantHeader: "x-tenant", LiveView: &api,
 		KeepProfiles:    KeepProfilesConfig{Duration: 5 * time.Minute, MaxBytes: 1_000_000},
 		ShutdownTimeout: 3 * time.Second,
-		Limits:          LimitsConfig{MaxFrames: 10, MaxTotalFrames: 100, MaxStringLength: 1000, MaxGroups: 30, MaxLabels: 20},
+		Limits:          LimitsConfig{MaxFrames: 10, MaxTotalFrames: 100, MaxStringLength: 1000, MaxGroups: 30, MaxLabels: 20, MaxWeeks: 5},
 	}, cfg)
 }
 

@@ -34,7 +34,7 @@ func createDefaultConfig() component.Config {
 		KeepProfiles:     KeepProfilesConfig{MaxBytes: 256 << 20},
 		ShutdownTimeout:  10 * time.Second,
 		Limits: LimitsConfig{
-			MaxFrames: 2048, MaxTotalFrames: 8 << 20, MaxStringLength: 64 << 10, MaxGroups: 64 << 10, MaxLabels: 256,
+			MaxFrames: 2048, MaxTotalFrames: 8 << 20, MaxStringLength: 64 << 10, MaxGroups: 64 << 10, MaxLabels: 256, MaxWeeks: 26,
 		},
 	}
 }

@@ -232,6 +232,9 @@ func (p *bufferProcessor) validate(ctx context.Context, pd pprofile.Profiles) (*
 	if err := p.checkLabels(g); err != nil {
 		return nil, err
 	}
+	if n := aggregate.Weeks(g); n > p.cfg.Limits.MaxWeeks {
+		return nil, fmt.Errorf("%w: observations fall on %d different weeks; `limits::max_weeks` is %d", profile.ErrInvalid, n, p.cfg.Limits.MaxWeeks)
+	}
 	return g, assignTenant(g, tenant)
 }
 
@@ -250,6 +253,20 @@ func (p *bufferProcessor) checkLabels(g *profile.Groups) error {
 	return nil
 }
 
+// fits reports whether g may share the window: a window as a whole keeps the
+// limits of a push, because that is what the next hop takes it for.
+func (p *bufferProcessor) fits(w *window, g *profile.Groups) bool {
+	return w.sums.Fits(g, p.cfg.Limits.MaxGroups, p.cfg.Limits.MaxWeeks)
+}
+
+// closeOpen hands the open window over.
+func (p *bufferProcessor) closeOpen(w *window) {
+	w.timer.Stop()
+	p.closed = append(p.closed, w)
+	p.open = nil
+	p.wake()
+}
+
 // add sums g into the open window and closes it when it is full.
 func (p *bufferProcessor) add(ctx context.Context, g *profile.Groups) (*window, error) {
 	from := nameAgents(g, time.Now().UnixNano())
@@ -264,6 +281,10 @@ func (p *bufferProcessor) add(ctx context.Context, g *profile.Groups) (*window, 
 		b.Sequence = p.sequences.next(agentKey{b.Tenant, b.AgentID})
 	}
 	w := p.open
+	if w != nil && !p.fits(w, g) {
+		p.closeOpen(w)
+		w = nil
+	}
 	if w == nil {
 		w = p.newWindow()
 	}
@@ -271,10 +292,7 @@ func (p *bufferProcessor) add(ctx context.Context, g *profile.Groups) (*window, 
 	w.sums.Add(g)
 	p.pending.Add(w.sums.Bytes() - before)
 	if w.sums.Bytes() >= p.cfg.MaxWindowBytes || w.sums.Samples() >= p.cfg.MaxWindowSamples {
-		w.timer.Stop()
-		p.closed = append(p.closed, w)
-		p.open = nil
-		p.wake()
+		p.closeOpen(w)
 	}
 	return w, nil
 }
