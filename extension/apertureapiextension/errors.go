@@ -57,7 +57,7 @@ func outcomeOf(err error) outcome {
 	case errors.Is(err, profilestore.ErrUnavailable):
 		return outcome{status: http.StatusServiceUnavailable, code: codes.Unavailable, retry: true}
 	case errors.Is(err, context.DeadlineExceeded):
-		return outcome{status: http.StatusGatewayTimeout, code: codes.DeadlineExceeded}
+		return outcome{status: http.StatusGatewayTimeout, code: codes.DeadlineExceeded, retry: true}
 	case errors.Is(err, context.Canceled):
 		// The client is gone, or the server is being shut down.
 		return outcome{status: http.StatusServiceUnavailable, code: codes.Canceled, retry: true}

@@ -105,6 +105,11 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	return nil
 }
 
+// stopTimeout bounds the wait for the pipeline at shutdown: the collector stops
+// receivers first and sets no limit, and a pipeline whose store is away may not
+// take the last batch.
+const stopTimeout = 10 * time.Second
+
 const statFile = "/proc/stat"
 
 // unavailable reports, once, that there will be no profiles.
@@ -216,6 +221,8 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 	}
 	var err error
 	r.once.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+		defer cancel()
 		defer context.AfterFunc(ctx, r.cancel)()
 		close(r.stop)
 		<-r.done
