@@ -17,7 +17,7 @@ func BenchmarkBuild(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tree := Build(m, k, Options{Rename: FoldedName})
-		if got := tree.Nodes[0].Total[0]; got != k.Totals[0] {
+		if got := tree.Total(0, 0); got != k.Totals[0] {
 			b.Fatalf("total is %d, want %d", got, k.Totals[0])
 		}
 		nodes = len(tree.Nodes)
@@ -51,3 +51,31 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 var _ io.Writer = (*counter)(nil)
+
+// BenchmarkForest is the same tree of stacks that were seen before.
+func BenchmarkForest(b *testing.B) {
+	m, k := random(rand.New(rand.NewPCG(1, 1)), 20_000, 30)
+	forest := NewForest(1<<30, Options{Rename: FoldedName})
+	nodes := len(Build(m, k, Options{Rename: FoldedName}).Nodes)
+	b.ReportAllocs()
+	for b.Loop() {
+		tree := forest.Build(m, k)
+		if got := tree.Total(0, 0); got != k.Totals[0] || len(tree.Nodes) != nodes {
+			b.Fatalf("total is %d of %d nodes, want %d of %d", got, len(tree.Nodes), k.Totals[0], nodes)
+		}
+	}
+	b.ReportMetric(float64(nodes), "nodes")
+	b.ReportMetric(float64(forest.Bytes()), "forest-bytes")
+}
+
+// BenchmarkForestCold is the same where no stack was seen before.
+func BenchmarkForestCold(b *testing.B) {
+	m, k := random(rand.New(rand.NewPCG(1, 1)), 20_000, 30)
+	b.ReportAllocs()
+	for b.Loop() {
+		tree := NewForest(1<<30, Options{Rename: FoldedName}).Build(m, k)
+		if got := tree.Total(0, 0); got != k.Totals[0] {
+			b.Fatalf("total is %d, want %d", got, k.Totals[0])
+		}
+	}
+}

@@ -85,17 +85,23 @@ func TestByModule(t *testing.T) {
 	require.Len(t, tree.Nodes, 5)
 	first := tree.Nodes[tree.Nodes[0].Child]
 	second := tree.Nodes[first.Sibling]
-	assert.Equal(t, "m", tree.Modules[first.Module])
-	assert.Equal(t, "n", tree.Modules[second.Module])
-	assert.EqualValues(t, 1, first.Total[0])
-	assert.EqualValues(t, 4, second.Total[1])
+	assert.Equal(t, "m", tree.Symbols[first.Symbol].Module)
+	assert.Equal(t, "n", tree.Symbols[second.Symbol].Module)
+	assert.EqualValues(t, 1, tree.Total(tree.Nodes[0].Child, 0))
+	assert.EqualValues(t, 4, tree.Total(first.Sibling, 1))
+	assert.Zero(t, tree.Total(0, 2))
 }
 
 func TestRootKeepsStacklessUnlessSkipped(t *testing.T) {
 	m, k := merge(map[string]int64{"": 5, "a": 1})
-	assert.Equal(t, Values{5, 10}, Build(m, k, Options{}).Nodes[0].Self)
-	assert.Equal(t, Values{6, 12}, Build(m, k, Options{}).Nodes[0].Total)
-	assert.Equal(t, Values{}, Build(m, k, Options{SkipEmpty: true}).Nodes[0].Self)
+	tree := Build(m, k, Options{})
+	assert.EqualValues(t, 5, tree.Self(0, 0))
+	assert.EqualValues(t, 10, tree.Self(0, 1))
+	assert.EqualValues(t, 6, tree.Total(0, 0))
+	assert.EqualValues(t, 12, tree.Total(0, 1))
+	tree = Build(m, k, Options{SkipEmpty: true})
+	assert.Zero(t, tree.Self(0, 0))
+	assert.EqualValues(t, 1, tree.Total(0, 0))
 }
 
 func TestNames(t *testing.T) {

@@ -24,11 +24,11 @@ func (t *Tree) WriteFolded(w io.Writer, value int) error {
 		if len(line) > 0 {
 			line = append(line, ';')
 		}
-		line = append(line, t.Names[node.Name]...)
-		if node.Self[value] != 0 {
+		line = append(line, t.Symbols[node.Symbol].Name...)
+		if self := t.Self(n, value); self != 0 {
 			mark := len(line)
 			line = append(line, ' ')
-			line = strconv.AppendInt(line, node.Self[value], 10)
+			line = strconv.AppendInt(line, self, 10)
 			line = append(line, '\n')
 			if _, err := out.Write(line); err != nil {
 				return err

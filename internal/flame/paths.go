@@ -8,8 +8,22 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// symbol is what makes frames the same node below the same caller.
-type symbol struct{ name, module string }
+// symbol returns the symbol of a frame, that frame left out.
+func (o *Options) symbol(f *profile.Frame) Symbol {
+	s := Symbol{Name: Name(f)}
+	if o.Rename != nil {
+		s.Name = o.Rename(s.Name)
+	}
+	if o.ByModule {
+		s.Module = Module(f)
+	}
+	return s
+}
+
+// compare is the order of callees.
+func (s *Symbol) compare(other *Symbol) int {
+	return cmp.Or(cmp.Compare(s.Name, other.Name), cmp.Compare(s.Module, other.Module))
+}
 
 // paths are the stacks of a merge as sequences of symbol numbers, outermost
 // frame first. Numbers are in order of the symbols.
@@ -17,9 +31,7 @@ type paths struct {
 	list []callPath
 	// numbers has all sequences one after the other.
 	numbers []int32
-	symbols []symbol
-	// frames has one frame for every symbol.
-	frames []*profile.Frame
+	symbols []Symbol
 }
 
 type callPath struct {
@@ -34,7 +46,7 @@ func newPaths(m *profilestore.Merge, rows []profilestore.Row, o Options) *paths 
 	}
 	p := &paths{list: make([]callPath, 0, len(rows)), numbers: make([]int32, 0, total)}
 	table := newFrameTable()
-	known := make(map[symbol]int32)
+	known := make(map[Symbol]int32)
 	for i := range rows {
 		start := len(p.numbers)
 		for _, f := range slices.Backward(m.Stacks[rows[i].Stack].Frames) {
@@ -55,20 +67,14 @@ func newPaths(m *profilestore.Merge, rows []profilestore.Row, o Options) *paths 
 }
 
 // number returns the number of the symbol of f, a new one if need be.
-func (p *paths) number(known map[symbol]int32, f *profile.Frame, o Options) int32 {
-	s := symbol{name: Name(f)}
-	if o.Rename != nil {
-		s.name = o.Rename(s.name)
-	}
-	if o.ByModule {
-		s.module = Module(f)
-	}
+func (p *paths) number(known map[Symbol]int32, f *profile.Frame, o Options) int32 {
+	s := o.symbol(f)
 	n, ok := known[s]
 	if !ok {
 		n = int32(len(p.symbols))
 		known[s] = n
+		s.Frame = f
 		p.symbols = append(p.symbols, s)
-		p.frames = append(p.frames, f)
 	}
 	return n
 }
@@ -79,17 +85,13 @@ func (p *paths) rank() {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortFunc(order, func(a, b int32) int {
-		x, y := &p.symbols[a], &p.symbols[b]
-		return cmp.Or(cmp.Compare(x.name, y.name), cmp.Compare(x.module, y.module))
-	})
+	slices.SortFunc(order, func(a, b int32) int { return p.symbols[a].compare(&p.symbols[b]) })
 	rank := make([]int32, len(order))
-	symbols := make([]symbol, len(order))
-	frames := make([]*profile.Frame, len(order))
+	symbols := make([]Symbol, len(order))
 	for r, i := range order {
-		rank[i], symbols[r], frames[r] = int32(r), p.symbols[i], p.frames[i]
+		rank[i], symbols[r] = int32(r), p.symbols[i]
 	}
-	p.symbols, p.frames = symbols, frames
+	p.symbols = symbols
 	for i, n := range p.numbers {
 		p.numbers[i] = rank[n]
 	}

@@ -10,25 +10,48 @@ import (
 type Values = [profile.MaxTypes]int64
 
 // Tree is the union of stacks as call paths that start at the outermost frame.
-// Node 0 is the root, which stands for no frame; a parent always comes before
-// its children.
 type Tree struct {
+	// Nodes are the call paths. Node 0 is the root, which stands for no frame; a
+	// parent always comes before its children.
 	Nodes []Node
-	// Names and Modules are the strings that nodes refer to, each once.
-	Names, Modules []string
+	// Symbols are what nodes stand for, in order of name, then module. Symbol 0
+	// is the root's and empty.
+	Symbols []Symbol
+	// self and total have width values of every node.
+	self, total []int64
+	width       int
 }
 
 // Node is one call path.
 type Node struct {
-	// Frame is one of the frames that the node stands for, nil for the root.
-	Frame *profile.Frame
 	// Parent, Child and Sibling are indices into Nodes: the caller, the first
 	// callee and the next callee of the same caller; 0 for none.
 	Parent, Child, Sibling int32
-	// Name and Module are indices into the strings of the tree.
-	Name, Module int32
-	// Self was observed in the frame itself, Total there and in all it called.
-	Self, Total Values
+	// Symbol is an index into Symbols.
+	Symbol int32
+}
+
+// Symbol is what makes frames the same node below the same caller.
+type Symbol struct {
+	// Module is empty unless the tree was built by module.
+	Name, Module string
+	// Frame is one of the frames that have the symbol.
+	Frame *profile.Frame
+}
+
+// Self returns what was observed in the node's frame itself: its sum of the
+// value, an index into the Types of the merged kind.
+func (t *Tree) Self(node int32, value int) int64 { return at(t.self, t.width, node, value) }
+
+// Total returns what was observed in the node's frame and in all it called.
+func (t *Tree) Total(node int32, value int) int64 { return at(t.total, t.width, node, value) }
+
+// at returns a value, 0 if it is one of those that are 0 in all nodes.
+func at(values []int64, width int, node int32, value int) int64 {
+	if value >= width {
+		return 0
+	}
+	return values[int(node)*width+value]
 }
 
 // Options say how a tree is built.
@@ -54,13 +77,15 @@ func Build(m *profilestore.Merge, k *profilestore.KindMerge, o Options) *Tree {
 		shared[i] = p.shared(i)
 		nodes += int(x.end - x.start - shared[i])
 	}
-	t := &Tree{Nodes: make([]Node, 1, nodes)}
-	names := t.names(p.symbols)
+	t := newTree(nodes, width(k.Rows))
+	t.Symbols = append(make([]Symbol, 1, 1+len(p.symbols)), p.symbols...)
+	next := int32(1)
 	// current are the nodes of the path before, without the root.
 	var current []int32
 	for i, x := range p.list {
 		for d := shared[i]; d < x.end-x.start; d++ {
-			n := int32(len(t.Nodes))
+			n := next
+			next++
 			parent := int32(0)
 			if d > 0 {
 				parent = current[d-1]
@@ -72,60 +97,57 @@ func Build(m *profilestore.Merge, k *profilestore.KindMerge, o Options) *Tree {
 			} else {
 				t.Nodes[parent].Child = n
 			}
-			number := p.numbers[x.start+d]
-			node := Node{Frame: p.frames[number], Parent: parent}
-			node.Name, node.Module = names[number].name, names[number].module
-			t.Nodes = append(t.Nodes, node)
+			t.Nodes[n].Parent, t.Nodes[n].Symbol = parent, 1+p.numbers[x.start+d]
 			current = append(current, n)
 		}
 		own := int32(0)
 		if depth := x.end - x.start; depth > 0 {
 			own = current[depth-1]
 		}
-		self := &t.Nodes[own].Self
-		for v, value := range k.Rows[x.row].Values {
-			self[v] += value
-		}
+		t.add(own, &k.Rows[x.row].Values)
 	}
 	t.sum()
 	return t
 }
 
-type nameIndex struct{ name, module int32 }
-
-// names fills in the strings of the tree, each once, and returns where those of
-// each symbol are. Index 0 is the empty string of the root.
-func (t *Tree) names(symbols []symbol) []nameIndex {
-	t.Names, t.Modules = []string{""}, []string{""}
-	names := map[string]int32{"": 0}
-	modules := map[string]int32{"": 0}
-	out := make([]nameIndex, len(symbols))
-	for i, s := range symbols {
-		out[i] = nameIndex{intern(&t.Names, names, s.name), intern(&t.Modules, modules, s.module)}
+func newTree(nodes, width int) *Tree {
+	return &Tree{
+		Nodes: make([]Node, nodes), width: width,
+		self: make([]int64, nodes*width), total: make([]int64, nodes*width),
 	}
-	return out
 }
 
-func intern(list *[]string, index map[string]int32, s string) int32 {
-	i, ok := index[s]
-	if !ok {
-		i = int32(len(*list))
-		*list = append(*list, s)
-		index[s] = i
+// width returns how many of the values of rows there are, those behind the last
+// that is not zero left out.
+func width(rows []profilestore.Row) int {
+	var seen Values
+	for i := range rows {
+		for v, value := range &rows[i].Values {
+			seen[v] |= value
+		}
 	}
-	return i
+	n := profile.MaxTypes
+	for n > 0 && seen[n-1] == 0 {
+		n--
+	}
+	return n
+}
+
+// add adds to what was observed in a node itself.
+func (t *Tree) add(node int32, values *Values) {
+	self := t.self[int(node)*t.width:][:t.width]
+	for v := range self {
+		self[v] += values[v]
+	}
 }
 
 // sum fills in the totals. Children come after their parents.
 func (t *Tree) sum() {
-	for i := range t.Nodes {
-		t.Nodes[i].Total = t.Nodes[i].Self
-	}
+	copy(t.total, t.self)
 	for i := len(t.Nodes) - 1; i > 0; i-- {
-		n := &t.Nodes[i]
-		total := &t.Nodes[n.Parent].Total
-		for v := range total {
-			total[v] += n.Total[v]
+		parent := int(t.Nodes[i].Parent) * t.width
+		for v, value := range t.total[i*t.width:][:t.width] {
+			t.total[parent+v] += value
 		}
 	}
 }

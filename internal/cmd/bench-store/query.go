@@ -58,7 +58,7 @@ func flameGraph(ctx context.Context, r profilestore.Reader, cpu func() (usage, e
 		}
 		tree := flame.Build(m, &m.Kinds[0], flame.Options{})
 		total := time.Since(begin)
-		if got := tree.Nodes[0].Total[0]; got != want || m.Kinds[0].Totals[0] != want {
+		if got := tree.Total(0, 0); got != want || m.Kinds[0].Totals[0] != want {
 			return nil, fmt.Errorf("merge %s: the flame graph has %d and the total is %d instead of %d", service, got, m.Kinds[0].Totals[0], want)
 		}
 		if i >= 5 {
