@@ -68,10 +68,27 @@ func (a *api) Aggregate(ctx context.Context, req *aggregatorv1.AggregateRequest)
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	var text strings.Builder
-	// A strings.Builder takes all.
-	_ = aperturejson.Write(&text, res.merge, aperturejson.Options{TotalEvents: res.events, MaxRows: res.rows})
-	return &aggregatorv1.AggregateResponse{ResultJson: text.String(), TotalEvents: res.events}, nil
+	text := resultJSON(res.merge, aperturejson.Options{TotalEvents: res.events, MaxRows: res.rows}, maxResultJSON)
+	return &aggregatorv1.AggregateResponse{ResultJson: text, TotalEvents: res.events}, nil
+}
+
+// maxResultJSON keeps an answer below the 4 MiB that gRPC clients, and upstream's
+// command line among them, take unless they are told otherwise.
+const maxResultJSON = 7 << 19 // 3.5 MiB
+
+// resultJSON writes a merge in at most limit bytes: if it is longer, the stacks
+// that count least are left out, and totals stay what they are.
+func resultJSON(m *profilestore.Merge, o aperturejson.Options, limit int) string {
+	for {
+		var text strings.Builder
+		// A strings.Builder takes all.
+		_ = aperturejson.Write(&text, m, o)
+		if text.Len() <= limit || o.MaxRows <= 1 {
+			return text.String()
+		}
+		// A little less than fits on average: the next try is mostly the last.
+		o.MaxRows = max(1, min(o.MaxRows/2, o.MaxRows*limit/text.Len()*9/10))
+	}
 }
 
 func (a *api) aggregateRPC(ctx context.Context, req *aggregatorv1.AggregateRequest) (*result, error) {

@@ -157,8 +157,9 @@ func Split(pd pprofile.Profiles, bucket time.Duration, limits Limits) (*Groups, 
 type groupKey struct {
 	series *Series
 	kind   string
-	part   int // for kinds of more than MaxTypes types
-	scope  int // for kinds that are not our own: their types are those of the scope
+	part   int       // for kinds of more than MaxTypes types
+	other  ValueType // of a profile that has the name of one of our kinds, but not its types
+	scope  int       // for kinds that are not our own: their types are those of the scope
 	bucket int64
 	start  int64 // of aggregated profiles; 0 for raw observations
 	period ValueType

@@ -119,6 +119,9 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 		return h, nil
 	}
 	h.types, h.slot, h.key.part = s.slot(h.key.kind, sample)
+	if h.key.part == foreign {
+		h.key.other = sample
+	}
 	h.primary = h.slot == 0
 	return h, nil
 }
@@ -128,6 +131,10 @@ func (s *splitter) extendSeries(base *Series, extra []Label) *Series {
 	return s.series(base.Tenant, sortLabels(append(slices.Clone(base.Labels), extra...)))
 }
 
+// foreign is the part of profiles that have the name of one of our kinds but
+// another type.
+const foreign = -1
+
 // slot says where a sample type belongs among the types of its kind.
 func (s *splitter) slot(kind string, sample ValueType) (types []ValueType, slot, part int) {
 	if own := Types(kind); own != nil {
@@ -135,7 +142,7 @@ func (s *splitter) slot(kind string, sample ValueType) (types []ValueType, slot,
 			return own, i, 0
 		}
 		// Another type under one of our own names: keep it apart.
-		return []ValueType{sample}, 0, 1
+		return []ValueType{sample}, 0, foreign
 	}
 	known := s.kinds[kind]
 	i := slices.Index(known, sample)

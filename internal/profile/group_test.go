@@ -193,3 +193,22 @@ func TestLatencyBucket(t *testing.T) {
 		assert.Equal(t, want, LatencyBucket(ns), "%d ns", ns)
 	}
 }
+
+// Profiles that have the name of one of our kinds but types of their own are
+// never summed with each other or with ours.
+func TestSplitKeepsForeignTypesApart(t *testing.T) {
+	b := NewBuilder()
+	scope := b.Profiles().ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+	for i, typ := range []ValueType{{"a", "count"}, {"samples", "count"}, {"b", "bytes"}} {
+		b.AddProfile(scope, KindCPU, typ, ValueType{}, 0).Samples().AppendEmpty().Values().Append(int64(i + 1))
+	}
+	g, err := Split(b.Profiles(), time.Second, Limits{})
+	require.NoError(t, err)
+	got := make(map[ValueType]int64)
+	for _, grp := range g.Groups {
+		require.Len(t, grp.Types, 1)
+		require.Len(t, grp.Entries, 1)
+		got[grp.Types[0]] = grp.Entries[0].Values[0]
+	}
+	assert.Equal(t, map[ValueType]int64{{"a", "count"}: 1, {"samples", "count"}: 2, {"b", "bytes"}: 3}, got)
+}
