@@ -32,7 +32,7 @@ func createDefaultConfig() component.Config {
 	queue := exporterhelper.NewDefaultQueueConfig()
 	queue.Sizer = exporterhelper.RequestSizerTypeItems
 	queue.QueueSize = 10_000_000
-	queue.NumConsumers = 4
+	queue.NumConsumers = 2 // each holds a window and the columns made of it
 	queue.WaitForResult = true
 	queue.Batch = configoptional.Default(exporterhelper.NewDefaultBatchConfig())
 	return &Config{

@@ -18,7 +18,8 @@ type Config struct {
 	// longest time a push waits while the next component keeps up. Default 1s.
 	Window time.Duration `mapstructure:"window"`
 	// MaxWindowBytes closes a window early when its estimated size, with all
-	// stacks it refers to, reaches this. Default 32 MiB.
+	// stacks it refers to, reaches this. Until it is stored, a window takes several
+	// times as much. Default 16 MiB.
 	MaxWindowBytes int64 `mapstructure:"max_window_bytes"`
 	// MaxWindowSamples closes a window early when it has this many aggregated
 	// samples. Default 500,000.

@@ -24,7 +24,7 @@ func NewFactory() processor.Factory {
 func createDefaultConfig() component.Config {
 	return &Config{
 		Window:           time.Second,
-		MaxWindowBytes:   32 << 20,
+		MaxWindowBytes:   16 << 20,
 		MaxWindowSamples: 500_000,
 		MaxPendingBytes:  128 << 20,
 		MaxInternBytes:   64 << 20,

@@ -84,9 +84,9 @@ func newProcessor(set processor.Settings, cfg *Config, next xconsumer.Profiles) 
 	return p, p.observe()
 }
 
-// Capabilities says that the data pushed is not changed.
+// Capabilities says that the data pushed is changed: it is emptied, see collect.
 func (p *bufferProcessor) Capabilities() consumer.Capabilities {
-	return consumer.Capabilities{MutatesData: false}
+	return consumer.Capabilities{MutatesData: true}
 }
 
 // Start begins to hand windows on and registers the view of recent batches.
@@ -167,7 +167,9 @@ func (p *bufferProcessor) ConsumeProfiles(ctx context.Context, pd pprofile.Profi
 }
 
 // collect sums a push into the open window, of which it returns nil for a push that
-// holds nothing. Nothing refers to pd afterwards.
+// holds nothing. It takes the content out of pd when it has summed it: the caller
+// and whoever called it hold pd until the window is handed on, which is much
+// longer than anything needs it.
 func (p *bufferProcessor) collect(ctx context.Context, pd pprofile.Profiles) (*window, error) {
 	g, err := p.split(ctx, pd)
 	if err != nil {
@@ -180,6 +182,7 @@ func (p *bufferProcessor) collect(ctx context.Context, pd pprofile.Profiles) (*w
 	if err != nil {
 		return nil, err
 	}
+	pd.MoveTo(pprofile.NewProfiles())
 	p.tel.ProcessorProfileBufferEvents.Add(ctx, int64(g.Events))
 	return w, nil
 }

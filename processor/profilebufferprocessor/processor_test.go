@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -259,7 +260,11 @@ func TestGatewayKeepsBatchesOfAgents(t *testing.T) {
 	agent, _ := started(t, middle, nil)
 	gateway, _ := started(t, last, nil)
 	require.NoError(t, agent.ConsumeProfiles(t.Context(), cpu(2, "main", map[string]any{"host.name": "h"})))
-	require.NoError(t, gateway.ConsumeProfiles(t.Context(), middle.AllProfiles()[0]))
+	sent := pprofile.NewProfiles() // the gateway empties what it takes
+	middle.AllProfiles()[0].CopyTo(sent)
+	require.NoError(t, gateway.ConsumeProfiles(t.Context(), sent))
+	assert.Zero(t, sent.SampleCount())
+	assert.Zero(t, sent.Dictionary().StringTable().Len())
 	assert.Equal(t, view{agent}.RecentBatches(profile.DefaultTenant, nil, 9), view{gateway}.RecentBatches(profile.DefaultTenant, nil, 9))
 	assert.Equal(t, middle.groups(t)[0].Batches, last.groups(t)[0].Batches)
 	assert.NotEqual(t, middle.groups(t)[0].WindowID, last.groups(t)[0].WindowID)

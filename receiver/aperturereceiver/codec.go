@@ -21,7 +21,13 @@ type rawMessage struct {
 
 func (m *rawMessage) bytes() []byte { return m.buf.ReadOnlyData() }
 
-func (m *rawMessage) release() { m.buf.Free() }
+// release gives the buffer back; what bytes returned must not be used after it.
+func (m *rawMessage) release() {
+	if m.buf != nil {
+		m.buf.Free()
+		m.buf = nil
+	}
+}
 
 // keepCompressed stands in for gRPC's gzip decompressor and hands out the
 // compressed bytes. gRPC would decompress a request before anyone is asked who

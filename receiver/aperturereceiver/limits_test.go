@@ -220,7 +220,7 @@ func FuzzPush(f *testing.F) {
 	r, err := newReceiver(cfg, metadatatest.NewSettings(telemetry), consumertest.NewNop())
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		resp, err := r.push.push(t.Context(), msg)
+		resp, err := r.push.push(t.Context(), rawMessageOf(msg))
 		if err != nil {
 			assert.Equal(t, codes.OutOfRange, status.Code(err))
 		} else {

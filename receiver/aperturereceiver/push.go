@@ -56,8 +56,9 @@ var (
 	formInflated = metric.WithAttributeSet(attribute.NewSet(attribute.String("form", "inflated")))
 )
 
-// push answers one Push. msg is the request as it came over the wire.
-func (p *pusher) push(ctx context.Context, msg []byte) (*aggregatorv1.PushResponse, error) {
+// push answers one Push. It releases msg as soon as it needs it no longer, which
+// is long before the answer.
+func (p *pusher) push(ctx context.Context, msg *rawMessage) (*aggregatorv1.PushResponse, error) {
 	start := time.Now()
 	events, err := p.take(ctx, msg, start)
 	outcome := statusOK
@@ -85,7 +86,8 @@ func (p *pusher) push(ctx context.Context, msg []byte) (*aggregatorv1.PushRespon
 // take hands a push to the pipeline and returns the number of its events. An
 // error that is a gRPC status is the answer of the call: the client may try again
 // or in another way. Any other error is final.
-func (p *pusher) take(ctx context.Context, msg []byte, now time.Time) (int, error) {
+func (p *pusher) take(ctx context.Context, raw *rawMessage, now time.Time) (int, error) {
+	msg := raw.bytes()
 	if limit := p.cfg.MaxMessageSize; int64(len(msg)) > limit {
 		return 0, status.Error(codes.OutOfRange, (&sizeError{found: int64(len(msg)), limit: limit}).Error())
 	}
@@ -106,6 +108,7 @@ func (p *pusher) take(ctx context.Context, msg []byte, now time.Time) (int, erro
 			return
 		}
 		converting = false
+		raw.release()
 		if buf != nil && cap(*buf) <= maxKeptBuffer {
 			inflated.Put(buf)
 		}

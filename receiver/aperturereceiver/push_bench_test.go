@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/aperture-collector/aperture-collector/internal/aperturewire"
@@ -119,6 +120,9 @@ func BenchmarkConvert(b *testing.B) {
 	}
 }
 
+// rawMessageOf returns a request as gRPC hands it to the handler.
+func rawMessageOf(frame []byte) *rawMessage { return &rawMessage{buf: mem.SliceBuffer(frame)} }
+
 // BenchmarkPush is all that the receiver does with one push between gRPC and the
 // pipeline, with gzip as agents send it and without.
 func BenchmarkPush(b *testing.B) {
@@ -133,7 +137,7 @@ func BenchmarkPush(b *testing.B) {
 				b.ReportAllocs()
 				meter := startCPUMeter(b)
 				for b.Loop() {
-					resp, err := r.push.push(b.Context(), frame)
+					resp, err := r.push.push(b.Context(), rawMessageOf(frame))
 					require.NoError(b, err)
 					require.True(b, resp.Ok)
 				}

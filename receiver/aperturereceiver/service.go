@@ -40,7 +40,7 @@ func handlePush(srv any, ctx context.Context, decode func(any) error, intercepto
 	// gRPC would compress the few bytes of the answer because the request was
 	// compressed. Outside of a server, which is where it fails, nothing compresses.
 	_ = grpc.SetSendCompressor(ctx, encoding.Identity)
-	push := func(ctx context.Context, _ any) (any, error) { return srv.(*service).push.push(ctx, msg.bytes()) }
+	push := func(ctx context.Context, _ any) (any, error) { return srv.(*service).push.push(ctx, msg) }
 	if interceptor == nil {
 		return push(ctx, msg)
 	}
