@@ -336,7 +336,7 @@ func TestStoreTroubles(t *testing.T) {
 	}{
 		{fmt.Errorf("connect: %w", profilestore.ErrUnavailable), http.StatusServiceUnavailable, "2"},
 		{fmt.Errorf("memory: %w", profilestore.ErrLimit), http.StatusUnprocessableEntity, ""},
-		{errHang, http.StatusGatewayTimeout, ""},
+		{errHang, http.StatusGatewayTimeout, "2"},
 		{assert.AnError, http.StatusInternalServerError, ""},
 	} {
 		store.fail(c.err)

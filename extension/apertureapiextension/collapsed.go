@@ -30,15 +30,15 @@ func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated 
 	if len(merge.Kinds) == 0 {
 		return nil, false, a.checkKind(ctx, reader, q, merge)
 	}
-	k := &merge.Kinds[0]
+	k := merge.Kinds[0] // a copy: the merge is shared
 	truncated = k.TotalRows > len(k.Rows)
 	if k.Rows = withStack(merge, k.Rows); len(k.Rows) == 0 && len(k.Syscalls) > 0 {
-		return syscallTree(k), false, nil
+		return syscallTree(&k), false, nil
 	}
 	if len(k.Rows) > rows {
 		k.Rows, truncated = k.Rows[:rows], true
 	}
-	return flame.Build(merge, k, flame.Options{Rename: flame.FoldedName}), truncated, nil
+	return flame.Build(merge, &k, flame.Options{Rename: flame.FoldedName}), truncated, nil
 }
 
 // syscallTree is the tree of system calls whose producers record no stacks: one

@@ -138,8 +138,10 @@ func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
 	}{
 		{"profiles", b.profiles.input},
 		{"stack_hours", b.stackHours.input},
-		{"kind_hours", b.kindHours.input},
 		{"batches", b.batches.input},
+		// The last, because its numbers of events say what is there: who has seen
+		// them finds everything else, too.
+		{"kind_hours", b.kindHours.input},
 	} {
 		if err := w.insert(ctx, t.name, t.input, win.Token.String()+"-"+t.name); err != nil {
 			return err
