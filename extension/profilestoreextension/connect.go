@@ -105,6 +105,7 @@ func (s *store) prepare(ctx context.Context) error {
 	}
 	// The server may have lost rows that it had acknowledged, or be another one.
 	c.writer.Forget()
+	c.reader.Forget()
 	return schema.Migrate(ctx, c.pool, s.cfg.tables())
 }
 
@@ -121,6 +122,10 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 		}
 		o.Endpoints, o.Username, o.Password = []string{e.Addr}, e.Username, e.Password
 	}
+	merges := s.cfg.MergeCacheSize
+	if s.cfg.Cluster != "" || len(o.Endpoints) > 1 {
+		merges = 0
+	}
 	pool := chconn.New(o)
 	return &connection{
 		pool: pool,
@@ -131,6 +136,7 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 			MaxRows:          s.cfg.Query.MaxRows,
 			MaxStacks:        s.cfg.Query.MaxStacks,
 			StackCacheSize:   s.cfg.StackCacheSize,
+			MergeCacheSize:   merges,
 			OnQuery:          s.tele.query,
 		}),
 		writer: writer.New(pool, writer.Options{

@@ -45,6 +45,9 @@ func newTelemetry(set component.TelemetrySettings, s *store) (*telemetry, error)
 		b.RegisterProfileStoreStackCacheHitsCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Hits })),
 		b.RegisterProfileStoreStackCacheMissesCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Misses })),
 		b.RegisterProfileStoreStacksAbsentCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Absent })),
+		b.RegisterProfileStoreMergeCacheSizeCallback(connected(func(c *connection) int64 { return c.reader.Merges().Bytes })),
+		b.RegisterProfileStoreMergeCacheHitsCallback(connected(func(c *connection) int64 { return c.reader.Merges().Hits })),
+		b.RegisterProfileStoreMergeCacheMissesCallback(connected(func(c *connection) int64 { return c.reader.Merges().Misses })),
 		b.RegisterProfileStoreDictionaryCacheEntriesCallback(connected(func(c *connection) int64 { return int64(c.writer.KnownEntries()) })),
 	)
 	if err != nil {

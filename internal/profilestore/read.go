@@ -93,7 +93,8 @@ type MergeOptions struct {
 	MaxStacks int
 }
 
-// Merge is the result of [Reader.MergeStacks].
+// Merge is the result of [Reader.MergeStacks]. A reader may give the same one to
+// several callers: it and all it refers to must not be changed.
 type Merge struct {
 	// Kinds has one entry per kind that has observations, sorted by name.
 	Kinds []KindMerge

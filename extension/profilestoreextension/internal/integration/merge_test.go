@@ -112,6 +112,17 @@ func TestMergeEqualsReference(t *testing.T) {
 				m, err := store.MergeStacks(ctx, sel, opts)
 				require.NoError(t, err)
 				require.Equal(t, ref.merge(sel, opts), got(m), oname)
+				for _, k := range m.Kinds {
+					var value int64
+					var events uint64
+					for _, row := range k.Rows {
+						if len(m.Stacks[row.Stack].Frames) == 0 && !opts.NoStacks {
+							value, events = value+row.Values[0], events+row.Count
+						}
+					}
+					require.Equal(t, value, k.StacklessValue)
+					require.Equal(t, events, k.StacklessEvents)
+				}
 			}
 		})
 	}

@@ -16,6 +16,29 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
+// metricValue returns the sum of all points of a metric: of a histogram, their
+// counts.
+func metricValue(t *testing.T, tel *componenttest.Telemetry, name string) (n int64) {
+	t.Helper()
+	m, err := tel.GetMetric("otelcol_" + name)
+	require.NoError(t, err)
+	switch d := m.Data.(type) {
+	case metricdata.Gauge[int64]:
+		for _, p := range d.DataPoints {
+			n += p.Value
+		}
+	case metricdata.Sum[int64]:
+		for _, p := range d.DataPoints {
+			n += p.Value
+		}
+	case metricdata.Histogram[float64]:
+		for _, p := range d.DataPoints {
+			n += int64(p.Count)
+		}
+	}
+	return n
+}
+
 func TestTelemetry(t *testing.T) {
 	server := clickhousetest.Start(t)
 	cfg := configFor(server.Endpoint(), clickhousetest.Database(t))
@@ -28,26 +51,7 @@ func TestTelemetry(t *testing.T) {
 	ext, err := f.Create(ctx, set, cfg)
 	require.NoError(t, err)
 	store := ext.(profilestore.Store)
-	value := func(name string) (n int64) {
-		t.Helper()
-		m, err := tel.GetMetric("otelcol_" + name)
-		require.NoError(t, err)
-		switch d := m.Data.(type) {
-		case metricdata.Gauge[int64]:
-			for _, p := range d.DataPoints {
-				n += p.Value
-			}
-		case metricdata.Sum[int64]:
-			for _, p := range d.DataPoints {
-				n += p.Value
-			}
-		case metricdata.Histogram[float64]:
-			for _, p := range d.DataPoints {
-				n += int64(p.Count)
-			}
-		}
-		return n
-	}
+	value := func(name string) int64 { return metricValue(t, tel, name) }
 	w := newSource(t, 31).window(base, time.Second, 20, origin{"t1", "api", "agent", nil})
 	require.Error(t, store.Write(ctx, w))
 	assert.EqualValues(t, 1, value("profile_store_write_errors"))

@@ -30,6 +30,9 @@ type TelemetryBuilder struct {
 	registrations                      []metric.Registration
 	ProfileStoreDictionaryCacheEntries metric.Int64ObservableGauge
 	ProfileStoreInsertDuration         metric.Float64Histogram
+	ProfileStoreMergeCacheHits         metric.Int64ObservableCounter
+	ProfileStoreMergeCacheMisses       metric.Int64ObservableCounter
+	ProfileStoreMergeCacheSize         metric.Int64ObservableGauge
 	ProfileStoreQueries                metric.Int64Counter
 	ProfileStoreQueryDuration          metric.Float64Histogram
 	ProfileStoreRowsWritten            metric.Int64Counter
@@ -58,6 +61,51 @@ func (builder *TelemetryBuilder) RegisterProfileStoreDictionaryCacheEntriesCallb
 		cb(ctx, &observerInt64{inst: builder.ProfileStoreDictionaryCacheEntries, obs: o})
 		return nil
 	}, builder.ProfileStoreDictionaryCacheEntries)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreMergeCacheHitsCallback sets callback for observable ProfileStoreMergeCacheHits metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreMergeCacheHitsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreMergeCacheHits, obs: o})
+		return nil
+	}, builder.ProfileStoreMergeCacheHits)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreMergeCacheMissesCallback sets callback for observable ProfileStoreMergeCacheMisses metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreMergeCacheMissesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreMergeCacheMisses, obs: o})
+		return nil
+	}, builder.ProfileStoreMergeCacheMisses)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreMergeCacheSizeCallback sets callback for observable ProfileStoreMergeCacheSize metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreMergeCacheSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreMergeCacheSize, obs: o})
+		return nil
+	}, builder.ProfileStoreMergeCacheSize)
 	if err != nil {
 		return err
 	}
@@ -181,6 +229,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithDescription("Duration of acknowledged inserts by table. [Development]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreMergeCacheHits, err = builder.meter.Int64ObservableCounter(
+		"otelcol_profile_store_merge_cache_hits",
+		metric.WithDescription("Number of merges of whole hours that were answered from the cache. [Development]"),
+		metric.WithUnit("{merge}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreMergeCacheMisses, err = builder.meter.Int64ObservableCounter(
+		"otelcol_profile_store_merge_cache_misses",
+		metric.WithDescription("Number of merges of whole hours that were read. [Development]"),
+		metric.WithUnit("{merge}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreMergeCacheSize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_merge_cache_size",
+		metric.WithDescription("Estimated memory of the cache of merges. [Development]"),
+		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreQueries, err = builder.meter.Int64Counter(

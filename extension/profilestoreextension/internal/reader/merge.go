@@ -23,13 +23,15 @@ type kindInfo struct {
 	// countsOnly is true if the counts of all rows are their values too, and no
 	// minima and maxima are known.
 	countsOnly bool
+	stamp      stamp
 	rows       topRows
 }
 
 // MergeStacks implements [profilestore.Reader]. It asks first which kinds there
 // are, which takes little, so that the query for the rows reads no column and
 // groups by no key that these kinds do not need; for a selector that has been
-// seen before both run at once.
+// seen before both run at once. An answer that is kept is not read again while
+// the kinds say that nothing was stored since.
 func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
 	s, err := newScan(r.opts.Tables, sel)
 	if err != nil {
@@ -38,28 +40,83 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 	if s.empty {
 		return &profilestore.Merge{}, nil
 	}
-	limit := r.opts.MaxStacks
+	q := merging{Reader: r, sel: sel, scan: s, opts: opts, limit: r.opts.MaxStacks}
 	if opts.MaxStacks > 0 {
-		limit = opts.MaxStacks
+		q.limit = opts.MaxStacks
 	}
+	key := r.mergeKey(s, sel, opts, q.limit)
+	if key == "" {
+		return q.read(ctx, nil)
+	}
+	known, epoch := r.merges.get(key)
+	next := mergeEntry{key: key, changes: known.changes}
+	var m *profilestore.Merge
+	if known.merge == nil {
+		// What was read is as new as the kinds were before, not as they are now.
+		if m, err = q.read(ctx, nil); err != nil {
+			return nil, err
+		}
+		if next.version = versionOf(q.kinds); next.version == known.version && q.resolved(m) {
+			next.merge = m
+		}
+	} else {
+		if err := q.readKinds(ctx); err != nil {
+			return nil, err
+		}
+		if next.version = versionOf(q.kinds); next.version == known.version {
+			r.merges.hit(key)
+			return known.merge, nil
+		}
+		if m, err = q.read(ctx, q.kinds); err != nil {
+			return nil, err
+		}
+		if next.changes++; next.changes < fewChanges && q.resolved(m) {
+			next.merge = m
+		}
+	}
+	r.merges.put(next, epoch)
+	return m, nil
+}
+
+// merging is one merge on its way.
+type merging struct {
+	*Reader
+	sel   profilestore.Selector
+	scan  *scan
+	opts  profilestore.MergeOptions
+	limit int
+	kinds map[kindKey]*kindInfo
+}
+
+func (q *merging) readKinds(ctx context.Context) (err error) {
+	q.kinds, err = q.Reader.kinds(ctx, q.scan)
+	return err
+}
+
+// read reads the rows, and the kinds too if they are nil.
+func (q *merging) read(ctx context.Context, kinds map[kindKey]*kindInfo) (*profilestore.Merge, error) {
 	var syscalls map[kindKey][]profilestore.SyscallStats
-	var kinds map[kindKey]*kindInfo
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		kinds, err = r.kindRows(gctx, s, guessName(sel), opts, limit)
-		return err
+	g.Go(func() error {
+		switch {
+		case kinds == nil:
+			return q.kindRows(gctx)
+		case len(kinds) == 0:
+			return nil
+		}
+		return q.mergeRows(gctx, q.scan, kinds, q.opts, q.limit)
 	})
-	if opts.BySyscall {
+	if q.opts.BySyscall {
 		g.Go(func() (err error) {
-			syscalls, err = r.syscalls(gctx, s)
+			syscalls, err = q.syscalls(gctx, q.scan)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	sorted := make([]*kindInfo, 0, len(kinds))
-	for key, k := range kinds {
+	sorted := make([]*kindInfo, 0, len(q.kinds))
+	for key, k := range q.kinds {
 		if k.rows.total > 0 {
 			k.Syscalls = syscalls[key]
 			sorted = append(sorted, k)
@@ -68,29 +125,34 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 	slices.SortFunc(sorted, func(a, b *kindInfo) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.types, b.types))
 	})
-	return r.assemble(ctx, sel, sorted, limit, opts)
+	return q.assemble(ctx, q.sel, sorted, q.limit, q.opts)
 }
 
-// kindRows reads the kinds and their rows. name is that of the selector among
-// the guesses.
-func (r *Reader) kindRows(ctx context.Context, s *scan, name string, opts profilestore.MergeOptions, limit int) (kinds map[kindKey]*kindInfo, err error) {
-	guessed := r.guesses.kinds(name)
+// kindRows reads the kinds and their rows.
+func (q *merging) kindRows(ctx context.Context) error {
+	name := guessName(q.sel)
+	guessed := q.guesses.kinds(name)
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		kinds, err = r.kinds(gctx, s)
-		return err
-	})
+	g.Go(func() error { return q.readKinds(gctx) })
 	if len(guessed) > 0 {
-		g.Go(func() error { return r.mergeRows(gctx, s, guessed, opts, limit) })
+		g.Go(func() error { return q.mergeRows(gctx, q.scan, guessed, q.opts, q.limit) })
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	if len(kinds) == 0 || confirms(kinds, guessed) {
-		return kinds, nil
+	if len(q.kinds) == 0 || confirms(q.kinds, guessed) {
+		return nil
 	}
-	r.guesses.remember(name, kinds)
-	return kinds, r.mergeRows(ctx, s, kinds, opts, limit)
+	q.guesses.remember(name, q.kinds)
+	return q.mergeRows(ctx, q.scan, q.kinds, q.opts, q.limit)
+}
+
+// resolved reports whether m can be kept: that it has something, and that all
+// of its stacks were found.
+func (q *merging) resolved(m *profilestore.Merge) bool {
+	return len(m.Kinds) > 0 && !slices.ContainsFunc(m.Stacks, func(s profilestore.Stack) bool {
+		return s.Frames == nil && !s.ID.IsZero()
+	})
 }
 
 // assemble makes the answer and resolves the stacks it refers to.
@@ -100,6 +162,9 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 	for i, k := range kinds {
 		rows := k.rows.sorted(limit)
 		k.Totals, k.Events, k.TotalRows = k.rows.sums, k.rows.events, k.rows.total
+		if !opts.NoStacks {
+			k.StacklessValue, k.StacklessEvents = k.rows.stackless.value[0], k.rows.stackless.count
+		}
 		k.Rows = make([]profilestore.Row, len(rows))
 		stacks.grow(len(rows))
 		for j, row := range rows {
@@ -172,6 +237,8 @@ type topRows struct {
 	total  int
 	sums   [profile.MaxTypes]int64
 	events uint64
+	// stackless sums the first values and counts of rows without a stack.
+	stackless mergeRow
 	// cut is a value that every row of the answer reaches, once there has been
 	// reason to find it out.
 	cut     int64
@@ -189,6 +256,10 @@ func (t *topRows) add(row *mergeRow, limit int) {
 	t.events += row.count
 	for i := range t.sums {
 		t.sums[i] += row.value[i]
+	}
+	if row.stack.IsZero() {
+		t.stackless.value[0] += row.value[0]
+		t.stackless.count += row.count
 	}
 	if t.cutting && row.value[0] < t.cut {
 		return

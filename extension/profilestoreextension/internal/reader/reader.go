@@ -27,6 +27,9 @@ type Options struct {
 	MaxStacks int
 	// StackCacheSize is in bytes.
 	StackCacheSize int64
+	// MergeCacheSize is in bytes; with 0 no answer is kept. Every query must see
+	// what was stored before it, so it must be 0 over replicas that may lag.
+	MergeCacheSize int64
 	// OnQuery is told about every query that ended.
 	OnQuery func(ctx context.Context, name string, took time.Duration, err error)
 }
@@ -43,19 +46,27 @@ type Reader struct {
 	stacks *Stacks
 
 	guesses guesses
+	merges  *merges
 }
 
 var _ profilestore.Reader = (*Reader)(nil)
 
 // New returns a reader.
 func New(pool *chconn.Pool, o Options) *Reader {
-	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize)}
+	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize), merges: newMerges(o.MergeCacheSize)}
 	r.stacks.load = r.loadStacks
 	return r
 }
 
 // Stacks returns the cache of resolved stacks.
 func (r *Reader) Stacks() *Stacks { return r.stacks }
+
+// Merges counts what the cache of merges did since the start.
+func (r *Reader) Merges() CacheStats { return r.merges.snapshot() }
+
+// Forget empties the cache of merges. It must be called before tables that may
+// have lost rows are used again. Stacks are what their ids say whatever happens.
+func (r *Reader) Forget() { r.merges.clear() }
 
 // do runs one query within the limits.
 func (r *Reader) do(ctx context.Context, name string, q chconn.Query) error {

@@ -17,17 +17,17 @@ import (
 
 // kinds reads which kinds there are and what is known of them beside their sums.
 func (r *Reader) kinds(ctx context.Context, s *scan) (map[kindKey]*kindInfo, error) {
-	var key proto.ColUInt64
+	var key, events, profiles proto.ColUInt64
 	var first, last, low, high proto.ColInt64
 	var counts proto.ColUInt8
 	kind, types := lowCardinality(), lowCardinality()
 	out := make(map[kindKey]*kindInfo)
 	q := chconn.Query{Params: s.params, Query: ch.Query{
 		Body: "SELECT " + selectKind + ", kind, types, toUnixTimestamp64Nano(min(first)) AS a, toUnixTimestamp64Nano(max(last)) AS b," +
-			" min(low) AS c, max(high) AS d, min(counted) AS e FROM (" + union(
-			s.hours, "SELECT kind, types, first_time AS first, last_time AS last, toInt64(period_min) AS low, toInt64(period_max) AS high, toUInt8(counts_only) AS counted FROM "+
+			" min(low) AS c, max(high) AS d, min(counted) AS e, sum(n) AS f, sum(m) AS g FROM (" + union(
+			s.hours, "SELECT kind, types, toUInt64(events) AS n, toUInt64(profiles) AS m, first_time AS first, last_time AS last, toInt64(period_min) AS low, toInt64(period_max) AS high, toUInt8(counts_only) AS counted FROM "+
 				r.opts.Tables.Table("kind_hours")+" WHERE "+s.whereHours(),
-			s.raw, "SELECT kind, types, time AS first, end AS last, period AS low, period AS high, toUInt8(bitTest(same, 0) AND empty(minima) AND position(types, ',') = 0) AS counted FROM "+
+			s.raw, "SELECT kind, types, toUInt64(0) AS n, toUInt64(0) AS m, time AS first, end AS last, period AS low, period AS high, toUInt8(bitTest(same, 0) AND empty(minima) AND position(types, ',') = 0) AS counted FROM "+
 				r.opts.Tables.Table("profiles")+" WHERE "+s.whereRaw(),
 		) + ") GROUP BY kind, types",
 		Result: proto.Results{
@@ -39,6 +39,8 @@ func (r *Reader) kinds(ctx context.Context, s *scan) (map[kindKey]*kindInfo, err
 			{Name: "c", Data: &low},
 			{Name: "d", Data: &high},
 			{Name: "e", Data: &counts},
+			{Name: "f", Data: &events},
+			{Name: "g", Data: &profiles},
 		},
 		OnResult: func(context.Context, proto.Block) error {
 			for i := range key {
@@ -47,6 +49,7 @@ func (r *Reader) kinds(ctx context.Context, s *scan) (map[kindKey]*kindInfo, err
 				if low[i] == high[i] {
 					k.Period = low[i]
 				}
+				k.stamp = stamp{events[i], profiles[i], first[i], last[i], low[i], high[i], k.countsOnly}
 				out[kindKey(key[i])] = k
 			}
 			return nil

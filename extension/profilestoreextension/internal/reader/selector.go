@@ -26,6 +26,9 @@ type scan struct {
 	// hours is the time condition for the hourly tables, raw that for profiles;
 	// a table whose condition is empty is not read.
 	hours, raw string
+	// firstHour and lastHour are the hours since 1970 that hours is about; the
+	// last is not one of them.
+	firstHour, lastHour int64
 	// names is the condition for the hours that overlap the time, as far as
 	// they are not whole in it.
 	names string
@@ -118,6 +121,7 @@ func (s *scan) times(sel profilestore.Selector) {
 		s.raw = s.between("r0", "r1", start, end)
 		return
 	}
+	s.firstHour, s.lastHour = firstHour, lastHour
 	s.bound("h0", "h1", firstHour, lastHour, &s.hours)
 	var edges []string
 	if start < firstHour*layout.Hour {

@@ -22,7 +22,8 @@ type Stacks struct {
 
 // CacheStats counts what the cache did since the start.
 type CacheStats struct {
-	// Hits and Misses count stacks; Absent those that the store does not have.
+	// Hits and Misses count stacks, or merges; Absent stacks that the store does
+	// not have.
 	Hits, Misses, Absent int64
 	// Bytes is what the cache holds now.
 	Bytes int64
