@@ -97,14 +97,7 @@ func (s *Stack) release() (n int64) {
 
 // compact returns what queries need of w.
 func (w *Window) compact() *Window {
-	out := &Window{shapes: w.shapes, attrs: w.attrs, stacks: w.stacks, batches: w.batches}
-	out.groups = make([]*group, len(w.groups))
-	for i, g := range w.groups {
-		c := *g
-		c.index = nil
-		out.groups[i] = &c
-	}
-	return out
+	return &Window{shapes: w.shapes, attrs: w.attrs, stacks: w.stacks, batches: w.batches, groups: w.groups}
 }
 
 // snapshot returns the windows kept now. They do not change.

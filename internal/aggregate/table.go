@@ -80,7 +80,8 @@ type Table struct {
 	frames    map[profile.ID]*frame
 	functions map[profile.ID]*function
 	mappings  map[mappingKey]*mapping
-	used      Stack // list head: next is the most recently used, prev the least
+	used      Stack              // list head: next is the most recently used, prev the least
+	index     profile.EntryIndex // of the current Window
 }
 
 // NewTable returns a Table that holds about limit bytes, and beyond that only

@@ -72,7 +72,7 @@ type group struct {
 	shape      int32
 	start, end int64
 	entries    []entry
-	index      map[uint64]int32
+	number     int32 // among the groups of the Window
 }
 
 type entry struct {
@@ -88,6 +88,7 @@ type entry struct {
 // be added to any more.
 func (t *Table) NewWindow(bucket time.Duration) *Window {
 	t.windows++
+	t.index.Reset()
 	return &Window{
 		table:    t,
 		number:   t.windows,
@@ -203,11 +204,8 @@ func (w *Window) cloneLabels(src []profile.Label) []profile.Label {
 }
 
 func (w *Window) entry(g *group, stack, attrs int32) *entry {
-	key := uint64(uint32(stack))<<32 | uint64(uint32(attrs))
-	i, ok := g.index[key]
-	if !ok {
-		i = int32(len(g.entries))
-		g.index[key] = i
+	i, isNew := w.table.index.Find(g.number, stack, attrs, int32(len(g.entries)))
+	if isNew {
 		g.entries = append(g.entries, entry{stack: stack, attrs: attrs})
 		w.samples++
 		w.bytes += entryBytes
@@ -237,7 +235,7 @@ func (w *Window) group(src *profile.Group) *group {
 	}
 	g := w.groupIdx[key]
 	if g == nil {
-		g = &group{series: key.series, shape: key.shape, start: src.Start, end: src.End, index: make(map[uint64]int32)}
+		g = &group{series: key.series, shape: key.shape, start: src.Start, end: src.End, number: int32(len(w.groups))}
 		w.groupIdx[key] = g
 		w.groups = append(w.groups, g)
 		w.weeks[week(src.Start)] = struct{}{}

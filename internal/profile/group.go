@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -57,7 +58,7 @@ type Group struct {
 	Start, End int64
 	Entries    []Entry
 
-	index map[uint64]int32
+	number int32 // among the groups of the Split
 }
 
 // Entry is what was observed for one stack and one set of sample attributes.
@@ -84,23 +85,9 @@ func (g *Group) Events() uint64 {
 	return n
 }
 
-// entry returns the entry for a stack and a set of attributes, new if need be.
-// The pointer is valid until the next call.
-func (g *Group) entry(stack, attrs int32) *Entry {
-	key := uint64(uint32(stack))<<32 | uint64(uint32(attrs))
-	i, ok := g.index[key]
-	if !ok {
-		i = int32(len(g.Entries))
-		g.index[key] = i
-		g.Entries = append(g.Entries, Entry{Stack: stack, Attrs: attrs})
-	}
-	return &g.Entries[i]
-}
-
 // finish fills in what no profile said: a sum of our own kinds that came
 // without its number of observations counts as one.
 func (g *Group) finish() {
-	g.index = nil
 	if len(Types(g.Kind)) != 2 || len(g.Types) != 2 {
 		return
 	}
@@ -134,8 +121,12 @@ func Split(pd pprofile.Profiles, bucket time.Duration, limits Limits) (*Groups, 
 	if err != nil {
 		return nil, err
 	}
+	index := indexes.Get().(*EntryIndex)
+	index.Reset()
+	defer indexes.Put(index)
 	s := &splitter{
 		out:    &Groups{Dict: dict},
+		index:  index,
 		bucket: max(bucket.Nanoseconds(), 1),
 		groups: make(map[groupKey]*Group),
 		seen:   make(map[Batch]struct{}),
@@ -166,8 +157,12 @@ type groupKey struct {
 	value  int64
 }
 
+// indexes holds those of earlier calls of Split.
+var indexes = sync.Pool{New: func() any { return new(EntryIndex) }}
+
 type splitter struct {
 	out    *Groups
+	index  *EntryIndex
 	bucket int64
 	groups map[groupKey]*Group
 	seen   map[Batch]struct{}
@@ -178,6 +173,16 @@ type splitter struct {
 	// known has one Series for equal tenant and labels.
 	known   map[seriesKey]*Series
 	scratch []byte
+}
+
+// entry returns the entry of g for a stack and a set of attributes, new if need be.
+// The pointer is valid until the next call.
+func (s *splitter) entry(g *Group, stack, attrs int32) *Entry {
+	i, isNew := s.index.Find(g.number, stack, attrs, int32(len(g.Entries)))
+	if isNew {
+		g.Entries = append(g.Entries, Entry{Stack: stack, Attrs: attrs})
+	}
+	return &g.Entries[i]
 }
 
 type seriesKey struct {

@@ -15,14 +15,14 @@ type profileHead struct {
 	minRestMax bool
 	counts     bool // of [ObservationsType]
 	start, end int64
-	expect     int // number of entries to make room for in a new group
+	room       int // entries to make room for in the first new group
 }
 
-// Room for entries is made in advance in the first groups only, and not much: the
-// samples of a profile may fall into many groups.
+// Room for a few entries is made in advance in the first groups only: raw samples
+// of a profile may fall into many groups. Those of aggregated ones go into one.
 const (
-	maxExpect = 128
-	maxRoomy  = 64
+	fewEntries = 16
+	maxRoomy   = 64
 )
 
 func (s *splitter) profile(p pprofile.Profile, base *Series) error {
@@ -31,7 +31,9 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 		return err
 	}
 	samples := p.Samples()
-	h.expect = min(samples.Len(), maxExpect)
+	if n := samples.Len(); n > 0 && samples.At(0).TimestampsUnixNano().Len() == 0 {
+		h.room = n
+	}
 	stacks := int32(len(s.out.Dict.Stacks))
 	for i := range samples.Len() {
 		sample := samples.At(i)
@@ -161,14 +163,13 @@ func (s *splitter) group(h *profileHead, key groupKey, start, end int64) (*Group
 		if n := s.out.Dict.limits.MaxGroups; len(s.out.Groups) >= n {
 			return nil, invalid("observations fall into more than %d groups of series, kind and time", n)
 		}
-		room := h.expect
-		if len(s.out.Groups) >= maxRoomy {
-			room = 0
+		room := h.room
+		if h.room = 0; room == 0 && len(s.out.Groups) < maxRoomy {
+			room = fewEntries
 		}
 		g = &Group{
 			Series: key.series, Kind: key.kind, PeriodType: key.period, Period: key.value,
-			Start: start, End: end, index: make(map[uint64]int32, room),
-			Entries: make([]Entry, 0, room),
+			Start: start, End: end, Entries: make([]Entry, 0, room), number: int32(len(s.out.Groups)),
 		}
 		s.groups[key] = g
 		s.out.Groups = append(s.out.Groups, g)
@@ -208,7 +209,7 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 				return err
 			}
 			last = bucket
-			e = g.entry(sample.StackIndex(), attrs)
+			e = s.entry(g, sample.StackIndex(), attrs)
 		}
 		g.Start, g.End = min(g.Start, t), max(g.End, t)
 		v := int64(1)
@@ -253,7 +254,7 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 	if err != nil {
 		return err
 	}
-	e := g.entry(sample.StackIndex(), attrs)
+	e := s.entry(g, sample.StackIndex(), attrs)
 	var sum int64
 	for i := range n {
 		sum += values.At(i)
@@ -284,7 +285,7 @@ func (s *splitter) counts(h *profileHead, sample pprofile.Sample, attrs int32) {
 	key := h.key
 	key.bucket, key.start = floorDiv(h.start, s.bucket), h.start
 	if g := s.groups[key]; g != nil && sample.Values().Len() > 0 {
-		g.entry(sample.StackIndex(), attrs).Count = uint64(max(sample.Values().At(0), 0))
+		s.entry(g, sample.StackIndex(), attrs).Count = uint64(max(sample.Values().At(0), 0))
 	}
 }
 
