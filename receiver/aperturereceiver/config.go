@@ -24,7 +24,8 @@ const maxSize = 1 << 30
 // Config is the configuration of the aperture receiver.
 type Config struct {
 	// GRPC is the server: `endpoint` (default 127.0.0.1:50051),
-	// `tls`, `auth`, `keepalive`, `max_concurrent_streams` and so on.
+	// `tls`, `auth`, `keepalive`, `max_concurrent_streams` (default 256,
+	// per connection) and so on.
 	// `include_metadata` is on by default because the tenant is in the metadata.
 	// `max_recv_msg_size_mib` must not be set.
 	GRPC configgrpc.ServerConfig `mapstructure:",squash"`

@@ -48,6 +48,9 @@ type converter struct {
 	encoded map[encodedKey]*sample
 	samples map[sampleKey]*sample
 	slab    []sample // where new samples are put
+	// observations are those of all events, to be added to their samples when it
+	// is known how many each gets.
+	observations []observation
 	// threads and calls are the attributes of thread names and system calls.
 	threads map[string]int32 // aliases the payload
 	calls   map[uint64][4]int32
@@ -71,6 +74,15 @@ type sample struct {
 	kind       *kindProfile
 	timestamps pcommon.UInt64Slice
 	values     pcommon.Int64Slice
+	count      int  // of its observations
+	valued     bool // observations have a value; without one they count as one each
+}
+
+// observation is an event of a sample.
+type observation struct {
+	sample *sample
+	time   uint64
+	value  int64
 }
 
 // encodedKey identifies a sample by what is encoded. It aliases the payload.
@@ -108,7 +120,7 @@ const maxKept = 1 << 16
 
 // release forgets the push and makes the converter available to others.
 func (c *converter) release() {
-	if len(c.encoded) > maxKept || len(c.frames) > maxKept {
+	if len(c.encoded) > maxKept || len(c.frames) > maxKept || cap(c.observations) > maxKept {
 		return
 	}
 	c.batch = batch{}
@@ -117,6 +129,8 @@ func (c *converter) release() {
 	clear(c.samples)
 	clear(c.slab)
 	c.slab = c.slab[:0]
+	clear(c.observations)
+	c.observations = c.observations[:0]
 	clear(c.threads)
 	clear(c.calls)
 	c.symbolizer.reset()
@@ -141,6 +155,7 @@ func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcess
 			return pprofile.Profiles{}, 0, err
 		}
 	}
+	c.observe()
 	for _, p := range c.processes {
 		for _, k := range p.kinds {
 			if k != nil {
@@ -168,16 +183,37 @@ func (c *converter) add(ev *aperturewire.Event) error {
 	}
 	s.kind.first = min(s.kind.first, ev.Timestamp)
 	s.kind.last = max(s.kind.last, ev.Timestamp)
-	s.timestamps.Append(ev.Timestamp)
+	s.count++
+	o := observation{sample: s, time: ev.Timestamp}
 	switch ev.Kind {
 	case aperturewire.KindCPU:
 		// Every timestamp counts as one.
 	case aperturewire.KindLock:
-		s.values.Append(clamp(ev.WaitTime))
+		o.value = clamp(ev.WaitTime)
 	default:
-		s.values.Append(clamp(ev.Duration))
+		o.value = clamp(ev.Duration)
 	}
+	c.observations = append(c.observations, o)
 	return nil
+}
+
+// observe adds the observations to their samples.
+func (c *converter) observe() {
+	for i := range c.observations {
+		o := &c.observations[i]
+		s := o.sample
+		if s.count > 0 { // the first one
+			s.timestamps.EnsureCapacity(s.count)
+			if s.valued {
+				s.values.EnsureCapacity(s.count)
+			}
+			s.count = 0
+		}
+		s.timestamps.Append(o.time)
+		if s.valued {
+			s.values.Append(o.value)
+		}
+	}
 }
 
 // discriminate returns what of an event becomes attributes of its sample, besides
@@ -271,7 +307,9 @@ func (c *converter) sample(k *kindProfile, ev *aperturewire.Event, extra uint64,
 		// Full: the samples in it stay where they are, for there are pointers to them.
 		c.slab = make([]sample, 0, 128)
 	}
-	c.slab = append(c.slab, sample{kind: k, timestamps: ps.TimestampsUnixNano(), values: ps.Values()})
+	c.slab = append(c.slab, sample{
+		kind: k, timestamps: ps.TimestampsUnixNano(), values: ps.Values(), valued: ev.Kind != aperturewire.KindCPU,
+	})
 	s := &c.slab[len(c.slab)-1]
 	c.samples[key] = s
 	return s

@@ -25,6 +25,8 @@ func createDefaultConfig() component.Config {
 	server := configgrpc.NewDefaultServerConfig()
 	server.NetAddr.Endpoint = "127.0.0.1:50051"
 	server.IncludeMetadata = true
+	// Per connection; an agent has one push under way at a time.
+	server.MaxConcurrentStreams = 256
 	return &Config{
 		GRPC:                server,
 		MaxMessageSize:      32 * mib,

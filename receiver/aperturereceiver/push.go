@@ -94,6 +94,10 @@ func (p *pusher) take(ctx context.Context, raw *rawMessage, now time.Time) (int,
 	res := reservation{inflight: &p.inflight, limit: p.cfg.MaxInflightSize}
 	defer res.release()
 	p.telemetry.ReceiverAperturePushSize.Add(ctx, int64(len(msg)), formWire)
+	// Before the wait for a turn: what waits is in memory, too.
+	if err := res.reserve(len(msg)); err != nil {
+		return 0, inflateStatus(err)
+	}
 	select {
 	case p.converting <- struct{}{}:
 	case <-ctx.Done():
@@ -123,8 +127,6 @@ func (p *pusher) take(ctx context.Context, raw *rawMessage, now time.Time) (int,
 			return 0, inflateStatus(err)
 		}
 		msg = *buf
-	} else if err := res.reserve(len(msg)); err != nil {
-		return 0, inflateStatus(err)
 	}
 	p.telemetry.ReceiverAperturePushSize.Add(ctx, int64(len(msg)), formInflated)
 
