@@ -144,6 +144,7 @@ func (e *profilesExporter) push(ctx context.Context, pd pprofile.Profiles) error
 		rows += int64(len(grp.Entries))
 	}
 	e.tel.ExporterClickhouseProfilesFlushRows.Add(ctx, rows)
+	g.Release()
 	return nil
 }
 

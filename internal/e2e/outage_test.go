@@ -173,4 +173,19 @@ func TestTwoGatewaysOverOneStore(t *testing.T) {
 		assert.Len(t, c.storedBatches("shared"), 6)
 		assert.Len(t, c.batches("", "?agent_id=shared").Batches, 6)
 	}
+
+	// Tenants are apart whichever gateway took and whichever answers.
+	for tenant, c := range map[string]*collector{"red": a, "blue": b} {
+		resp, err := c.client().Push(asTenant(t.Context(), tenant), &aggregatorv1.PushRequest{AgentId: tenant, Sequence: 1, Payload: loadPayload(1)})
+		require.NoError(t, err)
+		require.True(t, resp.GetOk())
+	}
+	for _, c := range []*collector{a, b} {
+		for _, tenant := range []string{"red", "blue"} {
+			c.waitEvents(tenant, tenant, loadEvents)
+			assert.EqualValues(t, loadEvents, c.aggregate(tenant, map[string]any{}).TotalEvents)
+			assert.Len(t, c.batches(tenant, "").Batches, 1)
+		}
+		assert.EqualValues(t, 6*loadEvents, c.aggregate("", map[string]any{}).TotalEvents)
+	}
 }
