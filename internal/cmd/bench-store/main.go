@@ -92,7 +92,7 @@ func measureOurs(ctx context.Context, o options, dir string, day *data, r *repor
 	if err := s.load(ctx, o, day); err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, s.server.Endpoint())
+	st, err := openStore(ctx, s.server.Endpoint(), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,8 @@ func measureHour(ctx context.Context, o options, s *side, st *store, r *report) 
 		}
 		return u, err
 	}
-	r.hourLatency, err = flameGraph(ctx, st, cpu, service, config.Start, end, want, o.repeat)
+	graphs := flameGraphs{endpoint: s.server.Endpoint(), cpu: cpu, service: service, start: config.Start, end: end, want: want}
+	r.hourLatencies, err = graphs.all(ctx, o.repeat)
 	if err != nil {
 		return err
 	}

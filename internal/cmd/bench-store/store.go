@@ -21,12 +21,13 @@ type store struct {
 	ext extension.Extension
 }
 
-func openStore(ctx context.Context, ep chserver.Endpoint) (*store, error) {
+func openStore(ctx context.Context, ep chserver.Endpoint, mergeCache int64) (*store, error) {
 	factory := profilestoreextension.NewFactory()
 	config := factory.CreateDefaultConfig().(*profilestoreextension.Config)
 	config.Endpoint = []string{ep.Addr}
 	config.Username, config.Password = ep.Username, configopaque.String(ep.Password)
 	config.Query.MaxStacks = 10_000_000
+	config.MergeCacheSize = mergeCache
 	ext, err := factory.Create(ctx, extension.Settings{
 		ID: component.NewID(factory.Type()), TelemetrySettings: componenttest.NewNopTelemetrySettings(),
 	}, config)
