@@ -104,9 +104,14 @@ type Dictionary struct {
 	strings   []string
 	attrs     []attribute
 	locations []location
-	sets      map[string]int32
-	links     int
-	scratch   []byte
+	functions []Function
+	// functionIDs is parallel to functions.
+	functionIDs []ID
+	sets        map[string]int32
+	links       int
+	scratch     []byte
+	chunks      [][]int32 // where Stacks are
+	chunksUsed  int
 }
 
 type attribute struct {
@@ -117,8 +122,9 @@ type attribute struct {
 // NewDictionary validates dic. The error wraps [ErrInvalid] and names the table,
 // the entry and the limit.
 func NewDictionary(dic pprofile.ProfilesDictionary, limits Limits) (*Dictionary, error) {
-	d := &Dictionary{limits: limits.withDefaults(), sets: make(map[string]int32)}
-	d.Attributes = []SampleAttributes{{Syscall: -1}}
+	d := dictionaries.Get().(*Dictionary)
+	d.limits = limits.withDefaults()
+	d.Attributes = append(d.Attributes, SampleAttributes{Syscall: -1})
 	for _, read := range []func(pprofile.ProfilesDictionary) error{
 		d.readStrings, d.readAttributes, d.readLocations, d.readStacks,
 	} {
@@ -132,7 +138,7 @@ func NewDictionary(dic pprofile.ProfilesDictionary, limits Limits) (*Dictionary,
 
 func (d *Dictionary) readStrings(dic pprofile.ProfilesDictionary) error {
 	t := dic.StringTable()
-	d.strings = make([]string, t.Len())
+	d.strings = sized(d.strings, t.Len())
 	for i := range d.strings {
 		s := t.At(i)
 		if len(s) > d.limits.MaxStringLength {
@@ -156,7 +162,7 @@ func (d *Dictionary) str(i int32, table string, entry int, field string) (string
 
 func (d *Dictionary) readAttributes(dic pprofile.ProfilesDictionary) error {
 	t := dic.AttributeTable()
-	d.attrs = make([]attribute, t.Len())
+	d.attrs = sized(d.attrs, t.Len())
 	for i := range d.attrs {
 		e := t.At(i)
 		key, err := d.str(e.KeyStrindex(), "attribute_table", i, "key_strindex")

@@ -1,6 +1,8 @@
 package profile
 
 import (
+	"slices"
+
 	"go.opentelemetry.io/collector/pdata/pprofile"
 )
 
@@ -14,14 +16,14 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 	if err != nil {
 		return err
 	}
-	functions, ids, err := d.functions(dic)
-	if err != nil {
+	if err := d.readFunctions(dic); err != nil {
 		return err
 	}
+	functions, ids := d.functions, d.functionIDs
 	t := dic.LocationTable()
-	d.Frames = make([]Frame, 0, t.Len())
-	d.FrameIDs = make([]ID, 0, t.Len())
-	d.locations = make([]location, 0, t.Len())
+	d.Frames = slices.Grow(d.Frames, t.Len())
+	d.FrameIDs = slices.Grow(d.FrameIDs, t.Len())
+	d.locations = slices.Grow(d.locations, t.Len())
 	for i := range t.Len() {
 		e := t.At(i)
 		f := Frame{Address: e.Address()}
@@ -110,27 +112,27 @@ func buildIDRank(key string) int {
 	return 0
 }
 
-func (d *Dictionary) functions(dic pprofile.ProfilesDictionary) ([]Function, []ID, error) {
+func (d *Dictionary) readFunctions(dic pprofile.ProfilesDictionary) error {
 	t := dic.FunctionTable()
-	out, ids := make([]Function, t.Len()), make([]ID, t.Len())
-	for i := range out {
+	d.functions, d.functionIDs = sized(d.functions, t.Len()), sized(d.functionIDs, t.Len())
+	for i := range d.functions {
 		e := t.At(i)
 		name, err := d.str(e.NameStrindex(), "function_table", i, "name_strindex")
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		system, err := d.str(e.SystemNameStrindex(), "function_table", i, "system_name_strindex")
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		file, err := d.str(e.FilenameStrindex(), "function_table", i, "filename_strindex")
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		out[i] = Function{Name: name, SystemName: system, Filename: file, StartLine: e.StartLine()}
-		ids[i], d.scratch = out[i].ID(d.scratch)
+		d.functions[i] = Function{Name: name, SystemName: system, Filename: file, StartLine: e.StartLine()}
+		d.functionIDs[i], d.scratch = d.functions[i].ID(d.scratch)
 	}
-	return out, ids, nil
+	return nil
 }
 
 // chunk is the number of frame indices allocated at a time.
@@ -138,8 +140,8 @@ const chunk = 2048
 
 func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 	t := dic.StackTable()
-	d.Stacks = make([][]int32, max(t.Len(), 1))
-	d.StackIDs = make([]ID, len(d.Stacks))
+	d.Stacks = sized(d.Stacks, max(t.Len(), 1))
+	d.StackIDs = sized(d.StackIDs, len(d.Stacks))
 	var ids []ID
 	var frames []int32 // of all stacks, in chunks
 	total := 0
@@ -149,7 +151,7 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 			continue
 		}
 		if cap(frames)-len(frames) < locs.Len() {
-			frames = make([]int32, 0, max(chunk, locs.Len()))
+			frames = d.newChunk(locs.Len())
 		}
 		first := len(frames)
 		ids = ids[:0]

@@ -10,7 +10,8 @@ import (
 type Writer interface {
 	// Write stores all of w durably and once: a Write that is repeated with an
 	// equal Token, by this or by another process, after whatever failure,
-	// changes nothing. It returns nil only when everything is stored.
+	// changes nothing. It returns nil only when everything is stored. After it
+	// returns, nothing of w is used.
 	//
 	// Errors that wrap [profile.ErrInvalid] are permanent; all others, also
 	// those that wrap [ErrUnavailable], are worth a retry.

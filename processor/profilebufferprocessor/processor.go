@@ -184,6 +184,7 @@ func (p *bufferProcessor) collect(ctx context.Context, pd pprofile.Profiles) (*w
 	}
 	pd.MoveTo(pprofile.NewProfiles())
 	p.tel.ProcessorProfileBufferEvents.Add(ctx, int64(g.Events))
+	g.Release()
 	return w, nil
 }
 

@@ -120,7 +120,7 @@ const maxKept = 1 << 16
 
 // release forgets the push and makes the converter available to others.
 func (c *converter) release() {
-	if len(c.encoded) > maxKept || len(c.frames) > maxKept || cap(c.observations) > maxKept {
+	if len(c.encoded) > maxKept || len(c.frames) > maxKept {
 		return
 	}
 	c.batch = batch{}
@@ -131,6 +131,9 @@ func (c *converter) release() {
 	c.slab = c.slab[:0]
 	clear(c.observations)
 	c.observations = c.observations[:0]
+	if cap(c.observations) > maxKept {
+		c.observations = nil
+	}
 	clear(c.threads)
 	clear(c.calls)
 	c.symbolizer.reset()
