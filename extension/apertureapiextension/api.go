@@ -14,6 +14,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/apertureapiextension/internal/metadata"
 	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
+	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/httpserver"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -36,6 +37,8 @@ type api struct {
 	// store is nil if none is configured. It is set before routes are mounted
 	// and receivers start.
 	store profilestore.Store
+	// forest makes the trees of what comes from the store, whose stacks are shared.
+	forest *flame.Forest
 	// ready is true while the pipelines run.
 	ready   atomic.Bool
 	unmount []func()
@@ -46,7 +49,10 @@ func newAPI(set extension.Settings, cfg *Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create telemetry: %w", err)
 	}
-	return &api{cfg: cfg, logger: set.Logger, tel: tel, scrape: newScraper(cfg.TelemetryEndpoint, tel)}, nil
+	return &api{
+		cfg: cfg, logger: set.Logger, tel: tel, scrape: newScraper(cfg.TelemetryEndpoint, tel),
+		forest: flame.NewForest(forestSize, folded),
+	}, nil
 }
 
 // Dependencies implements [extensioncapabilities.Dependent].

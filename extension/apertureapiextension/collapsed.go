@@ -10,6 +10,13 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
+// folded are the options of trees that are written as folded lines.
+var folded = flame.Options{Rename: flame.FoldedName}
+
+// forestSize is for the call paths of some 100,000 stacks, in bytes. They are
+// remembered once they have been asked for.
+const forestSize = 64 << 20
+
 // collapsed returns the tree of the kind that q names, nil if there are no
 // profiles of it.
 func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated bool, err error) {
@@ -38,7 +45,10 @@ func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated 
 	if len(k.Rows) > rows {
 		k.Rows, truncated = k.Rows[:rows], true
 	}
-	return flame.Build(merge, &k, flame.Options{Rename: flame.FoldedName}), truncated, nil
+	if a.store == nil {
+		return flame.Build(merge, &k, folded), truncated, nil
+	}
+	return a.forest.Build(merge, &k), truncated, nil
 }
 
 // syscallTree is the tree of system calls whose producers record no stacks: one
@@ -51,5 +61,5 @@ func syscallTree(k *profilestore.KindMerge) *flame.Tree {
 		m.Stacks = append(m.Stacks, profilestore.Stack{Frames: []*profile.Frame{f}})
 		m.Kinds[0].Rows = append(m.Kinds[0].Rows, profilestore.Row{Stack: int32(i), Values: flame.Values{s.Total}})
 	}
-	return flame.Build(&m, &m.Kinds[0], flame.Options{Rename: flame.FoldedName})
+	return flame.Build(&m, &m.Kinds[0], folded)
 }

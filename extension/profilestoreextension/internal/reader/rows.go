@@ -55,6 +55,11 @@ func (r *Reader) kinds(ctx context.Context, s *scan) (map[kindKey]*kindInfo, err
 			return nil
 		},
 	}}
+	if s.raw == "" {
+		// There are a few rows by hour: finding out which conditions to read first
+		// takes longer than reading them.
+		q.Settings = []ch.Setting{chconn.Setting("optimize_move_to_prewhere", "0")}
+	}
 	if err := r.do(ctx, "kinds", q); err != nil {
 		return nil, fmt.Errorf("read kinds: %w", err)
 	}
