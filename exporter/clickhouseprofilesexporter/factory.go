@@ -29,7 +29,7 @@ func createDefaultConfig() component.Config {
 	retry := configretry.NewDefaultBackOffConfig()
 	retry.InitialInterval = time.Second
 	retry.MaxInterval = 5 * time.Second // after an outage, data is soon there
-	retry.MaxElapsedTime = 0 // what was acknowledged is not given up
+	retry.MaxElapsedTime = 0            // what was acknowledged is not given up
 	queue := exporterhelper.NewDefaultQueueConfig()
 	queue.Sizer = exporterhelper.RequestSizerTypeItems
 	queue.QueueSize = 10_000_000
