@@ -21,6 +21,7 @@ type agent struct {
 	id        string
 	templates [][]*template // by batch of the mix
 	seed      uint64
+	rate      float64 // events per second; 0 for as many as are acknowledged
 
 	// acknowledged counts events while the agent runs.
 	acknowledged atomic.Uint64
@@ -44,22 +45,27 @@ func (a *agent) run(ctx context.Context, stop <-chan struct{}, addr string, limi
 	rng := rand.New(rand.NewPCG(a.seed, 0))
 	a.expect = newExpect()
 	var buffer []byte
+	wait := time.NewTimer(time.Duration(rng.Float64() * float64(a.pace())))
+	defer wait.Stop()
 	for a.pushes < limit {
 		select {
 		case <-stop:
 			return nil
-		default:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait.C:
 		}
 		sequence := a.pushes + 1
 		// Not all agents send the same batch at the same time.
 		variants := a.templates[(sequence+a.seed)%uint64(len(a.templates))]
 		t := variants[rng.IntN(len(variants))]
+		due := time.Now().Add(a.pace())
 		buffer = t.fill(buffer, sequence, time.Now())
 		err := a.push(ctx, client, &aggregatorv1.PushRequest{AgentId: a.id, Sequence: sequence, Payload: buffer})
 		if code := status.Code(err); code == codes.Unavailable || code == codes.ResourceExhausted {
 			a.refused++
 			a.refusal = err
-			time.Sleep(100 * time.Millisecond)
+			wait.Reset(100 * time.Millisecond)
 			continue
 		}
 		if err != nil {
@@ -69,8 +75,22 @@ func (a *agent) run(ctx context.Context, stop <-chan struct{}, addr string, limi
 		a.bytes += uint64(len(buffer))
 		a.expect.add(&t.expect)
 		a.acknowledged.Add(t.expect.events())
+		wait.Reset(time.Until(due))
 	}
 	return nil
+}
+
+// pace returns how long after a push the next one is due: all batches of the mix
+// take equally long, however many events are in each.
+func (a *agent) pace() time.Duration {
+	if a.rate == 0 {
+		return 0
+	}
+	var events uint64
+	for _, variants := range a.templates {
+		events += variants[0].expect.events()
+	}
+	return time.Duration(float64(events) / float64(len(a.templates)) / a.rate * float64(time.Second))
 }
 
 func (a *agent) push(ctx context.Context, client aggregatorv1.AggregatorClient, req *aggregatorv1.PushRequest) error {

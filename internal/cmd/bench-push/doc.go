@@ -8,7 +8,8 @@
 // processes: CPU samples, lock waits and system calls, with real stacks of 12 to
 // 25 user frames (package corpus). Half of the agents send symbols, the others
 // send addresses as text, as agents in system-wide mode do. What is in a push
-// depends on the mix; each is measured with a collector of its own.
+// depends on the mix; each is measured with a collector of its own. With a rate the
+// agents push at regular times instead, unless an acknowledgement takes longer.
 //
 // Reported are the events per second of CPU time of the collector process (user
 // and system time from the end of a warm-up until all is stored), the CPU time of

@@ -24,7 +24,7 @@ type options struct {
 	mixes                      string
 	agents, events             int
 	warmup, duration           time.Duration
-	minRate, maxRSS            float64
+	rate, minRate, maxRSS      float64
 	keep                       bool
 }
 
@@ -35,6 +35,7 @@ func main() {
 	flag.StringVar(&o.mixes, "mix", "agents,cpu", "what the agents push, one run for each")
 	flag.IntVar(&o.agents, "agents", 100, "number of agents, each with a connection of its own")
 	flag.IntVar(&o.events, "events", 500, "events per push in the mix `cpu`")
+	flag.Float64Var(&o.rate, "rate", 0, "events per second that all agents push together at most; 0 for as many as are acknowledged")
 	flag.DurationVar(&o.warmup, "warmup", 10*time.Second, "how long to push before the measurement begins")
 	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long to push while measuring")
 	flag.Float64Var(&o.minRate, "min-rate", 0, "fail below this many events per CPU second of the collector")
@@ -66,7 +67,7 @@ func runAll(ctx context.Context, o options) error {
 
 // run measures one mix with a collector and a store of its own.
 func run(ctx context.Context, o options, pushed mix) (err error) {
-	agents, err := newAgents(pushed, o.agents)
+	agents, err := newAgents(pushed, o.agents, o.rate/float64(o.agents))
 	if err != nil {
 		return err
 	}

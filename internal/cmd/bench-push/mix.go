@@ -70,8 +70,9 @@ func chosenMixes(names string, events int) ([]mix, error) {
 	return out, nil
 }
 
-// newAgents prepares the pushes. Hosts of one kind run the same binaries.
-func newAgents(m mix, n int) ([]*agent, error) {
+// newAgents prepares n agents and their pushes. Hosts of one kind run the same
+// binaries. rate is the events per second of each agent, 0 for no limit.
+func newAgents(m mix, n int, rate float64) ([]*agent, error) {
 	const services = 8
 	c, err := corpus.New(corpus.Config{Services: services, Pods: 1, Tail: 2000})
 	if err != nil {
@@ -91,7 +92,7 @@ func newAgents(m mix, n int) ([]*agent, error) {
 	}
 	agents := make([]*agent, n)
 	for i := range agents {
-		agents[i] = &agent{id: fmt.Sprintf("host-%04d", i), seed: uint64(i), templates: sets[i%services]}
+		agents[i] = &agent{id: fmt.Sprintf("host-%04d", i), seed: uint64(i), rate: rate, templates: sets[i%services]}
 	}
 	return agents, nil
 }
