@@ -37,7 +37,7 @@ func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated 
 	if len(merge.Kinds) == 0 {
 		return nil, false, a.checkKind(ctx, reader, q, merge)
 	}
-	k := merge.Kinds[0] // a copy: the merge is shared
+	k := *mainKind(merge) // a copy: the merge is shared
 	truncated = k.TotalRows > len(k.Rows)
 	if k.Rows = withStack(merge, k.Rows); len(k.Rows) == 0 && len(k.Syscalls) > 0 {
 		return syscallTree(&k), false, nil
@@ -49,6 +49,19 @@ func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated 
 		return flame.Build(merge, &k, folded), truncated, nil
 	}
 	return a.forest.Build(merge, &k), truncated, nil
+}
+
+// mainKind returns the kind whose sample types are those that we write. Profiles
+// of others can claim to be of the same kind with types of their own; theirs are
+// returned only where there are no others.
+func mainKind(merge *profilestore.Merge) *profilestore.KindMerge {
+	for i := range merge.Kinds {
+		k := &merge.Kinds[i]
+		if own := profile.Types(k.Kind); len(own) > 0 && len(k.Types) > 0 && k.Types[0] == own[0] {
+			return k
+		}
+	}
+	return &merge.Kinds[0]
 }
 
 // syscallTree is the tree of system calls whose producers record no stacks: one
