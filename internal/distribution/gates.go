@@ -4,7 +4,7 @@
 // profiles signal on, which the collector keeps behind an alpha gate; users can
 // still turn it off with --feature-gates=-service.profilesSupport. And it has the
 // garbage collector run earlier than Go does by default, unless GOGC is set: most
-// of what a push needs is garbage at once. This saves up to a third of the memory
+// of what a push needs is garbage at once. This saves much of the memory
 // and costs time, for which docs/benchmarks.md has figures.
 
 package main
@@ -17,7 +17,7 @@ import (
 )
 
 // gcPercent is the default of GOGC.
-const gcPercent = 35
+const gcPercent = 75
 
 func init() {
 	if err := featuregate.GlobalRegistry().Set("service.profilesSupport", true); err != nil {
