@@ -81,7 +81,8 @@ test-short: ## run the tests that need neither ClickHouse nor eBPF nor a built b
 .PHONY: bench
 bench: deps build ## run the benchmarks, each of which checks its result (PKG=./internal/... BENCH=regexp)
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
-	@echo "the whole product: make bench-store, make bench-push"
+	@$(MAKE) --no-print-directory bench-push ARGS='-mix agents -rate 250000'
+	@$(MAKE) --no-print-directory bench-store ARGS=
 
 .PHONY: bench-store
 bench-store: deps build ## compare our store with the contrib ClickHouse exporter on one generated day (ARGS=... for bench-store)
