@@ -229,8 +229,8 @@ func (e *entry) add(src *profile.Entry) {
 }
 
 func (w *Window) group(src *profile.Group) *group {
-	key := groupKey{series: w.seriesOf(src.Series), shape: w.shape(src), bucket: floorDiv(src.Start, w.bucket)}
-	if floorDiv(src.End, w.bucket) != key.bucket {
+	key := groupKey{series: w.seriesOf(src.Series), shape: w.shape(src), bucket: profile.Bucket(src.Start, w.bucket)}
+	if profile.Bucket(src.End, w.bucket) != key.bucket {
 		key.start, key.end = src.Start, src.End
 	}
 	g := w.groupIdx[key]
@@ -287,12 +287,4 @@ func (w *Window) shape(src *profile.Group) int32 {
 
 func cloneType(t profile.ValueType) profile.ValueType {
 	return profile.ValueType{Type: strings.Clone(t.Type), Unit: strings.Clone(t.Unit)}
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
 }

@@ -200,7 +200,7 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 			return invalid("sample[%d].timestamps_unix_nano[%d] is %d; it must be less than %d", index, i, ts.At(i), MaxTime)
 		}
 		t := int64(ts.At(i))
-		bucket := floorDiv(t, s.bucket)
+		bucket := Bucket(t, s.bucket)
 		if g == nil || bucket != last {
 			key := h.key
 			key.bucket = bucket
@@ -249,7 +249,7 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 		return nil
 	}
 	key := h.key
-	key.bucket, key.start = floorDiv(h.start, s.bucket), h.start
+	key.bucket, key.start = Bucket(h.start, s.bucket), h.start
 	g, err := s.group(h, key, h.start, h.end)
 	if err != nil {
 		return err
@@ -283,15 +283,17 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 // counts takes over the number of observations of an aggregated sample.
 func (s *splitter) counts(h *profileHead, sample pprofile.Sample, attrs int32) {
 	key := h.key
-	key.bucket, key.start = floorDiv(h.start, s.bucket), h.start
+	key.bucket, key.start = Bucket(h.start, s.bucket), h.start
 	if g := s.groups[key]; g != nil && sample.Values().Len() > 0 {
 		s.entry(g, sample.StackIndex(), attrs).Count = uint64(max(sample.Values().At(0), 0))
 	}
 }
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
+// Bucket numbers the buckets of time of a length, both in nanoseconds: it is
+// t/length, rounded down also before 1970.
+func Bucket(t, length int64) int64 {
+	q := t / length
+	if t%length < 0 {
 		q--
 	}
 	return q

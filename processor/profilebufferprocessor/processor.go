@@ -225,7 +225,7 @@ func (p *bufferProcessor) split(ctx context.Context, pd pprofile.Profiles) (*pro
 
 // validate takes pd apart. Its errors are permanent.
 func (p *bufferProcessor) validate(ctx context.Context, pd pprofile.Profiles) (*profile.Groups, error) {
-	tenant, err := p.headerTenant(ctx)
+	override, err := p.headerTenant(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (p *bufferProcessor) validate(ctx context.Context, pd pprofile.Profiles) (*
 	if n := aggregate.Weeks(g); n > p.cfg.Limits.MaxWeeks {
 		return nil, fmt.Errorf("%w: observations fall on %d different weeks; `limits::max_weeks` is %d", profile.ErrInvalid, n, p.cfg.Limits.MaxWeeks)
 	}
-	return g, assignTenant(g, tenant)
+	return g, assignTenant(g, override)
 }
 
 // checkLabels bounds the labels that a series has from its resource and profile

@@ -7,42 +7,8 @@ import (
 	"go.opentelemetry.io/collector/client"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/tenant"
 )
-
-const maxTenantLength = 150
-
-// tenantChars are the characters of a tenant, those of Mimir and Pyroscope:
-// letters, digits and these.
-const tenantChars = "!-_.*'()"
-
-// validateTenant checks that s may name a tenant.
-func validateTenant(s string) error {
-	switch {
-	case s == "" || s == "." || s == "..":
-		return fmt.Errorf("tenant is %q; it must be a name", s)
-	case len(s) > maxTenantLength:
-		return fmt.Errorf("tenant is %d bytes long; the limit is %d", len(s), maxTenantLength)
-	}
-	for _, r := range s {
-		if !isTenantRune(r) {
-			return fmt.Errorf("tenant %q contains the unsupported character %q", s, r)
-		}
-	}
-	return nil
-}
-
-func isTenantRune(r rune) bool {
-	switch {
-	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
-		return true
-	}
-	for _, c := range tenantChars {
-		if r == c {
-			return true
-		}
-	}
-	return false
-}
 
 // headerTenant returns the tenant that the client's metadata names, empty for none.
 func (p *bufferProcessor) headerTenant(ctx context.Context) (string, error) {
@@ -63,7 +29,7 @@ func (p *bufferProcessor) headerTenant(ctx context.Context) (string, error) {
 // what each resource says.
 func assignTenant(g *profile.Groups, override string) error {
 	if override != "" {
-		if err := validateTenant(override); err != nil {
+		if err := tenant.Validate(override); err != nil {
 			return err
 		}
 		for _, grp := range g.Groups {
@@ -75,15 +41,15 @@ func assignTenant(g *profile.Groups, override string) error {
 		return nil
 	}
 	last := profile.DefaultTenant // checked: most pushes have one tenant
-	check := func(tenant *string) error {
-		if *tenant == "" {
-			*tenant = profile.DefaultTenant
+	check := func(name *string) error {
+		if *name == "" {
+			*name = profile.DefaultTenant
 		}
-		if *tenant == last {
+		if *name == last {
 			return nil
 		}
-		last = *tenant
-		return validateTenant(last)
+		last = *name
+		return tenant.Validate(last)
 	}
 	for _, grp := range g.Groups {
 		if err := check(&grp.Series.Tenant); err != nil {
