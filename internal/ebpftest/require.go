@@ -51,18 +51,25 @@ var probe = sync.OnceValue(func() error {
 func Require(tb testing.TB) {
 	tb.Helper()
 	err := probe()
-	summary.Lock()
-	defer summary.Unlock()
 	if err == nil {
+		summary.Lock()
+		defer summary.Unlock()
 		summary.run++
 		return
 	}
-	summary.skipped++
-	summary.why = err.Error()
+	skipped(err)
 	if os.Getenv(RequiredEnv) == "1" {
 		tb.Fatalf("%s=1, but eBPF is not available: %v", RequiredEnv, err)
 	}
 	tb.Skipf("eBPF is not available: %v", err)
+}
+
+// skipped counts a test that does not run.
+func skipped(why error) {
+	summary.Lock()
+	defer summary.Unlock()
+	summary.skipped++
+	summary.why = why.Error()
 }
 
 // Main is the TestMain of packages with eBPF tests: it turns the test binary
