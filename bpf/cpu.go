@@ -3,225 +3,142 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"os"
-	"sync"
-	"syscall"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/features"
 )
 
-// CPUOptions says how to sample.
-type CPUOptions struct {
-	// Frequency is the number of samples per second and processor.
-	Frequency int
-	// MaxEntries is the number of different stacks that can be counted between
-	// two calls of Collect. One entry costs about 250 bytes of kernel memory.
-	MaxEntries int
-	// ExcludePID is a process that is not sampled, 0 for none.
-	ExcludePID int
-	// OnStack is called with every stack that was not seen before (or not since
-	// Forget), from one goroutine of the CPU. It must not keep the Stack.
-	OnStack func(*Stack)
+// Profile is one kind of profile that runs on a Host.
+type Profile interface {
+	// Stats returns the counters of its programs.
+	Stats() (Stats, error)
+	// Stop ends sampling; what was counted can still be collected.
+	Stop() error
+	// Close stops sampling and frees the programs. What was not collected is
+	// lost. It may be called more than once.
+	Close() error
 }
 
-// Count is how often a stack was seen since the last Collect.
-type Count struct {
-	Hash, Count uint64
+// running is what profiles have in common.
+type running struct {
+	host    *Host
+	objects []*object
+	closed  bool
+}
+
+// Stats implements Profile.
+func (r *running) Stats() (Stats, error) {
+	var sum Stats
+	for _, o := range r.objects {
+		s, err := o.stats()
+		if err != nil {
+			return sum, err
+		}
+		for i := range s {
+			sum[i] += s[i]
+		}
+	}
+	return sum, nil
+}
+
+// Stop implements Profile.
+func (r *running) Stop() error {
+	var err error
+	for _, o := range r.objects {
+		err = errors.Join(err, o.detach())
+	}
+	return err
+}
+
+// Close implements Profile.
+func (r *running) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	err := r.Stop()
+	for _, o := range r.objects {
+		r.host.remove(o)
+		err = errors.Join(err, o.close())
+	}
+	return err
 }
 
 // CPU is a running CPU profile of the whole host.
 type CPU struct {
-	opts   CPUOptions
-	objs   cpuObjObjects
-	clocks clocks
-	reader *ringbuf.Reader
-	// idle is the counts map that the program does not write to.
-	idle, active *ebpf.Map
-	generation   uint32
-	stopped      bool
-
-	flushed chan struct{}
-	done    chan struct{}
-	once    sync.Once
-
-	keys []uint64
-	vals []cpuObjCountValue
+	running
+	clocks    clocks
+	frequency int
+	program   int
+	stopped   bool
 }
 
-// OpenCPU loads the program and starts sampling. A machine that cannot run it
-// is reported as an [*UnavailableError].
-func OpenCPU(opts CPUOptions) (*CPU, error) {
-	if err := checkKernel(); err != nil {
+// StartCPU starts sampling what runs, frequency times a second on every
+// processor. On kernels before 5.17 user stacks follow frame pointers only.
+func (h *Host) StartCPU(frequency int) (*CPU, error) {
+	spec, err := loadCpuObj()
+	if err != nil {
 		return nil, err
 	}
-	c := &CPU{
-		opts: opts, clocks: clocks{}, generation: 1,
-		flushed: make(chan struct{}, 1), done: make(chan struct{}),
-		keys: make([]uint64, drainBatch), vals: make([]cpuObjCountValue, drainBatch),
+	program := "aperture_cpu"
+	if !h.Unwinds() {
+		program = "aperture_cpu_fp"
 	}
-	if err := c.load(); err != nil {
-		return nil, explain("loading the CPU profiler", err)
-	}
-	reader, err := ringbuf.NewReader(c.objs.Stacks)
+	o, err := h.load(spec, nil, program)
 	if err != nil {
-		_ = c.objs.Close()
-		return nil, fmt.Errorf("open stack ring: %w", err)
+		return nil, explain("loading the CPU profile", err)
 	}
-	c.reader = reader
-	go c.readStacks()
-	if err := c.clocks.sync(opts.Frequency, c.objs.ApertureCpu.FD()); err != nil {
+	c := &CPU{
+		running: running{host: h, objects: []*object{o}}, clocks: clocks{},
+		frequency: frequency, program: o.coll.Programs[program].FD(),
+	}
+	h.add(o)
+	if err := c.clocks.sync(frequency, c.program); err != nil {
 		_ = c.Close()
-		return nil, explain("starting the CPU profiler", err)
+		return nil, explain("starting the CPU profile", err)
 	}
 	return c, nil
 }
 
-func (c *CPU) load() error {
-	spec, err := loadCpuObj()
-	if err != nil {
-		return err
-	}
-	entries := uint32(c.opts.MaxEntries)
-	spec.Maps[cpuObjMapCountsA].MaxEntries = entries
-	spec.Maps[cpuObjMapCountsB].MaxEntries = entries
-	spec.Maps[cpuObjMapCounts].InnerMap.MaxEntries = entries
-	// Evicting from `seen` only costs sending a stack again.
-	spec.Maps[cpuObjMapSeen].MaxEntries = max(entries, 1024)
-	if err := spec.Variables[cpuObjVarSkipTgid].Set(uint32(c.opts.ExcludePID)); err != nil {
-		return err
-	}
-	if dev, ino, ok := ownPIDNamespace(); ok {
-		if err := spec.Variables[cpuObjVarPidnsDev].Set(dev); err != nil {
-			return err
-		}
-		if err := spec.Variables[cpuObjVarPidnsIno].Set(ino); err != nil {
-			return err
-		}
-	}
-	if err := spec.LoadAndAssign(&c.objs, nil); err != nil {
-		return err
-	}
-	c.active, c.idle = c.objs.CountsA, c.objs.CountsB
-	err = c.objs.Generation.Update(uint32(0), c.generation, ebpf.UpdateAny)
-	if err == nil {
-		err = c.objs.Counts.Update(uint32(0), c.active, ebpf.UpdateAny)
-	}
-	if err != nil {
-		_ = c.objs.Close()
-	}
-	return err
-}
-
-// initialPIDNamespace is the inode of the pid namespace of the host
-// (PROC_PID_INIT_INO).
-const initialPIDNamespace = 0xEFFFFFFC
-
-// ownPIDNamespace identifies the pid namespace of this process. ok is false in
-// the initial one, where the kernel's own numbers are the right ones.
-func ownPIDNamespace() (dev, ino uint64, ok bool) {
-	info, err := os.Stat("/proc/self/ns/pid")
-	if err != nil {
-		return 0, 0, false
-	}
-	st, isStat := info.Sys().(*syscall.Stat_t)
-	if !isStat || st.Ino == initialPIDNamespace {
-		return 0, 0, false
-	}
-	return uint64(st.Dev), st.Ino, true
-}
-
-// readStacks hands new stacks on until the reader is closed.
-func (c *CPU) readStacks() {
-	defer close(c.done)
-	var rec ringbuf.Record
-	var s Stack
-	for {
-		switch err := c.reader.ReadInto(&rec); {
-		case errors.Is(err, ringbuf.ErrFlushed):
-			c.flushed <- struct{}{}
-		case err != nil: // closed
-			return
-		case s.decode(rec.RawSample) == nil:
-			c.opts.OnStack(&s)
-		}
-	}
-}
-
-const drainBatch = 4096
-
-// Collect appends to dst the counts since the last Collect and returns it. No
-// sample is lost or counted twice: the program is given the other map, the
-// kernel waits until no running program can hold the old one, and then the old
-// one is emptied. All stacks of the counts were given to OnStack before.
-//
-// It also follows processors that were switched on or off. Collect must not be
-// called concurrently with itself, Forget or Close.
-func (c *CPU) Collect(dst []Count) ([]Count, error) {
-	// The update of a map of maps returns only after an RCU grace period.
-	if err := c.objs.Counts.Update(uint32(0), c.idle, ebpf.UpdateAny); err != nil {
-		return dst, fmt.Errorf("swap counts: %w", err)
-	}
-	c.active, c.idle = c.idle, c.active
-	if err := c.reader.Flush(); err != nil {
-		return dst, fmt.Errorf("flush stack ring: %w", err)
-	}
-	select {
-	case <-c.flushed:
-	case <-c.done:
-		return dst, fmt.Errorf("flush stack ring: %w", os.ErrClosed)
-	}
-	dst, err := c.drain(dst)
-	if err != nil {
-		return dst, err
-	}
+// Follow attaches to processors that were switched on and lets go of those that
+// were switched off. Call it now and then.
+func (c *CPU) Follow() error {
 	if c.stopped {
-		return dst, nil
+		return nil
 	}
-	return dst, c.clocks.sync(c.opts.Frequency, c.objs.ApertureCpu.FD())
+	return c.clocks.sync(c.frequency, c.program)
 }
 
-func (c *CPU) drain(dst []Count) ([]Count, error) {
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := c.idle.BatchLookupAndDelete(&cursor, c.keys, c.vals, nil)
-		for i, k := range c.keys[:n] {
-			dst = append(dst, Count{Hash: k, Count: c.vals[i].Count})
-		}
-		switch {
-		case errors.Is(err, ebpf.ErrKeyNotExist):
-			return dst, nil
-		case err != nil:
-			return dst, fmt.Errorf("drain counts: %w", err)
-		}
-	}
-}
+// Frequency returns how often a processor is sampled in a second.
+func (c *CPU) Frequency() int { return c.frequency }
 
-// Forget makes the program send every stack again when it is next seen. Call it
-// when stacks are about to be dropped, and keep those that are counted by the
-// following Collect: they may have been seen before the call.
-func (c *CPU) Forget() error {
-	c.generation++
-	if err := c.objs.Generation.Update(uint32(0), c.generation, ebpf.UpdateAny); err != nil {
-		return fmt.Errorf("open stack generation: %w", err)
+// SetFrequency changes how often processors are sampled.
+func (c *CPU) SetFrequency(frequency int) error {
+	for cpu, fd := range c.clocks {
+		if err := setFrequency(fd, frequency); err != nil {
+			return fmt.Errorf("set clock of processor %d to %d Hz: %w", cpu, frequency, err)
+		}
 	}
+	c.frequency = frequency
 	return nil
 }
 
-// Stop ends sampling; what was counted can still be collected.
-func (c *CPU) Stop() {
+// Stop implements Profile.
+func (c *CPU) Stop() error {
 	c.stopped = true
 	c.clocks.close()
+	return nil
 }
 
-// Close stops sampling and frees everything. It may be called more than once.
+// Close implements Profile.
 func (c *CPU) Close() error {
-	var err error
-	c.once.Do(func() {
-		c.clocks.close()
-		err = c.reader.Close()
-		<-c.done
-		err = errors.Join(err, c.objs.Close())
-	})
-	return err
+	_ = c.Stop()
+	return c.running.Close()
 }
+
+// Unwinds tells whether this kernel can unwind stacks without frame pointers
+// (5.17, bpf_loop).
+func (h *Host) Unwinds() bool {
+	v, err := features.LinuxVersionCode()
+	return err == nil && v >= 5<<16|17<<8
+}
+

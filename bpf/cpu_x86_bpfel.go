@@ -8,55 +8,37 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"structs"
 
 	"github.com/cilium/ebpf"
 )
-
-type cpuObjCountValue struct {
-	_      structs.HostLayout
-	Count  uint64
-	Unsent uint64
-}
-
-type cpuObjScratch struct {
-	_    structs.HostLayout
-	Busy uint32
-	Pad  uint32
-	Rec  struct {
-		_            structs.HostLayout
-		Hash         uint64
-		StartTime    uint64
-		CgroupId     uint64
-		Tgid         uint32
-		Tid          uint32
-		Comm         [16]int8
-		KernelFrames uint16
-		UserFrames   uint16
-		Status       uint16
-		ExecId       uint16
-		Frames       [256]uint64
-	}
-}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	cpuObjMapCounts       = "counts"
-	cpuObjMapCountsA      = "counts_a"
-	cpuObjMapCountsB      = "counts_b"
-	cpuObjMapGeneration   = "generation"
-	cpuObjMapProcs        = "procs"
-	cpuObjMapScratches    = "scratches"
-	cpuObjMapSeen         = "seen"
-	cpuObjMapStacks       = "stacks"
-	cpuObjMapStats        = "stats"
-	cpuObjProgApertureCpu = "aperture_cpu"
-	cpuObjVarPidnsDev     = "pidns_dev"
-	cpuObjVarPidnsIno     = "pidns_ino"
-	cpuObjVarSkipTgid     = "skip_tgid"
-	cpuObjVarWakeupBytes  = "wakeup_bytes"
+	cpuObjMapAnnounced      = "announced"
+	cpuObjMapChunk0         = "chunk_0"
+	cpuObjMapChunks         = "chunks"
+	cpuObjMapCounts         = "counts"
+	cpuObjMapCountsA        = "counts_a"
+	cpuObjMapCountsB        = "counts_b"
+	cpuObjMapExecutables    = "executables"
+	cpuObjMapGeneration     = "generation"
+	cpuObjMapNotices        = "notices"
+	cpuObjMapPages          = "pages"
+	cpuObjMapProcesses      = "processes"
+	cpuObjMapRules          = "rules"
+	cpuObjMapScratches      = "scratches"
+	cpuObjMapSeen           = "seen"
+	cpuObjMapStacks         = "stacks"
+	cpuObjMapStats          = "stats"
+	cpuObjProgApertureCpu   = "aperture_cpu"
+	cpuObjProgApertureCpuFp = "aperture_cpu_fp"
+	cpuObjVarPidnsDev       = "pidns_dev"
+	cpuObjVarPidnsIno       = "pidns_ino"
+	cpuObjVarSkipTgid       = "skip_tgid"
+	cpuObjVarTargeted       = "targeted"
+	cpuObjVarWakeupBytes    = "wakeup_bytes"
 )
 
 // loadCpuObj returns the embedded CollectionSpec for cpuObj.
@@ -101,22 +83,30 @@ type cpuObjSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type cpuObjProgramSpecs struct {
-	ApertureCpu *ebpf.ProgramSpec `ebpf:"aperture_cpu"`
+	ApertureCpu   *ebpf.ProgramSpec `ebpf:"aperture_cpu"`
+	ApertureCpuFp *ebpf.ProgramSpec `ebpf:"aperture_cpu_fp"`
 }
 
 // cpuObjMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type cpuObjMapSpecs struct {
-	Counts     *ebpf.MapSpec `ebpf:"counts"`
-	CountsA    *ebpf.MapSpec `ebpf:"counts_a"`
-	CountsB    *ebpf.MapSpec `ebpf:"counts_b"`
-	Generation *ebpf.MapSpec `ebpf:"generation"`
-	Procs      *ebpf.MapSpec `ebpf:"procs"`
-	Scratches  *ebpf.MapSpec `ebpf:"scratches"`
-	Seen       *ebpf.MapSpec `ebpf:"seen"`
-	Stacks     *ebpf.MapSpec `ebpf:"stacks"`
-	Stats      *ebpf.MapSpec `ebpf:"stats"`
+	Announced   *ebpf.MapSpec `ebpf:"announced"`
+	Chunk0      *ebpf.MapSpec `ebpf:"chunk_0"`
+	Chunks      *ebpf.MapSpec `ebpf:"chunks"`
+	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	CountsA     *ebpf.MapSpec `ebpf:"counts_a"`
+	CountsB     *ebpf.MapSpec `ebpf:"counts_b"`
+	Executables *ebpf.MapSpec `ebpf:"executables"`
+	Generation  *ebpf.MapSpec `ebpf:"generation"`
+	Notices     *ebpf.MapSpec `ebpf:"notices"`
+	Pages       *ebpf.MapSpec `ebpf:"pages"`
+	Processes   *ebpf.MapSpec `ebpf:"processes"`
+	Rules       *ebpf.MapSpec `ebpf:"rules"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Seen        *ebpf.MapSpec `ebpf:"seen"`
+	Stacks      *ebpf.MapSpec `ebpf:"stacks"`
+	Stats       *ebpf.MapSpec `ebpf:"stats"`
 }
 
 // cpuObjVariableSpecs contains global variables before they are loaded into the kernel.
@@ -126,6 +116,7 @@ type cpuObjVariableSpecs struct {
 	PidnsDev    *ebpf.VariableSpec `ebpf:"pidns_dev"`
 	PidnsIno    *ebpf.VariableSpec `ebpf:"pidns_ino"`
 	SkipTgid    *ebpf.VariableSpec `ebpf:"skip_tgid"`
+	Targeted    *ebpf.VariableSpec `ebpf:"targeted"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
@@ -149,24 +140,38 @@ func (o *cpuObjObjects) Close() error {
 //
 // It can be passed to loadCpuObjObjects or ebpf.CollectionSpec.LoadAndAssign.
 type cpuObjMaps struct {
-	Counts     *ebpf.Map `ebpf:"counts"`
-	CountsA    *ebpf.Map `ebpf:"counts_a"`
-	CountsB    *ebpf.Map `ebpf:"counts_b"`
-	Generation *ebpf.Map `ebpf:"generation"`
-	Procs      *ebpf.Map `ebpf:"procs"`
-	Scratches  *ebpf.Map `ebpf:"scratches"`
-	Seen       *ebpf.Map `ebpf:"seen"`
-	Stacks     *ebpf.Map `ebpf:"stacks"`
-	Stats      *ebpf.Map `ebpf:"stats"`
+	Announced   *ebpf.Map `ebpf:"announced"`
+	Chunk0      *ebpf.Map `ebpf:"chunk_0"`
+	Chunks      *ebpf.Map `ebpf:"chunks"`
+	Counts      *ebpf.Map `ebpf:"counts"`
+	CountsA     *ebpf.Map `ebpf:"counts_a"`
+	CountsB     *ebpf.Map `ebpf:"counts_b"`
+	Executables *ebpf.Map `ebpf:"executables"`
+	Generation  *ebpf.Map `ebpf:"generation"`
+	Notices     *ebpf.Map `ebpf:"notices"`
+	Pages       *ebpf.Map `ebpf:"pages"`
+	Processes   *ebpf.Map `ebpf:"processes"`
+	Rules       *ebpf.Map `ebpf:"rules"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Seen        *ebpf.Map `ebpf:"seen"`
+	Stacks      *ebpf.Map `ebpf:"stacks"`
+	Stats       *ebpf.Map `ebpf:"stats"`
 }
 
 func (m *cpuObjMaps) Close() error {
 	return _CpuObjClose(
+		m.Announced,
+		m.Chunk0,
+		m.Chunks,
 		m.Counts,
 		m.CountsA,
 		m.CountsB,
+		m.Executables,
 		m.Generation,
-		m.Procs,
+		m.Notices,
+		m.Pages,
+		m.Processes,
+		m.Rules,
 		m.Scratches,
 		m.Seen,
 		m.Stacks,
@@ -181,6 +186,7 @@ type cpuObjVariables struct {
 	PidnsDev    *ebpf.Variable `ebpf:"pidns_dev"`
 	PidnsIno    *ebpf.Variable `ebpf:"pidns_ino"`
 	SkipTgid    *ebpf.Variable `ebpf:"skip_tgid"`
+	Targeted    *ebpf.Variable `ebpf:"targeted"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
@@ -188,12 +194,14 @@ type cpuObjVariables struct {
 //
 // It can be passed to loadCpuObjObjects or ebpf.CollectionSpec.LoadAndAssign.
 type cpuObjPrograms struct {
-	ApertureCpu *ebpf.Program `ebpf:"aperture_cpu"`
+	ApertureCpu   *ebpf.Program `ebpf:"aperture_cpu"`
+	ApertureCpuFp *ebpf.Program `ebpf:"aperture_cpu_fp"`
 }
 
 func (p *cpuObjPrograms) Close() error {
 	return _CpuObjClose(
 		p.ApertureCpu,
+		p.ApertureCpuFp,
 	)
 }
 

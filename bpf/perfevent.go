@@ -71,6 +71,17 @@ func attachClock(cpu, frequency, prog int) (int, error) {
 	return fd, nil
 }
 
+// setFrequency changes how often an event that was opened by frequency fires
+// (perf_event_open(2), PERF_EVENT_IOC_PERIOD).
+func setFrequency(fd, frequency int) error {
+	value := uint64(frequency)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&value)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // clocks are the events of the processors that run, by processor.
 type clocks map[int]int
 

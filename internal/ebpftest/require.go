@@ -26,11 +26,15 @@ var summary struct {
 // probe loads the actual program and waits for a sample, once per process.
 // Feature probes are of no use: what they say and what loads differ.
 var probe = sync.OnceValue(func() error {
-	c, err := bpf.OpenCPU(bpf.CPUOptions{Frequency: 99, MaxEntries: 128, OnStack: func(*bpf.Stack) {}})
+	h, err := bpf.Open(bpf.Options{MaxEntries: 128, MaxChunks: 1})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }()
+	defer func() { _ = h.Close() }()
+	c, err := h.StartCPU(99)
+	if err != nil {
+		return err
+	}
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
 		for range 1 << 20 { // be busy: idle processors may not tick
 			continue
@@ -39,7 +43,7 @@ var probe = sync.OnceValue(func() error {
 		if err != nil {
 			return err
 		}
-		if s[bpf.CPURuns] > s[bpf.CPUIdle] {
+		if s[bpf.Runs] > s[bpf.Idle] {
 			return nil
 		}
 	}

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+#pragma once
+
+/* Unwinding of user stacks by the tables that package internal/unwind builds
+ * from call frame information, which also has a model of the lookup below.
+ *
+ * A table maps addresses of an executable to rules. An address is split into
+ * the number of its 64 KiB page and 16 bits. A page entry tells where the rows
+ * of the page are; a row is 16 bits of address and the 16-bit number of a rule
+ * that holds from there on. Rows of many pages share a chunk, a map with a
+ * single value, so that the binary search runs inside of one value. */
+
+#include "sample.h"
+
+#define MAX_MAPPINGS 120 /* so that a value is below the 4 KiB of the allocator */
+#define MAX_PARTS 8
+#define CHUNK_ROWS 65536
+#define MAX_EXECUTABLES 32768
+
+enum unwind_end {
+	END_TRUNCATED, /* more than MAX_FRAMES */
+	END_COMPLETE,
+	END_NO_PROCESS,  /* mappings not known yet: frame pointers */
+	END_NO_MAPPING,  /* an address in no mapping */
+	END_NO_TABLE,    /* table not built yet: frame pointers */
+	END_NO_ROW,      /* an address without call frame information */
+	END_UNSUPPORTED, /* a rule that cannot be followed */
+	END_READ,        /* the stack could not be read */
+	END_STUCK,       /* the stack pointer did not grow */
+	END_FP_CHAIN,    /* the chain of frame pointers broke */
+	END_NONE,        /* no user stack to unwind (kernel thread) */
+};
+
+/* Kinds of rules, as in package internal/unwind. */
+enum rule_kind {
+	RULE_NONE,
+	RULE_SP,
+	RULE_FP,
+	RULE_DEREF_SP,
+	RULE_DEREF_FP,
+	RULE_PLT,
+	RULE_SIGNAL,
+	RULE_END,
+	RULE_FP_CHAIN,
+	RULE_REG,
+	RULE_UNSUPPORTED,
+	RULE_GO_SP,
+};
+
+enum fp_rule { FP_SAME, FP_CFA, FP_FP, FP_UNDEFINED };
+
+struct unwind_rule {
+	__u8 kind;
+	__u8 fp;
+	__s16 fp_off;
+	__s32 cfa_off;
+	__s16 ra_off;
+	__u16 reg;
+	__u32 pad;
+};
+
+struct page_entry {
+	__u16 chunk;
+	__u16 first;
+	__u16 count;
+	__u16 pad;
+};
+
+struct chunk {
+	__u32 row[CHUNK_ROWS]; /* low 16 bits of the address, rule << 16 */
+};
+
+/* The first chunk; the instance also makes the type complete for the loader. */
+struct chunk_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct chunk);
+} chunk_0 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__array(values, struct chunk_map);
+} chunks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, struct page_entry);
+} pages SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct unwind_rule);
+} rules SEC(".maps");
+
+enum executable_state {
+	EXEC_UNKNOWN,        /* its table was not asked for */
+	EXEC_REQUESTED,      /* it was, by a notice */
+	EXEC_FRAME_POINTERS, /* it has none */
+	EXEC_TABLE,
+};
+
+struct executable {
+	__u32 page_base;
+	__u32 page_count;
+	__u32 first_page;
+	__u32 state;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_EXECUTABLES);
+	__type(key, __u32);
+	__type(value, struct executable);
+} executables SEC(".maps");
+
+struct mapping {
+	__u64 start;
+	__u64 end;
+	__u64 bias; /* address in the process minus address as linked */
+	__u32 executable;
+	__u32 pad;
+};
+
+/* A process has up to MAX_PARTS of these, by part number. */
+struct process_key {
+	__u32 tgid;
+	__u32 part;
+};
+
+struct process {
+	__u64 image;
+	__u64 missed; /* when the last unknown mapping was reported */
+	__u64 next;   /* where the mappings of the next part begin, 0 if there is none */
+	__u32 count;
+	__u32 target;
+	struct mapping mappings[MAX_MAPPINGS]; /* sorted */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct process_key);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+/* Processes whose first sample was reported, by image. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, __u64);
+} announced SEC(".maps");
+
+struct unwind_state {
+	__u64 pc, sp, fp;
+	__u64 lr; /* arm64: the link register, in a leaf frame */
+	__u64 regs; /* the saved registers of user mode */
+	__u64 image;
+	struct mapping mapping; /* the one of the last address; end 0 for none */
+	struct executable executable;
+	__u32 tgid;
+	__u16 frames;
+	__u16 base; /* index of the first user frame */
+	__u8 exact; /* pc is not a return address */
+	__u8 leaf;  /* no frame was left yet: all registers are known */
+	__u8 end;
+	__u8 known; /* the mappings of the process are known */
+};
+
+/* What the step function works on. An object defines scratch_of. */
+struct scratch {
+	__u32 busy;
+	__u32 pad;
+	struct unwind_state unwind;
+	struct stack_record rec;
+};
+
+/* Finds the scratch memory from the context of the loop, which is on the stack
+ * of the program. */
+static __always_inline struct scratch *scratch_of(void *loop_ctx);
+
+static __always_inline struct mapping *search_mappings(struct process *p, __u64 pc)
+{
+	__u32 lo = 0, hi = p->count;
+
+	if (hi > MAX_MAPPINGS)
+		hi = MAX_MAPPINGS;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 7; i++) { /* 2^7 > MAX_MAPPINGS */
+		__u32 mid = (lo + hi) >> 1;
+
+		if (lo >= hi || mid >= MAX_MAPPINGS)
+			break;
+		if (pc < p->mappings[mid].start)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	if (lo == 0 || lo > MAX_MAPPINGS)
+		return 0;
+	if (pc >= p->mappings[lo - 1].end)
+		return 0;
+	return &p->mappings[lo - 1];
+}
+
+/* Makes u->mapping and u->executable those of pc; 0 if there are any. */
+static __always_inline int enter_mapping(struct unwind_state *u, __u64 pc)
+{
+	struct process_key key = {.tgid = u->tgid};
+	struct process *p = 0;
+	struct mapping *m;
+	struct executable *x;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < MAX_PARTS; i++) {
+		key.part = i;
+		p = bpf_map_lookup_elem(&processes, &key);
+		if (!p || p->image != u->image)
+			return -1;
+		if (!p->next || pc < p->next)
+			break;
+	}
+	m = p ? search_mappings(p, pc) : 0;
+	if (!m)
+		return -1;
+	u->mapping = *m;
+	u->executable.state = EXEC_FRAME_POINTERS;
+	if (!m->executable)
+		return 0;
+	x = bpf_map_lookup_elem(&executables, &m->executable);
+	if (!x)
+		return 0;
+	u->executable = *x;
+	if (x->state == EXEC_UNKNOWN) {
+		x->state = EXEC_REQUESTED;
+		notify(NOTICE_WANT_TABLE, u->tgid, u->image, pc, m->executable);
+	}
+	return 0;
+}
+
+/* Reports an address that is in no mapping, not more often than is of use. */
+static __always_inline void miss_mapping(struct unwind_state *u, __u64 pc)
+{
+	struct process_key key = {.tgid = u->tgid};
+	struct process *p = bpf_map_lookup_elem(&processes, &key);
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!p || p->image != u->image || now - p->missed < 5000000)
+		return;
+	p->missed = now;
+	notify(NOTICE_UNKNOWN_MAPPING, u->tgid, u->image, pc, 0);
+}
+
+static __always_inline struct unwind_rule *find_rule(struct unwind_state *u, __u64 addr)
+{
+	__u64 page = (addr >> 16) - u->executable.first_page;
+	__u32 index, zero = 0, lo, hi;
+	struct page_entry *e;
+	struct chunk *c;
+	void *map;
+
+	if (page >= u->executable.page_count)
+		return 0;
+	index = u->executable.page_base + page;
+	e = bpf_map_lookup_elem(&pages, &index);
+	if (!e || !e->count)
+		return 0;
+	index = e->chunk;
+	map = bpf_map_lookup_elem(&chunks, &index);
+	if (!map)
+		return 0;
+	c = bpf_map_lookup_elem(map, &zero);
+	if (!c)
+		return 0;
+	lo = e->first;
+	hi = lo + e->count; /* row[lo] is at offset 0 of the page */
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 17; i++) {
+		__u32 mid = (lo + hi) >> 1;
+
+		if (hi - lo <= 1 || mid >= CHUNK_ROWS)
+			break;
+		if ((__u16)c->row[mid] <= (__u16)addr)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	if (lo >= CHUNK_ROWS)
+		return 0;
+	index = c->row[lo] >> 16;
+	return bpf_map_lookup_elem(&rules, &index);
+}
+
+#if defined(__TARGET_ARCH_arm64)
+/* Return addresses may carry an authentication code above the address. */
+#define RETURN_ADDRESS(a) ((a) & 0x0000ffffffffffffULL)
+/* rt_sigframe: siginfo (128), then ucontext, whose mcontext is 176 further on;
+ * behind the fault address are x0 to x30, sp and pc. */
+#define SIGNAL_REGS (128 + 176 + 8)
+#define SIGNAL_FP (SIGNAL_REGS + 29 * 8)
+#else
+#define RETURN_ADDRESS(a) (a)
+/* The stack pointer is at ucontext: flags, link and stack (40), then r8 to r15,
+ * di, si, bp, bx, dx, ax, cx, sp, ip. */
+#define SIGNAL_FP (40 + 10 * 8)
+#endif
+
+/* Follows the frame pointer; 0 to go on. Both architectures keep the caller's
+ * frame pointer and the return address in that order where it points. */
+static __always_inline int follow_fp(struct unwind_state *u)
+{
+	__u64 pair[2];
+
+	if (!u->fp) {
+		u->end = END_COMPLETE;
+		return 1;
+	}
+	if (u->fp & 7 || bpf_probe_read_user(pair, sizeof(pair), (void *)u->fp)) {
+		u->end = END_FP_CHAIN;
+		return 1;
+	}
+	u->sp = u->fp + 16;
+	if (pair[0] && pair[0] <= u->fp) {
+		/* A chain that turns back is at its end or broken; goroutines that
+		 * switch stacks keep growing, but stacks are anywhere. */
+		__u64 back = u->fp - pair[0];
+
+		if (back < 1 << 20) {
+			u->end = END_FP_CHAIN;
+			return 1;
+		}
+	}
+	u->fp = pair[0];
+	u->pc = RETURN_ADDRESS(pair[1]);
+	u->exact = 0;
+	u->leaf = 0;
+	if (!u->pc) {
+		u->end = END_COMPLETE;
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline int leave_signal(struct unwind_state *u)
+{
+#if defined(__TARGET_ARCH_arm64)
+	__u64 regs[4]; /* x29, x30, sp, pc */
+
+	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->sp + SIGNAL_FP)))
+		return -1;
+	u->fp = regs[0];
+	u->lr = regs[1];
+	u->sp = regs[2];
+	u->pc = regs[3];
+#else
+	__u64 regs[7]; /* bp, bx, dx, ax, cx, sp, ip */
+
+	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->sp + SIGNAL_FP)))
+		return -1;
+	u->fp = regs[0];
+	u->sp = regs[5];
+	u->pc = regs[6];
+#endif
+	u->regs = 0; /* the registers of user mode are not those of this frame */
+	u->exact = 1;
+	u->leaf = 1;
+	return 0;
+}
+
+#if defined(__TARGET_ARCH_x86)
+/* Where pt_regs has registers 0 to 7 and 8 to 15 of DWARF, in words, one byte
+ * each from the lowest on: ax, dx, cx, bx, si, di, bp, sp; r8 to r15. */
+#define REGISTER_WORDS_LOW 0x13040e0d050b0c0aULL
+#define REGISTER_WORDS_HIGH 0x0001020306070809ULL
+
+/* Reads a register by its number in DWARF, as the interrupted code had it. */
+static __always_inline int read_register(struct unwind_state *u, __u32 reg, __u64 *v)
+{
+	__u64 words = reg & 8 ? REGISTER_WORDS_HIGH : REGISTER_WORDS_LOW;
+
+	if (!u->leaf || !u->regs)
+		return -1;
+	return bpf_probe_read_kernel(v, 8, (void *)(u->regs + 8 * (words >> 8 * (reg & 7) & 0xff)));
+}
+#else
+static __always_inline int read_register(struct unwind_state *u, __u32 reg, __u64 *v)
+{
+	if (!u->leaf || !u->regs)
+		return -1;
+	return bpf_probe_read_kernel(v, 8, (void *)(u->regs + 8 * (reg & 31)));
+}
+#endif
+
+/* Computes the canonical frame address; 0 if it could. */
+static __always_inline int frame_address(struct unwind_state *u, struct unwind_rule *r, __u64 *cfa)
+{
+	switch (r->kind) {
+	case RULE_SP:
+	case RULE_GO_SP:
+		*cfa = u->sp + r->cfa_off;
+		return 0;
+	case RULE_FP:
+		*cfa = u->fp + r->cfa_off;
+		return 0;
+	case RULE_PLT:
+		*cfa = u->sp + 8 + ((u->pc & 15) >= r->reg ? 8 : 0);
+		return 0;
+	case RULE_DEREF_SP:
+	case RULE_DEREF_FP:
+		if (bpf_probe_read_user(cfa, 8, (void *)((r->kind == RULE_DEREF_SP ? u->sp : u->fp) + r->cfa_off))) {
+			u->end = END_READ;
+			return -1;
+		}
+		*cfa += r->ra_off;
+		return 0;
+	case RULE_REG:
+		if (read_register(u, r->reg, cfa)) {
+			u->end = END_UNSUPPORTED;
+			return -1;
+		}
+		*cfa += r->cfa_off;
+		return 0;
+	}
+	u->end = r->kind == RULE_NONE ? END_NO_ROW : END_UNSUPPORTED;
+	return -1;
+}
+
+/* Goes to the caller by a rule; 0 to go on. */
+static __always_inline int follow_rule(struct unwind_state *u, struct unwind_rule *r)
+{
+	__u64 cfa, pair[2], ra, fp = u->fp;
+	__s64 ra_off = -8;
+
+	if (frame_address(u, r, &cfa))
+		return 1;
+	/* Only a leaf frame can be empty (arm64: its return address is in lr). */
+	if (cfa < u->sp || (cfa == u->sp && !u->leaf)) {
+		u->end = END_STUCK;
+		return 1;
+	}
+#if defined(__TARGET_ARCH_arm64)
+	if (r->kind != RULE_DEREF_SP && r->kind != RULE_DEREF_FP)
+		ra_off = r->ra_off;
+	if (r->reg == 1 && r->kind != RULE_REG) { /* still in the link register */
+		if (!u->leaf || !u->lr) {
+			u->end = END_UNSUPPORTED;
+			return 1;
+		}
+		ra = u->lr;
+		goto have_ra;
+	}
+#endif
+	if (r->fp == FP_CFA && r->fp_off == ra_off - 8) { /* one read for both */
+		if (bpf_probe_read_user(pair, sizeof(pair), (void *)(cfa + ra_off - 8)))
+			goto unreadable;
+		u->fp = pair[0];
+		ra = pair[1];
+		goto move;
+	}
+	if (bpf_probe_read_user(&ra, 8, (void *)(cfa + ra_off)))
+		goto unreadable;
+#if defined(__TARGET_ARCH_arm64)
+have_ra:
+#endif
+	if (r->fp == FP_CFA) {
+		if (bpf_probe_read_user(&fp, 8, (void *)(cfa + r->fp_off)))
+			goto unreadable;
+	} else if (r->fp == FP_FP) {
+		if (bpf_probe_read_user(&fp, 8, (void *)(u->fp + r->fp_off)))
+			goto unreadable;
+	} else if (r->fp == FP_UNDEFINED) {
+		fp = 1; /* nothing that can be followed, nor the end of a chain */
+	}
+	u->fp = fp;
+move:
+	u->sp = cfa;
+	u->pc = RETURN_ADDRESS(ra);
+	u->lr = 0;
+	u->exact = 0;
+	u->leaf = 0;
+	if (!u->pc) {
+		u->end = END_COMPLETE;
+		return 1;
+	}
+	return 0;
+unreadable:
+	u->end = END_READ;
+	return 1;
+}
+
+#define ADDRESS_BITS 0x0000ffffffffffffULL
+
+/* One frame: notes where it is and goes to its caller. */
+static long unwind_step(__u32 i, void *loop_ctx)
+{
+	struct scratch *s = scratch_of(loop_ctx);
+	struct unwind_state *u;
+	struct unwind_rule *rule = 0;
+	__u64 pc, frame;
+
+	if (!s)
+		return 1;
+	u = &s->unwind;
+	pc = u->exact ? u->pc : u->pc - 1;
+	if (u->known && (pc < u->mapping.start || pc >= u->mapping.end)) {
+		if (enter_mapping(u, pc)) {
+			miss_mapping(u, pc);
+			u->end = END_NO_MAPPING;
+			/* What a guess led to is no frame; a rule is no guess. */
+			if (i > 0 && u->executable.state == EXEC_FRAME_POINTERS)
+				return 1;
+			u->mapping.executable = 0;
+			u->mapping.bias = 0;
+			u->mapping.end = 0;
+		}
+	}
+	frame = (u->mapping.executable ? u->pc - u->mapping.bias : u->pc) & ADDRESS_BITS;
+	frame |= (__u64)(u->mapping.executable & (MAX_EXECUTABLES - 1)) << 48 | (__u64)u->exact << 63;
+	s->rec.frames[(u->base + u->frames) & 255] = frame;
+	u->frames++;
+	if (u->end == END_NO_MAPPING)
+		return 1;
+
+	switch (u->executable.state) {
+	case EXEC_TABLE:
+		rule = find_rule(u, pc - u->mapping.bias);
+		break;
+	case EXEC_FRAME_POINTERS:
+		return follow_fp(u);
+	default:
+		u->end = END_NO_TABLE; /* the walk goes on, but cannot be trusted */
+		return follow_fp(u) ? 1 : 0;
+	}
+	if (!rule) {
+		u->end = END_NO_ROW;
+		return 1;
+	}
+	if (rule->kind == RULE_FP_CHAIN || (rule->kind == RULE_GO_SP && !u->leaf))
+		return follow_fp(u);
+	if (rule->kind == RULE_END) {
+		u->end = END_COMPLETE;
+		return 1;
+	}
+	if (rule->kind == RULE_SIGNAL) {
+		if (!leave_signal(u))
+			return 0;
+		u->end = END_READ;
+		return 1;
+	}
+	return follow_rule(u, rule);
+}
+
+/* Begins an unwinding of the current task's user stack into s->rec, behind the
+ * kernel frames that are there. */
+static __always_inline void unwind_begin(struct scratch *s)
+{
+	struct unwind_state *u = &s->unwind;
+	struct process_key key = {.tgid = s->rec.tgid};
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((struct task_struct *)bpf_get_current_task_btf());
+	struct process *p;
+
+#if defined(__TARGET_ARCH_arm64)
+	u->pc = BPF_CORE_READ(regs, pc);
+	u->sp = BPF_CORE_READ(regs, sp);
+	u->fp = BPF_CORE_READ(regs, regs[29]);
+	u->lr = RETURN_ADDRESS(BPF_CORE_READ(regs, regs[30]));
+#else
+	u->pc = BPF_CORE_READ(regs, ip);
+	u->sp = BPF_CORE_READ(regs, sp);
+	u->fp = BPF_CORE_READ(regs, bp);
+	u->lr = 0;
+#endif
+	u->regs = (__u64)regs;
+	u->tgid = s->rec.tgid;
+	u->image = image_of(&s->rec);
+	u->base = s->rec.kernel_frames;
+	u->frames = 0;
+	u->exact = 1;
+	u->leaf = 1;
+	u->end = END_TRUNCATED;
+	u->mapping.start = 0;
+	u->mapping.end = 0;
+	u->mapping.bias = 0;
+	u->mapping.executable = 0;
+	u->executable.state = EXEC_FRAME_POINTERS;
+
+	p = bpf_map_lookup_elem(&processes, &key);
+	u->known = p && p->image == u->image;
+	if (!u->known) {
+		u->end = END_NO_PROCESS;
+		u->mapping.end = ~0ULL;
+	}
+}
+
+/* Completes what the loop did. */
+static __always_inline void unwind_finish(struct scratch *s)
+{
+	struct unwind_state *u = &s->unwind;
+
+	if (!u->known)
+		u->end = END_NO_PROCESS;
+	s->rec.user_frames = u->frames & 127;
+	s->rec.end = u->end;
+	add(C_FRAMES, u->frames);
+	if (u->end < END_NONE)
+		add(C_END + u->end, 1);
+}
+
+/* Takes the user stack; loop_ctx is on the caller's stack (see scratch_of). */
+static __always_inline void take_user_stack(struct scratch *s, void *loop_ctx)
+{
+	unwind_begin(s);
+	bpf_loop(MAX_FRAMES, unwind_step, loop_ctx, 0);
+	unwind_finish(s);
+}
+
+/* Says that a process was seen whose mappings are not known, once. */
+static __always_inline void announce(struct stack_record *r)
+{
+	__u64 image = image_of(r), *had = bpf_map_lookup_elem(&announced, &r->tgid);
+
+	if (had && *had == image)
+		return;
+	if (bpf_map_update_elem(&announced, &r->tgid, &image, BPF_ANY))
+		return;
+	notify(NOTICE_UNKNOWN_PROCESS, r->tgid, image, 0, 0);
+}
+
+/* Whether the process is to be profiled; announces it if it is not known. */
+static __always_inline int is_target(struct stack_record *r)
+{
+	struct process_key key = {.tgid = r->tgid};
+	struct process *p = bpf_map_lookup_elem(&processes, &key);
+
+	if (!p || p->image != image_of(r)) {
+		announce(r);
+		return !targeted;
+	}
+	return !targeted || p->target;
+}
