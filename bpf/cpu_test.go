@@ -1,6 +1,8 @@
 package bpf_test
 
 import (
+	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,8 +25,7 @@ func (s *stackSet) add(st *bpf.Stack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cp := *st
-	cp.Kernel = append([]uint64(nil), st.Kernel...)
-	cp.User = append([]uint64(nil), st.User...)
+	cp.Kernel, cp.User = slices.Clone(st.Kernel), slices.Clone(st.User)
 	s.byKey[st.Hash] = cp
 	s.sent++
 }
@@ -36,14 +37,26 @@ func (s *stackSet) get(h uint64) (bpf.Stack, bool) {
 	return st, ok
 }
 
-func open(t *testing.T, opts bpf.CPUOptions) (*bpf.CPU, *stackSet) {
+// open returns a Host without profiles and the stacks that it will send.
+func open(t *testing.T, opts bpf.Options) (*bpf.Host, *stackSet) {
 	t.Helper()
 	set := &stackSet{byKey: map[uint64]bpf.Stack{}}
 	opts.OnStack = set.add
-	c, err := bpf.OpenCPU(opts)
+	if opts.MaxChunks == 0 {
+		opts.MaxChunks = 16
+	}
+	h, err := bpf.Open(opts)
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
-	return c, set
+	t.Cleanup(func() { assert.NoError(t, h.Close()) })
+	return h, set
+}
+
+func openCPU(t *testing.T, frequency int, opts bpf.Options) (*bpf.Host, *bpf.CPU, *stackSet) {
+	t.Helper()
+	h, set := open(t, opts)
+	c, err := h.StartCPU(frequency)
+	require.NoError(t, err)
+	return h, c, set
 }
 
 func total(counts []bpf.Count) (n uint64) {
@@ -58,12 +71,12 @@ func total(counts []bpf.Count) (n uint64) {
 func TestCPUSwapLosesNothing(t *testing.T) {
 	ebpftest.Require(t)
 	ebpftest.StartBusy(t, 2)
-	c, set := open(t, bpf.CPUOptions{Frequency: 1000, MaxEntries: 65536})
+	h, c, set := openCPU(t, 1000, bpf.Options{MaxEntries: 65536})
 	var sum uint64
 	var counts []bpf.Count
 	collect := func() {
 		var err error
-		counts, err = c.Collect(counts[:0])
+		counts, err = h.Collect(counts[:0])
 		require.NoError(t, err)
 		for _, n := range counts {
 			_, ok := set.get(n.Hash)
@@ -74,21 +87,30 @@ func TestCPUSwapLosesNothing(t *testing.T) {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		collect()
 	}
-	c.Stop()
+	require.NoError(t, c.Stop())
 	collect()
 	collect() // what the last swap left in the other map
 	s, err := c.Stats()
 	require.NoError(t, err)
 	require.Positive(t, sum)
-	assert.Equal(t, s[bpf.CPUSamples], sum)
+	assert.Equal(t, s[bpf.Samples], sum)
 	assertRunsAddUp(t, s)
-	assert.Zero(t, s[bpf.CPURingFull])
+	assert.Zero(t, s[bpf.RingFull])
 }
 
-func assertRunsAddUp(t *testing.T, s bpf.CPUStats) {
+// assertRunsAddUp checks that every event is accounted for once, and every user
+// stack has an end.
+func assertRunsAddUp(t *testing.T, s bpf.Stats) {
 	t.Helper()
-	assert.Equal(t, s[bpf.CPURuns], s[bpf.CPUIdle]+s[bpf.CPUSkipped]+s[bpf.CPUForeignPIDNS]+
-		s[bpf.CPUNested]+s[bpf.CPUHashFull]+s[bpf.CPUSamples])
+	var sum, ends uint64
+	for c := bpf.Idle; c <= bpf.Samples; c++ {
+		sum += s[c]
+	}
+	assert.Equal(t, s[bpf.Runs], sum)
+	for e := range bpf.Ends {
+		ends += s.Ended(e)
+	}
+	assert.LessOrEqual(t, ends, s[bpf.Runs])
 }
 
 // TestCPUCountsBusyTime compares the samples of a process with the CPU time
@@ -96,12 +118,12 @@ func assertRunsAddUp(t *testing.T, s bpf.CPUStats) {
 func TestCPUCountsBusyTime(t *testing.T) {
 	ebpftest.Require(t)
 	const hz = 499
-	c, set := open(t, bpf.CPUOptions{Frequency: hz, MaxEntries: 65536})
+	h, c, set := openCPU(t, hz, bpf.Options{MaxEntries: 65536})
 	busy := ebpftest.StartBusy(t, 2)
 	time.Sleep(3 * time.Second)
 	report := busy.Stop()
-	c.Stop()
-	counts, err := c.Collect(nil)
+	require.NoError(t, c.Stop())
+	counts, err := h.Collect(nil)
 	require.NoError(t, err)
 	var samples float64
 	for _, n := range counts {
@@ -115,13 +137,13 @@ func TestCPUCountsBusyTime(t *testing.T) {
 func TestCPUExcludesPID(t *testing.T) {
 	ebpftest.Require(t)
 	busy := ebpftest.StartBusy(t, 1)
-	c, set := open(t, bpf.CPUOptions{Frequency: 499, MaxEntries: 1024, ExcludePID: busy.PID()})
+	h, c, set := openCPU(t, 499, bpf.Options{MaxEntries: 1024, ExcludePID: busy.PID()})
 	time.Sleep(500 * time.Millisecond)
-	_, err := c.Collect(nil)
+	_, err := h.Collect(nil)
 	require.NoError(t, err)
 	s, err := c.Stats()
 	require.NoError(t, err)
-	assert.Positive(t, s[bpf.CPUSkipped])
+	assert.Positive(t, s[bpf.Skipped])
 	set.mu.Lock() // stacks still arrive
 	defer set.mu.Unlock()
 	for _, st := range set.byKey {
@@ -129,20 +151,51 @@ func TestCPUExcludesPID(t *testing.T) {
 	}
 }
 
+// TestCPUTargets profiles only the process that is marked.
+func TestCPUTargets(t *testing.T) {
+	ebpftest.Require(t)
+	notices := make(chan bpf.Notice, 4096)
+	other, busy := ebpftest.StartBusy(t, 1), ebpftest.StartBusy(t, 1)
+	h, c, set := openCPU(t, 499, bpf.Options{MaxEntries: 1024, Targeted: true, OnNotice: func(n bpf.Notice) {
+		select {
+		case notices <- n:
+		default:
+		}
+	}})
+	for n := range notices {
+		if n.Kind == bpf.NoticeUnknownProcess && int(n.PID) == busy.PID() {
+			require.NoError(t, h.SetProcess(n.PID, n.Image, true, nil))
+			break
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	counts, err := h.Collect(nil)
+	require.NoError(t, err)
+	assert.NotEmpty(t, counts)
+	for _, n := range counts {
+		st, _ := set.get(n.Hash)
+		assert.EqualValues(t, busy.PID(), st.PID)
+		assert.Equal(t, bpf.EndNoMapping, st.End)
+	}
+	s, err := c.Stats()
+	require.NoError(t, err)
+	assert.Positive(t, s[bpf.Filtered], "process %d", other.PID())
+}
+
 // TestCPUOverload counts exactly what does not fit a map of two entries.
 func TestCPUOverload(t *testing.T) {
 	ebpftest.Require(t)
 	ebpftest.StartBusy(t, 4)
-	c, _ := open(t, bpf.CPUOptions{Frequency: 999, MaxEntries: 2})
+	h, c, _ := openCPU(t, 999, bpf.Options{MaxEntries: 2})
 	time.Sleep(time.Second)
-	c.Stop()
-	counts, err := c.Collect(nil)
+	require.NoError(t, c.Stop())
+	counts, err := h.Collect(nil)
 	require.NoError(t, err)
 	s, err := c.Stats()
 	require.NoError(t, err)
 	assert.LessOrEqual(t, len(counts), 2)
-	assert.Positive(t, s[bpf.CPUHashFull])
-	assert.Equal(t, s[bpf.CPUSamples], total(counts))
+	assert.Positive(t, s[bpf.HashFull])
+	assert.Equal(t, s[bpf.Samples], total(counts))
 	assertRunsAddUp(t, s)
 }
 
@@ -151,10 +204,10 @@ func TestCPUOverload(t *testing.T) {
 func TestCPUSendsStacksOnce(t *testing.T) {
 	ebpftest.Require(t)
 	ebpftest.StartBusy(t, 2)
-	c, set := open(t, bpf.CPUOptions{Frequency: 999, MaxEntries: 65536})
+	h, _, set := openCPU(t, 999, bpf.Options{MaxEntries: 65536})
 	for range 3 {
 		time.Sleep(300 * time.Millisecond)
-		_, err := c.Collect(nil)
+		_, err := h.Collect(nil)
 		require.NoError(t, err)
 	}
 	set.mu.Lock()
@@ -163,14 +216,54 @@ func TestCPUSendsStacksOnce(t *testing.T) {
 	set.byKey, set.sent = map[uint64]bpf.Stack{}, 0
 	set.mu.Unlock()
 
-	require.NoError(t, c.Forget())
-	_, err := c.Collect(nil) // may hold stacks from before Forget
+	require.NoError(t, h.Forget())
+	_, err := h.Collect(nil) // may hold stacks from before Forget
 	require.NoError(t, err)
 	time.Sleep(300 * time.Millisecond)
-	counts, err := c.Collect(nil)
+	counts, err := h.Collect(nil)
 	require.NoError(t, err)
 	for _, n := range counts {
 		_, ok := set.get(n.Hash)
 		assert.True(t, ok, "stacks are sent again after Forget")
+	}
+}
+
+// TestCPUSetFrequency changes the rate while it runs.
+func TestCPUSetFrequency(t *testing.T) {
+	ebpftest.Require(t)
+	_, c, _ := openCPU(t, 19, bpf.Options{MaxEntries: 1024})
+	ebpftest.StartBusy(t, 2)
+	runs := func() uint64 {
+		before, err := c.Stats()
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		after, err := c.Stats()
+		require.NoError(t, err)
+		return after[bpf.Runs] - before[bpf.Runs]
+	}
+	slow := runs()
+	require.NoError(t, c.SetFrequency(499))
+	assert.Equal(t, 499, c.Frequency())
+	assert.Greater(t, runs(), 5*slow)
+}
+
+// TestNotices hears of a program that begins and ends.
+func TestNotices(t *testing.T) {
+	ebpftest.Require(t)
+	notices := make(chan bpf.Notice, 65536)
+	open(t, bpf.Options{MaxEntries: 128, OnNotice: func(n bpf.Notice) { notices <- n }})
+	cmd := exec.Command("/bin/true")
+	require.NoError(t, cmd.Run())
+	want := map[bpf.NoticeKind]bool{bpf.NoticeExec: true, bpf.NoticeExit: true}
+	var image uint64
+	for n := range notices {
+		if int(n.PID) != cmd.Process.Pid || !want[n.Kind] {
+			continue
+		}
+		assert.True(t, image == 0 || n.Image >= image, "exec makes the image larger")
+		image = n.Image
+		if delete(want, n.Kind); len(want) == 0 {
+			break
+		}
 	}
 }
