@@ -194,7 +194,9 @@ func newFile(c *Cache, path string, fd int, key fileKey) *File {
 		err = f.readHeaders()
 	}
 	if err != nil {
-		c.count(errorKind(err))
+		if !(region{path: path}).shared() { // see anonymous
+			c.count(errorKind(err))
+		}
 		f.mu.Lock()
 		f.fail()
 		f.mu.Unlock()

@@ -92,21 +92,6 @@ func parseELF(data []byte) (*elfFile, error) {
 	return f, nil
 }
 
-// address converts an offset in the file to the address the file was linked
-// for. The kernel maps whole pages, so offsets a little outside of a segment
-// belong to it as well.
-func address(segments []segment, off uint64) (uint64, bool) {
-	const page = 64 << 10 // the largest page size of arm64
-	for _, slack := range []uint64{0, page} {
-		for _, s := range segments {
-			if s.exec && off+slack >= s.off && off < s.off+s.fileSize+slack {
-				return off - s.off + s.vaddr, true
-			}
-		}
-	}
-	return 0, false
-}
-
 // eachSection calls fn with the sections of the file until it returns false.
 func (f *elfFile) eachSection(fn func(i int, s section) bool) error {
 	shoff, entry := le.Uint64(f.data[40:]), uint64(le.Uint16(f.data[58:]))

@@ -24,9 +24,7 @@ func TestELFFixture(t *testing.T) {
 	f, err := parseELF(elfFixture(fixtureFuncs))
 	require.NoError(t, err)
 	assert.Equal(t, BuildID{ID: "deadbeef"}, f.buildID())
-	addr, ok := address(f.segments, 0x1010)
-	assert.True(t, ok)
-	assert.Equal(t, uint64(0x401010), addr)
+	assert.Equal(t, uint64(0x7f0000000), region{start: 0x7f0401000, end: 0x7f0402000, off: 0x1000}.bias(f.segments))
 	tab, err := f.elfTables(0, 0, 100)
 	require.NoError(t, err)
 	for addr, want := range map[uint64]string{
@@ -60,7 +58,7 @@ func readAll(b []byte) {
 		return
 	}
 	_ = f.buildID()
-	_, _ = address(f.segments, 0x1000)
+	_ = region{start: 0x10000, end: 0x11000, off: 0x1000}.bias(f.segments)
 	golang, _ := f.goTables()
 	var from, to uint64
 	if golang != nil {
@@ -81,7 +79,9 @@ func useGo(t *pclntab) {
 	for i := range min(t.nfunc, 64) {
 		g, ok := t.function(i)
 		if ok {
-			_ = t.line(g, g.entry+1)
+			for _, f := range t.frames(g, g.entry+1, nil) {
+				_, _ = t.name(f.name), t.fileName(f.file)
+			}
 		}
 		_, _ = t.find(t.entry(i))
 	}
@@ -175,9 +175,7 @@ int main(int c, char **v) { return shown(c); }
 		found := 0
 		for _, s := range syms {
 			if s.Name == "hidden" || s.Name == "shown" || s.Name == "main" {
-				got, ok := f.Lookup(s.Value + 1)
-				assert.True(t, ok)
-				assert.Equal(t, Symbol{Name: s.Name}, got)
+				assert.Equal(t, []Symbol{{Name: s.Name, Kind: KindNative}}, f.Lookup(s.Value+1, nil))
 				found++
 			}
 		}

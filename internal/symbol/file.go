@@ -1,6 +1,7 @@
 package symbol
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -8,19 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Symbol is what is known of an address.
-type Symbol struct {
-	// Name is for people, System as the file spells it (empty if the same).
-	Name, System string
-	// File and StartLine say where the function is defined, Line the line of the
-	// address. They are empty or 0 where the file does not tell them cheaply.
-	File      string
-	StartLine int64
-	Line      int64
-	// Go is true for functions of the Go table.
-	Go bool
-}
 
 // File states.
 const (
@@ -49,32 +37,32 @@ type File struct {
 	// and must be left alone.
 	state atomic.Int32
 
-	mu sync.Mutex
+	mu     sync.Mutex
+	elf    *symtab
+	golang *pclntab
+	names  map[uint64]Symbol // of elf, by index
+	texts  map[uint64]string // of golang, by offset, goSource added for files
+	built  time.Time
+
+	// dataMu keeps the file mapped while it is read without mu. It is locked
+	// after mu.
+	dataMu sync.RWMutex
 	// data is the mapped file, or a copy for the vdso; nil when it has neither.
 	data   []byte
 	mapped bool
-	elf    *symtab
-	golang *pclntab
-	names  map[uint64]Symbol // by index in the table, Go's with the top bit
-	built  time.Time
 }
 
-// Address converts an offset in the file to the address that it was linked for.
-// For what is not an executable file it returns the offset.
-func (f *File) Address(off uint64) uint64 {
-	if a, ok := address(f.segments, off); ok {
-		return a
-	}
-	return off
-}
+// executable reports whether the file is one, as far as its headers tell.
+func (f *File) executable() bool { return len(f.segments) > 0 }
 
-// Lookup names an address of the file. It returns false for addresses without
-// a symbol and while the tables are not built; a File whose tables were dropped
-// has them built again in the background.
-func (f *File) Lookup(addr uint64) (sym Symbol, ok bool) {
+// Lookup appends the functions at an address of the file to dst: the innermost
+// inlined one first, the function that was called last. It appends nothing for
+// addresses without a symbol and while the tables are not built; a File whose
+// tables were dropped has them built again in the background.
+func (f *File) Lookup(addr uint64, dst []Symbol) []Symbol {
 	f.used.Store(time.Now().UnixNano())
 	if s := f.state.Load(); s == stateBuilding || s == stateFailed {
-		return sym, false
+		return dst
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,47 +70,48 @@ func (f *File) Lookup(addr uint64) (sym Symbol, ok bool) {
 		f.cache.enqueue(f)
 	}
 	if f.state.Load() != stateReady {
-		return sym, false
+		return dst
 	}
+	n := len(dst)
 	err := guard(func() error {
-		sym, ok = f.lookup(addr)
+		dst = f.lookup(addr, dst)
 		return nil
 	})
 	if err != nil {
 		f.fail()
 		f.cache.count(ErrorFault)
-		return Symbol{}, false
+		return dst[:n]
 	}
-	return sym, ok
+	return dst
 }
 
-const goName = 1 << 63
-
-func (f *File) lookup(addr uint64) (Symbol, bool) {
+func (f *File) lookup(addr uint64, dst []Symbol) []Symbol {
 	if f.golang != nil {
 		if i, ok := f.golang.find(addr); ok {
 			g, ok := f.golang.function(i)
 			if !ok {
-				return Symbol{}, false
+				return dst
 			}
-			s, known := f.names[goName|i]
-			if !known {
-				s = Symbol{Name: text(g.name), File: text(g.file), StartLine: g.startLine, Go: true}
-				f.remember(goName|i, s)
+			var buf [8]goFrame
+			for _, fr := range f.golang.frames(g, addr, buf[:0]) {
+				dst = append(dst, Symbol{
+					Name: f.goText(uint64(fr.name)), File: f.goText(goSource | uint64(fr.file)),
+					StartLine: fr.startLine, Line: fr.line, Kind: KindGo,
+				})
 			}
-			s.Line = f.golang.line(g, addr)
-			return s, true
+			return dst
 		}
 	}
 	if f.elf == nil {
-		return Symbol{}, false
+		return dst
 	}
 	i, ok := f.elf.find(addr)
 	if !ok {
-		return Symbol{}, false
+		return dst
 	}
 	s, known := f.names[uint64(i)]
 	if !known {
+		s.Kind = KindNative
 		s.System = text(f.elf.name(i))
 		s.Name = demangled(s.System)
 		if s.Name == s.System {
@@ -130,7 +119,10 @@ func (f *File) lookup(addr uint64) (Symbol, bool) {
 		}
 		f.remember(uint64(i), s)
 	}
-	return s, s.Name != ""
+	if s.Name == "" {
+		return dst
+	}
+	return append(dst, s)
 }
 
 // remember keeps a resolved name: demangling and copying happen once a symbol.
@@ -139,7 +131,28 @@ func (f *File) remember(key uint64, s Symbol) {
 		f.names = make(map[uint64]Symbol)
 	}
 	f.names[key] = s
-	f.addBytes(int64(len(s.Name)+len(s.System)+len(s.File)) + 128)
+	f.addBytes(int64(len(s.Name)+len(s.System)) + 160)
+}
+
+const goSource = 1 << 32
+
+// goText returns a name of the Go table, copied once.
+func (f *File) goText(key uint64) string {
+	if s, ok := f.texts[key]; ok {
+		return s
+	}
+	var s string
+	if key&goSource != 0 {
+		s = text(f.golang.fileName(uint32(key)))
+	} else {
+		s = text(f.golang.name(uint32(key)))
+	}
+	if f.texts == nil {
+		f.texts = make(map[uint64]string)
+	}
+	f.texts[key] = s
+	f.addBytes(int64(len(s)) + 48)
+	return s
 }
 
 func (f *File) addBytes(n int64) {
@@ -179,8 +192,14 @@ func (f *File) build(limit int) (err error) {
 		f.golang, f.elf = goTable, elfTable
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errFault):
 		f.fail()
+		return err
+	case err != nil:
+		// The contents may still be of use to others, see Data.
+		f.drop()
+		f.state.Store(stateFailed)
 		return err
 	}
 	f.built = time.Now()
@@ -199,12 +218,14 @@ func (f *File) fail() {
 // drop frees the tables; they can be built again. f.mu is held.
 func (f *File) drop() {
 	f.addBytes(-f.bytes.Load())
-	f.elf, f.golang, f.names = nil, nil, nil
+	f.elf, f.golang, f.names, f.texts = nil, nil, nil, nil
 	f.state.CompareAndSwap(stateReady, stateNew)
 }
 
 // unmap gives the file back to its file system. f.mu is held.
 func (f *File) unmap() {
+	f.dataMu.Lock()
+	defer f.dataMu.Unlock()
 	if f.mapped {
 		_ = unix.Munmap(f.data)
 	}

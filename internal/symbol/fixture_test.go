@@ -1,6 +1,10 @@
 package symbol
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+)
 
 // elfFixture is a small executable: one text segment at 0x401000 from offset
 // 0x1000, a GNU build id, and the functions of funcs in .symtab.
@@ -70,7 +74,8 @@ func elfFixture(funcs map[string][2]uint64) []byte {
 }
 
 // pclntabFixture is a table of two functions, main.a at text+0 and main.b at
-// text+0x100, ending at text+0x200, in file /src/main.go.
+// text+0x100, ending at text+0x200, in file /src/main.go. main.a is inlined into
+// main.b's last quarter, called where main.b begins; see inlineFixture.
 func pclntabFixture(magic uint32, text uint64) []byte {
 	put := binary.LittleEndian
 	b := make([]byte, 72)
@@ -95,7 +100,7 @@ func pclntabFixture(magic uint32, text uint64) []byte {
 		0, 0xc0, 0x01, 2, 0x40, 0, // 12: +0 for 0xc0, +1 for 0x40
 	})
 	fn := func(entry, name uint32) []byte {
-		f := make([]byte, 44, 64)
+		f := make([]byte, 44, 80)
 		put.PutUint32(f, entry)
 		put.PutUint32(f[4:], name)
 		put.PutUint32(f[20:], 1)
@@ -105,9 +110,9 @@ func pclntabFixture(magic uint32, text uint64) []byte {
 		if magic == magicGo118 {
 			f = f[:36]
 		}
-		f = append(f, 0, 0, 0, 0) // funcID, flag, pad, nfuncdata
-		for _, pcdata := range []uint32{0, 0, 12} {
-			f = put.AppendUint32(f, pcdata)
+		f = append(f, 0, 0, 0, 4)                                                     // funcID, flag, pad, nfuncdata
+		for _, v := range []uint32{0, 0, 12, noFuncdata, noFuncdata, noFuncdata, 8} { // pcdata, funcdata
+			f = put.AppendUint32(f, v)
 		}
 		return f
 	}
@@ -119,4 +124,25 @@ func pclntabFixture(magic uint32, text uint64) []byte {
 	put.PutUint32(tab[16:], 0x200)
 	place(7, append(append(tab, f0...), f1...))
 	return b
+}
+
+// inlineFixture is the funcdata of pclntabFixture: one inlined call of main.a.
+func inlineFixture(magic uint32) []byte {
+	b := make([]byte, 8)
+	if magic == magicGo118 {
+		b = append(b, 0xff, 0xff, 0, 0)             // parent, funcID, pad
+		b = append(b, 0, 0, 0, 0, 10, 0, 0, 0)      // file, line
+		return append(b, 0, 0, 0, 0, 0x10, 0, 0, 0) // name, parentPc
+	}
+	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)       // funcID, name
+	return append(b, 0x10, 0, 0, 0, 3, 0, 0, 0) // parentPc, startLine
+}
+
+// addressOf returns where b is in memory.
+func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// cutHex parses two hexadecimal numbers.
+func cutHex(s string) (a, b uint64, err error) {
+	_, err = fmt.Sscanf(s, "%x %x", &a, &b)
+	return a, b, err
 }

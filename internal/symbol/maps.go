@@ -100,15 +100,26 @@ func mapsLine(b []byte) (m region, isExec, ok bool) {
 	if f[1][2] != 'x' {
 		return m, false, true
 	}
-	m.path = string(bytes.TrimLeft(b, " "))
-	if path, deleted := strings.CutSuffix(m.path, " (deleted)"); deleted {
-		m.path, m.deleted = path, true
-	}
-	m.path = strings.ReplaceAll(m.path, `\012`, "\n")
-	if m.path == "" {
-		m.path = anonymous
-	}
+	m.setPath(strings.ReplaceAll(string(bytes.TrimLeft(b, " ")), `\012`, "\n"))
 	return m, true, true
+}
+
+// anonymous reports whether the region has no file, or one that only serves to
+// share memory, as just-in-time compilers use them.
+func (m region) anonymous() bool {
+	return m.path == anonymous || m.path == "[heap]" || strings.HasPrefix(m.path, "[stack") ||
+		strings.HasPrefix(m.path, "[anon:") || strings.HasPrefix(m.path, "[anon_shmem:")
+}
+
+// shared reports whether the region may be anonymous although it has a file: a
+// memfd can hold an executable as well.
+func (m region) shared() bool {
+	for _, p := range []string{"/memfd:", "/dev/zero", "/anon_hugepage", "/SYSV"} {
+		if strings.HasPrefix(m.path, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // inFile reports whether the region maps a file that could be opened.

@@ -22,6 +22,7 @@ type pclntab struct {
 	cus       []byte
 	files     []byte
 	pcs       []byte
+	funcdata  []byte // go:func.*, nil if it was not found
 }
 
 const (
@@ -29,18 +30,21 @@ const (
 	magicGo120 = 0xfffffff1
 
 	// inlinePCData is the index of the table that tells which instructions were
-	// inlined (abi.PCDATA_InlTreeIndex).
-	inlinePCData = 2
-	// maxPCSteps bounds the work on one pc-value table.
-	maxPCSteps = 1 << 20
+	// inlined (abi.PCDATA_InlTreeIndex), inlineFuncdata that of the tree of
+	// inlined calls (abi.FUNCDATA_InlTree).
+	inlinePCData   = 2
+	inlineFuncdata = 3
+	// noFuncdata is an offset that leads nowhere.
+	noFuncdata = ^uint32(0)
+	// maxPCSteps bounds the work on the pc-value tables of one lookup.
+	maxPCSteps = 1 << 18
 )
 
 var errNotPclntab = errors.New("no Go function table of Go 1.18 or later")
 
-// parsePclntab checks the header. text is the start of the program's text, used
-// when the header does not have it (Go 1.26, and position independent
-// executables of any version).
-func parsePclntab(b []byte, text func() uint64) (*pclntab, error) {
+// parsePclntab checks the header. The table's text is 0 when the header does
+// not have it: Go 1.26, and position independent executables of any version.
+func parsePclntab(b []byte) (*pclntab, error) {
 	h, ok := sub(b, 0, 8)
 	if !ok {
 		return nil, errNotPclntab
@@ -74,9 +78,6 @@ func parsePclntab(b []byte, text func() uint64) (*pclntab, error) {
 	if t.nfunc == 0 || t.nfunc > uint64(len(t.funcs))/8-min(1, uint64(len(t.funcs))/8) {
 		return nil, fmt.Errorf("%w: %d functions in %d bytes", errNotPclntab, t.nfunc, len(t.funcs))
 	}
-	if t.text == 0 {
-		t.text = text()
-	}
 	return t, nil
 }
 
@@ -103,11 +104,11 @@ func (t *pclntab) find(addr uint64) (uint64, bool) {
 // goFunc is what the table knows of a function.
 type goFunc struct {
 	entry     uint64
-	name      []byte // aliases the file
-	file      []byte // aliases the file; where the function is defined
+	name      uint32 // offset in the table of names
 	startLine int64  // 0 before Go 1.20
 
 	fileTable, lineTable, inlineTable uint32
+	inlineTree                        uint32 // offset in funcdata, or noFuncdata
 	cu                                uint32
 }
 
@@ -119,61 +120,60 @@ func (t *pclntab) function(i uint64) (goFunc, bool) {
 		return goFunc{}, false
 	}
 	g := goFunc{
-		entry: t.entry(i), name: cstring(t.funcNames, uint64(le.Uint32(f[4:]))),
+		entry: t.entry(i), name: le.Uint32(f[4:]),
 		fileTable: le.Uint32(f[20:]), lineTable: le.Uint32(f[24:]), cu: le.Uint32(f[32:]),
+		inlineTree: noFuncdata,
 	}
 	pcdata := off + 40 // before Go 1.20 there is no startLine
 	if t.hasLine {
 		g.startLine = int64(int32(le.Uint32(f[36:])))
 		pcdata = off + 44
 	}
-	if npcdata := le.Uint32(f[28:]); npcdata > inlinePCData {
+	npcdata, nfuncdata := uint64(le.Uint32(f[28:])), t.funcs[pcdata-1]
+	if npcdata > inlinePCData {
 		g.inlineTable, _ = u32(t.funcs, pcdata+4*inlinePCData)
 	}
-	if v, ok := t.value(g.fileTable, g.entry, g.entry); ok {
-		g.file = t.file(g.cu, v)
-	}
-	return g, len(g.name) > 0
-}
-
-// line returns the source line at addr within g, or 0 if it is not known or
-// belongs to a function that was inlined into g.
-func (t *pclntab) line(g goFunc, addr uint64) int64 {
-	if g.inlineTable != 0 {
-		if v, ok := t.value(g.inlineTable, g.entry, addr); ok && v >= 0 {
-			return 0
+	if nfuncdata > inlineFuncdata {
+		if tree, ok := u32(t.funcs, pcdata+4*(npcdata+inlineFuncdata)); ok {
+			g.inlineTree = tree
 		}
 	}
-	v, ok := t.value(g.lineTable, g.entry, addr)
-	if !ok || v < 0 {
-		return 0
-	}
-	return int64(v)
+	return g, len(t.name(g.name)) > 0
 }
 
-// file returns a file name by its number in a compilation unit.
-func (t *pclntab) file(cu uint32, n int32) []byte {
+// name returns the name at an offset in the table of names. It aliases the file.
+func (t *pclntab) name(off uint32) []byte { return cstring(t.funcNames, uint64(off)) }
+
+// file returns the offset of a file's name by its number in a compilation unit,
+// or noFuncdata.
+func (t *pclntab) file(cu uint32, n int32) uint32 {
 	if n < 0 {
-		return nil
+		return noFuncdata
 	}
 	off, ok := u32(t.cus, 4*(uint64(cu)+uint64(n)))
-	if !ok || off == ^uint32(0) {
-		return nil
+	if !ok {
+		return noFuncdata
 	}
-	return cstring(t.files, uint64(off))
+	return off
 }
 
+// fileName returns the file name at an offset that file returned, nil if there
+// is none. It aliases the file.
+func (t *pclntab) fileName(off uint32) []byte { return cstring(t.files, uint64(off)) }
+
 // value looks addr up in the pc-value table at off: pairs of varints, a change
-// of the value (zigzag) and the number of quanta it then holds for.
-func (t *pclntab) value(off uint32, entry, addr uint64) (int32, bool) {
+// of the value (zigzag) and the number of quanta it then holds for. It takes the
+// steps that it needs from budget.
+func (t *pclntab) value(off uint32, entry, addr uint64, budget *int) (int32, bool) {
 	if off == 0 || uint64(off) >= uint64(len(t.pcs)) {
 		return 0, false
 	}
 	p := t.pcs[off:]
 	pc, v := entry, int32(-1)
-	for step := range maxPCSteps {
+	for first := true; *budget > 0; first = false {
+		*budget--
 		delta, n := uvarint(p)
-		if n == 0 || delta == 0 && step > 0 {
+		if n == 0 || delta == 0 && !first {
 			return 0, false
 		}
 		v += int32(-(delta & 1) ^ (delta >> 1))

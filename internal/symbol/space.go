@@ -1,11 +1,6 @@
 package symbol
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"sort"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -24,13 +19,17 @@ type Frame struct {
 	Addr uint64
 }
 
-// Space is the address space of one process. It is safe for concurrent use.
+// Space is the address space of one process. It keeps what it knows when the
+// process ends. It is safe for concurrent use.
 type Space struct {
 	cache *Cache
 	pid   int
+	// start tells a later process with the same number apart, 0 if unknown.
+	start uint64
 
 	mu      sync.Mutex
 	regions []mappedRegion
+	jit     *File // all anonymous memory, nil until there is some
 	scanned time.Time
 	gone    bool
 	err     error
@@ -38,14 +37,16 @@ type Space struct {
 
 type mappedRegion struct {
 	region
-	file *File // nil until an address of the region is seen
+	file *File // nil until it is needed, see open
+	bias uint64
+	jit  bool // file is that of all anonymous memory
 }
 
 // Space reads the mappings of a process. Close it when the process is gone and
 // its addresses are no longer of interest. A Space whose mappings could not be
 // read (see [Space.Err]) resolves nothing.
 func (c *Cache) Space(pid int) *Space {
-	s := &Space{cache: c, pid: pid}
+	s := &Space{cache: c, pid: pid, start: startTime(pid)}
 	s.scan()
 	return s
 }
@@ -62,54 +63,41 @@ func (s *Space) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.regions {
-		if f := s.regions[i].file; f != nil {
-			s.cache.release(f)
-		}
+		s.forget(&s.regions[i])
 	}
-	s.regions, s.gone = nil, true
+	if s.jit != nil {
+		s.cache.release(s.jit)
+	}
+	s.regions, s.jit, s.gone = nil, nil, true
 }
 
-// scan reads the mappings, keeping the files of those that are still there.
-// s.mu is held, or nobody else has s.
-func (s *Space) scan() {
-	s.scanned = time.Now()
-	f, err := os.Open("/proc/" + strconv.Itoa(s.pid) + "/maps")
-	if err != nil {
-		s.fail(err)
+// open acquires the file of a region. s.mu is held.
+func (s *Space) open(r *mappedRegion) {
+	if r.file != nil {
 		return
 	}
-	defer func() { _ = f.Close() }()
-	regions, err := parseMaps(f)
-	if len(regions) == 0 {
-		if err == nil {
-			// A process that is ending has no memory any more.
-			err = os.ErrNotExist
+	if !r.anonymous() {
+		r.file = s.cache.acquire(s.pid, r.region)
+		if !r.shared() || r.file.executable() {
+			r.bias = r.region.bias(r.file.segments)
+			if !r.inFile() && r.path != vdsoName {
+				r.bias = 0
+			}
+			return
 		}
-		s.fail(err)
-		return
+		s.cache.release(r.file)
 	}
-	s.err = err
-	files := make(map[region]*File, len(s.regions))
-	for _, r := range s.regions {
-		if r.file != nil {
-			files[r.region] = r.file
-		}
+	if s.jit == nil {
+		s.jit = s.cache.jit(s.pid)
 	}
-	s.regions = make([]mappedRegion, len(regions))
-	for i, r := range regions {
-		s.regions[i] = mappedRegion{region: r, file: files[r]}
-		delete(files, r)
-	}
-	for _, f := range files {
-		s.cache.release(f)
-	}
+	s.jit.Retain()
+	r.file, r.bias, r.jit = s.jit, 0, true
 }
 
-// fail keeps what was known of a process whose mappings cannot be read.
-func (s *Space) fail(err error) {
-	s.err = fmt.Errorf("read mappings of process %d: %w", s.pid, err)
-	if errors.Is(err, os.ErrNotExist) {
-		s.gone = true
+// forget releases the file of a region. s.mu is held.
+func (s *Space) forget(r *mappedRegion) {
+	if r.file != nil {
+		s.cache.release(r.file)
 	}
 }
 
@@ -126,22 +114,6 @@ func (s *Space) Resolve(addr uint64) Frame {
 	if r == nil {
 		return Frame{Addr: addr}
 	}
-	if r.file == nil {
-		r.file = s.cache.acquire(s.pid, r.region)
-	}
-	switch {
-	case r.path == vdsoName:
-		return Frame{File: r.file, Addr: r.file.Address(addr - r.start)}
-	case !r.inFile():
-		return Frame{File: r.file, Addr: addr}
-	}
-	return Frame{File: r.file, Addr: r.file.Address(addr - r.start + r.off)}
-}
-
-func (s *Space) find(addr uint64) *mappedRegion {
-	i := sort.Search(len(s.regions), func(i int) bool { return s.regions[i].end > addr })
-	if i == len(s.regions) || addr < s.regions[i].start {
-		return nil
-	}
-	return &s.regions[i]
+	s.open(r)
+	return Frame{File: r.file, Addr: addr - r.bias}
 }

@@ -25,6 +25,15 @@ func newTestCache(t testing.TB, size int64) *Cache {
 	return c
 }
 
+// lookup1 returns the name of the function at addr, without those inlined there.
+func lookup1(f *File, addr uint64) string {
+	syms := f.Lookup(addr, nil)
+	if len(syms) == 0 {
+		return ""
+	}
+	return syms[len(syms)-1].Name
+}
+
 func wait(t testing.TB, c *Cache) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -46,22 +55,32 @@ func TestSpaceNamesOwnFunctions(t *testing.T) {
 		f := s.Resolve(uint64(pc))
 		require.NotNil(t, f.File)
 		wait(t, c)
-		for _, delta := range []uint64{0, 1, 20} {
-			sym, ok := f.File.Lookup(f.Addr + delta)
-			require.True(t, ok)
-			assert.Equal(t, rf.Name(), sym.Name)
-			assert.True(t, sym.Go)
-			file, line := rf.FileLine(rf.Entry())
-			assert.Equal(t, file, sym.File)
-			assert.LessOrEqual(t, sym.StartLine, int64(line))
-			frame, _ := runtime.CallersFrames([]uintptr{pc + uintptr(delta) + 1}).Next()
-			if sym.Line != 0 {
-				assert.EqualValues(t, frame.Line, sym.Line)
-				checked++
+		require.Equal(t, rf.Name(), lookup1(f.File, f.Addr))
+		for delta := range uint64(1000) { // reaches into functions behind it
+			syms := f.File.Lookup(f.Addr+delta, nil)
+			require.NotEmpty(t, syms)
+			// CallersFrames takes return addresses, and tells the innermost one.
+			after := pc + uintptr(delta) + 1
+			if runtime.FuncForPC(after).Entry() == after {
+				continue
 			}
+			want, _ := runtime.CallersFrames([]uintptr{after}).Next()
+			if want.File == "?" { // padding
+				require.Empty(t, syms[0].File)
+				continue
+			}
+			require.Equal(t, want.Function, syms[0].Name)
+			require.Equal(t, want.File, syms[0].File)
+			require.EqualValues(t, want.Line, syms[0].Line)
+			require.Equal(t, want.Func == nil, len(syms) > 1)
+			for _, sym := range syms {
+				require.LessOrEqual(t, sym.StartLine, sym.Line)
+				require.Equal(t, KindGo, sym.Kind)
+			}
+			checked += len(syms) - 1
 		}
 	}
-	assert.Positive(t, checked, "some lines are known")
+	assert.Positive(t, checked, "some functions are inlined")
 	assert.Empty(t, c.Errors())
 }
 
@@ -89,9 +108,7 @@ func TestVDSO(t *testing.T) {
 	require.NotNil(t, f.elf, "the vdso has a symbol table")
 	addr := f.elf.syms[0].addr
 	f.mu.Unlock()
-	sym, ok := f.Lookup(addr)
-	require.True(t, ok)
-	assert.Contains(t, sym.Name, "vdso")
+	assert.Contains(t, lookup1(f, addr), "vdso")
 }
 
 // startCopy runs a copy of /bin/sleep from a directory of the test.
@@ -197,14 +214,11 @@ func TestFileTruncatedWhileMapped(t *testing.T) {
 	f := openTestFile(t, c, path)
 	wait(t, c)
 	from, _ := f.golang.bounds()
-	_, ok := f.Lookup(from)
-	require.True(t, ok)
+	require.NotEmpty(t, f.Lookup(from, nil))
 	require.NoError(t, os.Truncate(path, 0))
-	_, ok = f.Lookup(from + 4096)
-	assert.False(t, ok)
+	assert.Empty(t, f.Lookup(from+4096, nil))
 	assert.Equal(t, int64(1), c.Errors()[ErrorFault])
-	_, ok = f.Lookup(from)
-	assert.False(t, ok, "the file is given up")
+	assert.Empty(t, f.Lookup(from, nil), "the file is given up")
 }
 
 func openTestFile(t testing.TB, c *Cache, path string) *File {
@@ -241,29 +255,25 @@ func TestCacheTrim(t *testing.T) {
 	f := openTestFile(t, c, exe)
 	wait(t, c)
 	from, _ := f.golang.bounds()
-	_, ok := f.Lookup(from)
-	require.True(t, ok)
+	require.NotEmpty(t, f.Lookup(from, nil))
 	require.Positive(t, c.Bytes())
 
 	c.maxBytes = 0
 	c.Trim()
 	assert.Zero(t, c.Bytes(), "tables are dropped")
-	_, ok = f.Lookup(from)
-	assert.False(t, ok, "and not built again at once")
+	assert.Empty(t, f.Lookup(from, nil), "and not built again at once")
 	f.mu.Lock()
 	f.built = time.Time{}
 	f.mu.Unlock()
-	_, _ = f.Lookup(from)
+	_ = f.Lookup(from, nil)
 	wait(t, c)
-	_, ok = f.Lookup(from)
-	assert.True(t, ok, "but later")
+	assert.NotEmpty(t, f.Lookup(from, nil), "but later")
 
 	c.release(f)
 	f.used.Store(0)
 	c.Trim()
 	assert.Zero(t, c.Files(), "an idle file that nobody has mapped is closed")
-	_, ok = f.Lookup(from)
-	assert.False(t, ok)
+	assert.Empty(t, f.Lookup(from, nil))
 }
 
 func TestCacheTableTooLarge(t *testing.T) {
@@ -272,8 +282,7 @@ func TestCacheTableTooLarge(t *testing.T) {
 	f := openTestFile(t, c, lib)
 	wait(t, c)
 	assert.Equal(t, int64(1), c.Errors()[ErrorTooLarge])
-	_, ok := f.Lookup(0x1000)
-	assert.False(t, ok)
+	assert.Empty(t, f.Lookup(0x1000, nil))
 }
 
 // libc returns the path of the C library that a dynamic program uses.

@@ -149,15 +149,14 @@ func (e *encoder) userLocation(f symbol.Frame) int32 {
 	if f.File == nil {
 		e.unnamedUser++
 		l = e.b.Location(0, f.Addr, profile.FrameNative)
-	} else if sym, ok := f.File.Lookup(f.Addr); ok {
-		fn := e.b.Function(profile.Function{
-			Name: sym.Name, SystemName: sym.System, Filename: sym.File, StartLine: sym.StartLine,
-		})
-		kind := profile.FrameNative
-		if sym.Go {
-			kind = profile.FrameGo
+	} else if syms := f.File.Lookup(f.Addr, nil); len(syms) > 0 {
+		lines := make([]profile.Line, len(syms))
+		for i, sym := range syms {
+			lines[i] = profile.Line{Line: sym.Line, Function: e.b.Function(profile.Function{
+				Name: sym.Name, SystemName: sym.System, Filename: sym.File, StartLine: sym.StartLine,
+			})}
 		}
-		l = e.b.Location(e.mapping(f.File), f.Addr, kind, profile.Line{Function: fn, Line: sym.Line})
+		l = e.b.Location(e.mapping(f.File), f.Addr, syms[0].Kind, lines...)
 	} else {
 		e.unnamedUser++
 		l = e.b.Location(e.mapping(f.File), f.Addr, profile.FrameNative)
