@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,27 +13,32 @@ import (
 	"time"
 )
 
+// Unlike the collector, bpftrace needs tracefs. Where it is not mounted, it gets one
+// in a mount namespace of its own.
+const mountTracing = `test -e /sys/kernel/tracing/events || mount -t tracefs nodev /sys/kernel/tracing; exec bpftrace -B line -e "$0"`
+
 // bpftrace is a running peer.
 type bpftrace struct {
-	cmd *exec.Cmd
-	out chan string // what it printed, when it has ended
+	cmd    *exec.Cmd
+	out    chan string // what it printed, when it has ended
+	stderr bytes.Buffer
 }
 
 // startBpftrace runs a program and waits until it is attached.
 func startBpftrace(ctx context.Context, program string) (*bpftrace, error) {
-	p := &bpftrace{cmd: exec.CommandContext(ctx, "bpftrace", "-B", "line", "-e", program), out: make(chan string, 1)}
+	p := &bpftrace{cmd: exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", mountTracing, program), out: make(chan string, 1)}
 	pipe, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	p.cmd.Stderr = os.Stderr
+	p.cmd.Stderr = &p.stderr // with a warning that does not matter
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	out := bufio.NewReader(pipe)
 	first, err := out.ReadString('\n')
 	if err != nil || !strings.HasPrefix(first, "Attaching") {
-		return nil, fmt.Errorf("run bpftrace: it says %q: %w", first, errors.Join(err, p.cmd.Wait()))
+		return nil, fmt.Errorf("run bpftrace: %w: %s%s", errors.Join(err, p.cmd.Wait()), first, &p.stderr)
 	}
 	go func() {
 		rest, _ := io.ReadAll(out)
@@ -49,7 +55,7 @@ func (p *bpftrace) stop() (string, error) {
 	}
 	out := <-p.out
 	if err := p.cmd.Wait(); err != nil {
-		return "", fmt.Errorf("stop bpftrace: %w", err)
+		return "", fmt.Errorf("stop bpftrace: %w: %s", err, &p.stderr)
 	}
 	return out, nil
 }
