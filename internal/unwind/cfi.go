@@ -88,7 +88,8 @@ func (m *machine) run(code []byte, off uint64, ci *cie, s *state, pc, limit uint
 			case cfaNop, cfaNegateRAState, cfaNegateRAStatePC:
 				continue
 			case cfaDefCFAOffset:
-				s.cfaOff, dirty = int64(c.uleb()), true
+				s.setCFAOff(int64(c.uleb()))
+				dirty = true
 				continue
 			case cfaAdvanceLoc1:
 				next = pc + uint64(c.u8())*ci.codeAlign
@@ -133,7 +134,7 @@ func (m *machine) run(code []byte, off uint64, ci *cie, s *state, pc, limit uint
 			return pc, errBackward
 		}
 		if dirty && limit > pc {
-			m.out.rule(pc, s.rule(ci.signal, m.arch))
+			m.out.row(pc, m.out.id(s, m.arch))
 			dirty = false
 		}
 		if next >= limit && limit != 0 {
@@ -145,7 +146,7 @@ func (m *machine) run(code []byte, off uint64, ci *cie, s *state, pc, limit uint
 		return pc, errCut
 	}
 	if dirty && limit > pc {
-		m.out.rule(pc, s.rule(ci.signal, m.arch))
+		m.out.row(pc, m.out.id(s, m.arch))
 	}
 	return limit, nil
 }
@@ -155,9 +156,9 @@ func (m *machine) run(code []byte, off uint64, ci *cie, s *state, pc, limit uint
 func (m *machine) saved(s *state, ci *cie, reg uint64, off int64) bool {
 	switch reg {
 	case uint64(m.arch.fp):
-		s.fp, s.fpOff = FPAtCFA, off
+		s.setFP(FPAtCFA, off)
 	case ci.ra:
-		s.ra, s.raOff = raAtCFA, off
+		s.setRA(raAtCFA, off)
 	default:
 		return false
 	}
@@ -168,9 +169,9 @@ func (m *machine) saved(s *state, ci *cie, reg uint64, off int64) bool {
 func (m *machine) restore(s *state, ci *cie, reg uint64) bool {
 	switch reg {
 	case uint64(m.arch.fp):
-		s.fp, s.fpOff = ci.initial.fp, ci.initial.fpOff
+		s.restoreFP(&ci.initial)
 	case ci.ra:
-		s.ra, s.raOff = ci.initial.ra, ci.initial.raOff
+		s.restoreRA(&ci.initial)
 	default:
 		return false
 	}
@@ -181,9 +182,9 @@ func (m *machine) restore(s *state, ci *cie, reg uint64) bool {
 func (m *machine) lost(s *state, ci *cie, reg uint64, ra uint8) {
 	switch reg {
 	case uint64(m.arch.fp):
-		s.fp, s.fpOff = FPUndefined, 0
+		s.setFP(FPUndefined, 0)
 	case ci.ra:
-		s.ra, s.raOff = ra, 0
+		s.setRA(ra, 0)
 	}
 }
 
@@ -192,14 +193,16 @@ func (m *machine) define(op byte, c *cursor, s *state, ci *cie) error {
 	switch op {
 	case cfaDefCFA:
 		reg := c.uleb()
-		s.setCFA(reg, int64(c.uleb()), m.arch)
+		s.setCFAReg(reg, m.arch)
+		s.setCFAOff(int64(c.uleb()))
 	case cfaDefCFASF:
 		reg := c.uleb()
-		s.setCFA(reg, c.sleb()*ci.dataAlign, m.arch)
+		s.setCFAReg(reg, m.arch)
+		s.setCFAOff(c.sleb() * ci.dataAlign)
 	case cfaDefCFARegister:
 		s.setCFAReg(c.uleb(), m.arch)
 	case cfaDefCFAOffsetSF:
-		s.cfaOff = c.sleb() * ci.dataAlign
+		s.setCFAOff(c.sleb() * ci.dataAlign)
 	case cfaDefCFAExpression:
 		s.setCFAExpr(c.take(c.uleb()), m.arch)
 	case cfaOffsetExtended:
@@ -218,9 +221,9 @@ func (m *machine) define(op byte, c *cursor, s *state, ci *cie) error {
 	case cfaSameValue:
 		switch reg := c.uleb(); reg {
 		case uint64(m.arch.fp):
-			s.fp, s.fpOff = FPSame, 0
+			s.setFP(FPSame, 0)
 		case ci.ra:
-			s.ra, s.raOff = raSame, 0
+			s.setRA(raSame, 0)
 		}
 	case cfaRegister:
 		reg := c.uleb()

@@ -13,8 +13,7 @@ type cie struct {
 	ra        uint64 // the column of the return address
 	enc       byte   // of addresses
 	augmented bool   // FDEs have augmentation data
-	signal    bool
-	initial   state
+	initial   state  // its flags are set before it is computed
 }
 
 // entry is an entry of the section, CIE or FDE.
@@ -157,7 +156,7 @@ func (ci *cie) augment(augmentation []byte, c *cursor) error {
 		case 'L':
 			data.u8()
 		case 'S':
-			ci.signal = true
+			ci.initial.kind |= flagSignal
 		case 'B', 'G': // keys and tags of AArch64's pointer protection
 		default:
 			// The size of what is unknown is unknown, but that of all is known.

@@ -106,12 +106,16 @@ func pltExpr(e []byte) (threshold uint16, ok bool) {
 
 // setCFAExpr sets the rule of the CFA from a DWARF expression.
 func (s *state) setCFAExpr(e []byte, a *arch) {
-	s.cfa, s.cfaOff, s.cfaReg, s.cfaExpr = KindUnsupported, 0, 0, true
-	if a.machine == emX86_64 {
-		if n, ok := pltExpr(e); ok {
-			s.cfa, s.cfaReg = KindPLT, n
-			return
-		}
+	s.setCFAOff(0)
+	s.cfaExpr(e, a)
+	s.kind |= flagExpr
+}
+
+func (s *state) cfaExpr(e []byte, a *arch) {
+	s.setCFA(KindUnsupported, 0, 0)
+	if n, ok := pltExpr(e); ok && a.machine == emX86_64 {
+		s.setCFA(KindPLT, n, 0)
+		return
 	}
 	c := cursor{b: e}
 	reg, off, ok := c.breg()
@@ -126,13 +130,15 @@ func (s *state) setCFAExpr(e []byte, a *arch) {
 	switch {
 	case !ok:
 	case !deref: // what DW_CFA_def_cfa could have said
-		s.setCFA(uint64(reg), off+add, a)
-		s.cfaExpr = true
+		s.setCFAReg(uint64(reg), a)
+		s.setCFAOff(off + add)
 	case a.machine != emX86_64 || add != int64(int16(add)):
 	case reg == a.sp:
-		s.cfa, s.cfaOff, s.cfaAdd = KindDerefSP, off, int16(add)
+		s.setCFA(KindDerefSP, 0, int16(add))
+		s.setCFAOff(off)
 	case reg == a.fp:
-		s.cfa, s.cfaOff, s.cfaAdd = KindDerefFP, off, int16(add)
+		s.setCFA(KindDerefFP, 0, int16(add))
+		s.setCFAOff(off)
 	}
 }
 
@@ -140,13 +146,13 @@ func (s *state) setCFAExpr(e []byte, a *arch) {
 // address at which it is saved. The CFA is on the expression's stack, but the
 // expressions that compilers emit do not use it.
 func (s *state) setFPExpr(e []byte, a *arch) {
-	s.fp, s.fpOff = FPUndefined, 0
+	s.setFP(FPUndefined, 0)
 	c := cursor{b: e}
 	reg, off, ok := c.breg()
 	if !ok || reg != a.fp {
 		return
 	}
 	if add, ok := c.addends(); ok {
-		s.fp, s.fpOff = FPAtFP, off+add
+		s.setFP(FPAtFP, off+add)
 	}
 }

@@ -97,6 +97,7 @@ func (b *builder) goFunctions(t *Table) {
 	b.begin(g.start)
 	b.end = g.start
 	end := g.start
+	rules := b.out.goRules(b.arch)
 	for i := range g.n {
 		start := end
 		if end = g.entry(i + 1); end < start || end > g.end {
@@ -116,7 +117,7 @@ func (b *builder) goFunctions(t *Table) {
 			b.out.row(start, ruleEnd)
 		case flag&goSPWrite != 0:
 			// Where its stack pointer is, the table does not know.
-		case !b.goFunction(start, end, le.Uint32(f[goPCSPAt:])):
+		case !b.goFunction(start, end, le.Uint32(f[goPCSPAt:]), rules):
 			t.Malformed++
 			continue
 		}
@@ -129,7 +130,7 @@ func (b *builder) goFunctions(t *Table) {
 // pointer is below where it was at the call (pcsp), and returns whether that was
 // understood. Go's compilers keep frame pointers, so only where there is none yet,
 // or no longer, a rule is needed.
-func (b *builder) goFunction(start, end uint64, table uint32) bool {
+func (b *builder) goFunction(start, end uint64, table uint32, rules goRules) bool {
 	g := b.code
 	if table == 0 || uint64(table) >= uint64(len(g.pcs)) {
 		return table == 0
@@ -150,24 +151,28 @@ func (b *builder) goFunction(start, end uint64, table uint32) bool {
 			at := pc - 1 - g.code.addr
 			pushed = pc > start && at < uint64(len(g.code.data)) && g.code.data[at] == pushRBP
 		}
-		b.out.rule(pc, b.goRule(delta, pushed))
+		rule := uint16(ruleFPChain)
+		switch {
+		case delta == 0:
+			rule = rules.empty
+		case delta == 8 && pushed:
+			rule = rules.pushed
+		}
+		b.out.row(pc, rule)
 		pc = next
 	}
 	return true
 }
 
-// goRule returns the rule where the stack pointer is delta below its value at
-// the call. pushed says that the frame pointer was pushed first.
-func (b *builder) goRule(delta int32, pushed bool) Rule {
-	switch {
-	case b.arch == &archAArch64:
-		if delta == 0 {
-			return Rule{Kind: KindGoSP, Reg: RegLR}
-		}
-	case delta == 0:
-		return Rule{Kind: KindGoSP, CFAOff: 8, RAOff: -8}
-	case delta == 8 && pushed:
-		return Rule{Kind: KindGoSP, CFAOff: 16, RAOff: -8, FP: FPAtCFA, FPOff: -16}
+// goRules are the numbers of the rules that Go's code needs.
+type goRules struct{ empty, pushed uint16 }
+
+func (w *writer) goRules(a *arch) goRules {
+	if a == &archAArch64 {
+		return goRules{empty: w.intern(Rule{Kind: KindGoSP, Reg: RegLR})}
 	}
-	return Rule{Kind: KindFPChain}
+	return goRules{
+		empty:  w.intern(Rule{Kind: KindGoSP, CFAOff: 8, RAOff: -8}),
+		pushed: w.intern(Rule{Kind: KindGoSP, CFAOff: 16, RAOff: -8, FP: FPAtCFA, FPOff: -16}),
+	}
 }

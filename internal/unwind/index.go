@@ -181,7 +181,8 @@ func (r *fdeReader) cie(off uint64) (*cie, error) {
 		if err := r.spend(len(code)); err != nil {
 			return nil, err
 		}
-		s := state{cfa: KindUnsupported}
+		s := ci.initial
+		s.setCFA(KindUnsupported, 0, 0)
 		if _, err := r.machine.run(code, at, ci, &s, 0, 0); err != nil {
 			return nil, fmt.Errorf("initial instructions: %w", err)
 		}

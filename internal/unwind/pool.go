@@ -40,7 +40,7 @@ type Pool struct {
 	mu           sync.Mutex // guards what follows
 	chunks       []chunk
 	freePages    spans
-	ruleIndex    map[key]uint16
+	ruleIndex    map[Rule]uint16
 	rulesRefused int
 	tables, rows int
 }
@@ -100,48 +100,33 @@ func NewPool(mem Memory, opts PoolOptions) *Pool {
 	opts.MaxRules = max(0, min(opts.MaxRules, len(mem.Rules()), math.MaxUint16))
 	p := &Pool{
 		mem: mem, opts: opts, pages: mem.Pages()[:opts.MaxPages], rules: mem.Rules()[:opts.MaxRules],
-		ruleIndex: make(map[key]uint16),
+		ruleIndex: make(map[Rule]uint16),
 	}
 	p.freePages.give(span{0, uint32(opts.MaxPages)})
 	for i, k := range [fixedRules]Kind{KindNone, KindUnsupported, KindFPChain, KindEnd, KindSignal} {
-		if id, ok := p.intern(Rule{Kind: k}); !ok || int(id) != i {
+		if id, ok := p.intern(Rule{Kind: k}, true); !ok || int(id) != i {
 			p.opts.MaxPages, p.pages, p.freePages = 0, nil, nil // every build is refused
 		}
 	}
 	return p
 }
 
-// intern returns the number of a rule, or false if there is no room for it.
-func (p *Pool) intern(r Rule) (uint16, bool) {
+// intern returns the number of a rule and whether it is new, which it may only
+// be if add is true. If there is no room for it, it is ruleUnsupported.
+func (p *Pool) intern(r Rule, add bool) (id uint16, added bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k := r.key()
-	if id, ok := p.ruleIndex[k]; ok {
-		return id, true
+	if id, ok := p.ruleIndex[r]; ok {
+		return id, false
 	}
 	n := len(p.ruleIndex)
-	if n >= p.opts.MaxRules {
+	if !add || n >= p.opts.MaxRules {
 		p.rulesRefused++
 		return ruleUnsupported, false
 	}
 	p.rules[n] = r
-	p.ruleIndex[k] = uint16(n)
+	p.ruleIndex[r] = uint16(n)
 	return uint16(n), true
-}
-
-// known returns the number of a rule that exists.
-func (p *Pool) known(k key) (uint16, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	id, ok := p.ruleIndex[k]
-	return id, ok
-}
-
-// refuseRule counts a rule that an executable may not add any more.
-func (p *Pool) refuseRule() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rulesRefused++
 }
 
 // takePages allocates n page entries.

@@ -80,16 +80,3 @@ type Rule struct {
 	Reg uint16
 	_   uint32
 }
-
-// key is a rule in a form that is fast to hash and to compare.
-type key struct {
-	a uint64
-	b uint32
-}
-
-func (r Rule) key() key {
-	return key{
-		uint64(r.Kind) | uint64(r.FP)<<8 | uint64(uint16(r.FPOff))<<16 | uint64(uint32(r.CFAOff))<<32,
-		uint32(uint16(r.RAOff)) | uint32(r.Reg)<<16,
-	}
-}

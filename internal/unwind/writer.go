@@ -37,7 +37,7 @@ type writer struct {
 }
 
 type cachedRule struct {
-	key
+	state
 	id uint16 // 0 in empty entries: KindNone is never written
 }
 
@@ -45,6 +45,7 @@ type cachedRule struct {
 func (w *writer) start(p *Pool, t *Table) {
 	w.pool, w.table = p, t
 	w.err, w.chunk, w.next, w.end, w.newRules = nil, nil, 0, 0, 0
+	clear(w.cache[:]) // the same state is another rule on another machine
 	if w.buf == nil {
 		w.buf = make([]uint32, 0, maxPageRows)
 	}
@@ -55,11 +56,6 @@ func (w *writer) start(p *Pool, t *Table) {
 func (w *writer) begin(page uint64, id uint16) {
 	w.page, w.last = page, id
 	w.buf = append(w.buf[:0], uint32(id)<<16)
-}
-
-// rule says that r holds from addr on.
-func (w *writer) rule(addr uint64, r Rule) {
-	w.row(addr, w.id(r))
 }
 
 // row says that rule id holds from addr on, which must be within the table's
@@ -157,29 +153,22 @@ func (w *writer) reserve(n int) error {
 
 func blocks(rows int) int { return (rows + blockRows - 1) / blockRows }
 
-// id returns the number of a rule.
-func (w *writer) id(r Rule) uint16 {
-	k := r.key()
-	c := &w.cache[((k.a^uint64(k.b)<<24)*0x9e3779b97f4a7c15)>>(64-ruleCacheBits)]
-	if c.key == k && c.id != 0 {
+// id returns the number of the rule of a state.
+func (w *writer) id(s *state, a *arch) uint16 {
+	c := &w.cache[((s.kind^s.off<<16)*0x9e3779b97f4a7c15)>>(64-ruleCacheBits)]
+	if c.state == *s && c.id != 0 {
 		return c.id
 	}
-	return w.slowID(r, k, c)
+	*c = cachedRule{*s, w.intern(s.rule(a))}
+	return c.id
 }
 
-func (w *writer) slowID(r Rule, k key, c *cachedRule) uint16 {
-	id, known := w.pool.known(k)
-	if !known {
-		if w.newRules >= maxNewRules {
-			w.pool.refuseRule()
-			return ruleUnsupported
-		}
-		var ok bool
-		if id, ok = w.pool.intern(r); !ok {
-			return ruleUnsupported
-		}
+// intern returns the number of a rule, which is ruleUnsupported if there is no
+// room for another one.
+func (w *writer) intern(r Rule) uint16 {
+	id, added := w.pool.intern(r, w.newRules < maxNewRules)
+	if added {
 		w.newRules++
 	}
-	*c = cachedRule{k, id}
 	return id
 }
