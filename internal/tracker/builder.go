@@ -1,0 +1,194 @@
+package tracker
+
+import (
+	"errors"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/symbol"
+	"github.com/aperture-collector/aperture-collector/internal/unwind"
+)
+
+const (
+	// builderNice makes the builder give way to what is measured.
+	builderNice = 5
+	// maxAttempts is how often a table may wait for memory to be freed before it
+	// is refused, retryRefused after how many ticks that is forgotten.
+	maxAttempts  = 3
+	retryRefused = 30
+	// unusedFor is for how many ticks a table must not have been used to make
+	// room for another one, so that two that are in use do not take turns.
+	unusedFor = 2
+)
+
+// Kinds of errors of Stats.BuildErrors.
+const (
+	ErrorNoInfo   = "no_info"   // nothing to build a table from
+	ErrorNoData   = "no_data"   // the file could not be read
+	ErrorPoolFull = "pool_full" // no memory; it may be tried again
+	ErrorBroken   = "broken"    // the file contradicts itself or changed
+)
+
+// builds are the executables whose tables are to be built. It is guarded by
+// Tracker.mu.
+type builds struct {
+	wanted []uint16 // samples ask for these
+	early  []uint16 // samples of new processes are going to
+	freed  []freed
+	wake   chan struct{}
+}
+
+// freed is a table that programs of the kernel may still read.
+type freed struct {
+	table *unwind.Table
+	tick  uint64
+}
+
+// wantTable has a table built that a sample asked for.
+func (t *Tracker) wantTable(id uint16) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.executables.get(id)
+	if x == nil {
+		return
+	}
+	x.used = t.tick
+	switch x.state {
+	case tableNone:
+		x.state = tableQueued
+		t.building.wanted = append(t.building.wanted, id)
+		t.building.signal()
+	case tableReady, tableAbsent, tableRefused:
+		// What the kernel was told last came after it asked.
+		t.setExecutable(id, x.forKernel())
+	}
+}
+
+// buildTables has the tables of a new process built before samples ask.
+func (t *Tracker) buildTables(p *Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !p.target {
+		return
+	}
+	for _, id := range p.uses {
+		if x := t.executables.get(id); x.state == tableNone {
+			x.state = tableQueued
+			t.building.early = append(t.building.early, id)
+			t.building.signal()
+		}
+	}
+}
+
+func (b *builds) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next returns the number and the file of a table to build, 0 if there is none.
+func (t *Tracker) next() (uint16, *symbol.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, q := range []*[]uint16{&t.building.wanted, &t.building.early} {
+		for len(*q) > 0 {
+			id := (*q)[0]
+			*q = (*q)[1:]
+			if x := t.executables.get(id); x != nil && x.state == tableQueued {
+				x.file.Retain() // the number may be given up meanwhile
+				return id, x.file
+			}
+		}
+	}
+	return 0, nil
+}
+
+// build builds tables until the tracker is closed, one at a time.
+func (t *Tracker) build() {
+	defer t.wg.Done()
+	// The thread ends with the goroutine, and its priority with it.
+	runtime.LockOSThread()
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), builderNice)
+	for {
+		select {
+		case <-t.closing:
+			return
+		case <-t.building.wake:
+		}
+		for !t.closed() {
+			id, file := t.next()
+			if id == 0 {
+				break
+			}
+			var table *unwind.Table
+			err := file.Data(func(data []byte) (err error) {
+				table, err = t.opts.Pool.Build(data)
+				return err
+			})
+			t.built(id, file, table, err)
+			file.Release()
+		}
+	}
+}
+
+// built publishes a table, or that there is none.
+func (t *Tracker) built(id uint16, file *symbol.File, table *unwind.Table, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.executables.get(id)
+	if x == nil || x.file != file || x.state != tableQueued {
+		if err == nil {
+			t.opts.Pool.Free(table) // the kernel never saw it
+		}
+		return
+	}
+	x.tried = t.tick
+	if err == nil {
+		t.stats.Builds++
+		x.state, x.table, x.attempts = tableReady, table, 0
+		x.used = max(x.used, t.tick)
+		t.setExecutable(id, x.forKernel())
+		return
+	}
+	kind := errorKind(err)
+	t.stats.BuildErrors[kind]++
+	x.state = tableAbsent
+	if kind == ErrorPoolFull {
+		x.attempts++
+		x.state = tableRefused
+		if x.attempts <= maxAttempts && (t.makeRoom(x.attempts) || len(t.building.freed) > 0) {
+			x.state = tableWaiting
+			return
+		}
+		t.stats.TablesRefused++
+	}
+	t.setExecutable(id, x.forKernel())
+}
+
+func errorKind(err error) string {
+	switch {
+	case errors.Is(err, unwind.ErrPoolFull):
+		return ErrorPoolFull
+	case errors.Is(err, unwind.ErrNoInfo):
+		return ErrorNoInfo
+	case errors.Is(err, symbol.ErrNoData):
+		return ErrorNoData
+	}
+	return ErrorBroken
+}
+
+// forKernel is what the kernel is told of an executable.
+func (x *executable) forKernel() bpf.Executable {
+	switch x.state {
+	case tableReady:
+		return bpf.Executable{
+			PageBase: x.table.PageBase, PageCount: x.table.PageCount, FirstPage: x.table.FirstPage, State: bpf.ExecTable,
+		}
+	case tableAbsent, tableRefused:
+		return bpf.Executable{State: bpf.ExecFramePointers}
+	}
+	return bpf.Executable{}
+}

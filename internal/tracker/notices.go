@@ -1,0 +1,171 @@
+package tracker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/aperture-collector/aperture-collector/bpf"
+)
+
+// Limits of what notices can cause.
+const (
+	// maxNotices is more than the ring of the kernel holds.
+	maxNotices = 32768
+	// execsPerSecond is how many new programs are looked at when they begin. The
+	// others are when they are sampled: most of the programs of a host that
+	// starts hundreds a second never are.
+	execsPerSecond = 50
+	execBurst      = 300
+	// detailsDue is how many processes may wait for their details to be read
+	// while there are notices to handle.
+	detailsDue = 32
+)
+
+// queue holds notices until they are handled.
+type queue struct {
+	mu      sync.Mutex
+	notices []bpf.Notice
+	dropped int64
+	resync  bool
+	wake    chan struct{}
+}
+
+// Notify takes a notice of the kernel. It does not block; a notice that the
+// queue has no room for is counted, and made up for by Resync.
+func (t *Tracker) Notify(n bpf.Notice) {
+	t.notices.mu.Lock()
+	if len(t.notices.notices) < maxNotices {
+		t.notices.notices = append(t.notices.notices, n)
+	} else {
+		t.notices.dropped++
+		t.notices.resync = true
+	}
+	t.notices.mu.Unlock()
+	t.notices.signal()
+}
+
+// Resync makes up for notices that were lost in the kernel: tables that were
+// asked for are waited for by nobody else. It does not block. Processes need
+// nothing: those whose notice was lost become known by their stacks.
+func (t *Tracker) Resync() {
+	t.notices.mu.Lock()
+	t.notices.resync = true
+	t.notices.mu.Unlock()
+	t.notices.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all notices, in place of the slice of the last call.
+func (q *queue) take(old []bpf.Notice) (notices []bpf.Notice, resync bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	notices, resync = q.notices, q.resync
+	if cap(old) > 4096 { // what a storm took is given back
+		old = nil
+	}
+	q.notices, q.resync = old[:0], false
+	return notices, resync
+}
+
+// follow handles notices until the tracker is closed.
+func (t *Tracker) follow() {
+	defer t.wg.Done()
+	var notices []bpf.Notice
+	var details []*Process // to be read, mappings come first
+	for {
+		var resync bool
+		notices, resync = t.notices.take(notices)
+		if resync {
+			t.askAgain()
+		}
+		for _, n := range notices {
+			if t.closed() {
+				return
+			}
+			if p := t.handle(n); p != nil {
+				details = append(details, p)
+			}
+			if len(details) > detailsDue {
+				details = readDetails(details)
+			}
+		}
+		if len(notices) > 0 {
+			continue
+		}
+		if len(details) > 0 {
+			details = readDetails(details)
+			continue
+		}
+		select {
+		case <-t.closing:
+			return
+		case <-t.notices.wake:
+		}
+	}
+}
+
+func readDetails(of []*Process) []*Process {
+	of[0].readInfo()
+	return append(of[:0], of[1:]...)
+}
+
+// handle does what a notice asks for. It returns a new process.
+func (t *Tracker) handle(n bpf.Notice) *Process {
+	t.work.Lock()
+	defer t.work.Unlock()
+	k := key{n.PID, n.Image}
+	switch n.Kind {
+	case bpf.NoticeExec:
+		if t.find(k) != nil { // its first stack was faster
+			return nil
+		}
+		t.end(n.PID)
+		if !t.execs.allow(time.Now()) {
+			t.count(func(s *Stats) { s.ExecsDeferred++ })
+			return nil
+		}
+		p := t.create(k, time.Now())
+		t.buildTables(p)
+		return p
+	case bpf.NoticeUnknownProcess:
+		if p := t.find(k); p != nil {
+			t.publish(p)
+			return nil
+		}
+		return t.create(k, time.Time{})
+	case bpf.NoticeUnknownMapping:
+		if p := t.find(k); p != nil {
+			t.rescan(p, n.Addr)
+		}
+	case bpf.NoticeWantTable:
+		t.wantTable(n.Executable)
+	case bpf.NoticeExit:
+		if p := t.find(k); p != nil {
+			t.exit(p)
+		}
+	}
+	return nil
+}
+
+// limiter allows a number of events a second, and a burst of them.
+type limiter struct {
+	rate, burst float64
+	spent       float64 // of the burst
+	last        time.Time
+}
+
+func (l *limiter) allow(now time.Time) bool {
+	l.spent = max(0, l.spent-now.Sub(l.last).Seconds()*l.rate)
+	l.last = now
+	if l.spent+1 > l.burst {
+		return false
+	}
+	l.spent++
+	return true
+}

@@ -1,0 +1,252 @@
+package tracker
+
+import (
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
+	"github.com/aperture-collector/aperture-collector/internal/symbol"
+)
+
+const (
+	// maxProcesses bounds the processes that are known, with those that ended
+	// lately.
+	maxProcesses = 16384
+	// keepEnded is for how many ticks a process that has ended is kept: stacks of
+	// it may be on their way.
+	keepEnded = 2
+	// rescanBurst unknown addresses of a process are looked up at once, as a
+	// program that has just begun maps its libraries; then rescansPerSecond.
+	rescanBurst      = 32
+	rescansPerSecond = 1
+)
+
+// Process is a program that a process runs, or ran. It is safe for concurrent
+// use, and stays usable when the tracker has forgotten it.
+type Process struct {
+	// PID is as the collector's pid namespace numbers processes.
+	PID uint32
+	// Image tells apart the programs that one pid runs, see bpf.Image.
+	Image uint64
+
+	tracker *Tracker
+	// space is nil if it was gone already, cannot be looked at, or is a kernel
+	// thread.
+	space   *symbol.Space
+	kthread bool
+	execed  time.Time // zero if it was not seen to begin
+
+	rescans limiter // guarded by Tracker.work
+
+	// Guarded by Tracker.mu:
+	mappings []bpf.Mapping // what the kernel knows
+	uses     []uint16      // executables in them, each once
+	target   bool
+	ended    bool
+	endedAt  uint64 // tick
+
+	info details
+}
+
+// find returns a process that is known.
+func (t *Tracker) find(k key) *Process {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.procs[k]
+}
+
+// create looks at a process and tells the kernel. Of one that is gone already
+// there will be nothing but its identity. execed is when it was seen to begin.
+// work is held.
+func (t *Tracker) create(k key, execed time.Time) *Process {
+	p := &Process{
+		PID: k.pid, Image: k.image, tracker: t, target: true, execed: execed,
+		rescans: limiter{rate: rescansPerSecond, burst: rescanBurst},
+	}
+	stat, err := procinfo.ReadStat(k.pid)
+	alive := err == nil && stat.StartedAt(k.image) && !t.outdated(k)
+	p.kthread = alive && stat.Kthread
+	if alive && !p.kthread {
+		p.look()
+	}
+	if !t.add(p, alive) || !alive || p.kthread {
+		return p
+	}
+	if t.opts.Targets != nil {
+		info := p.readInfo()
+		p.target = t.opts.Targets.Match(p.PID, &info, "")
+	}
+	t.publish(p)
+	return p
+}
+
+// outdated reports whether the pid runs a later program by now.
+func (t *Tracker) outdated(k key) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p := t.latest[k.pid]
+	return p != nil && p.Image > k.image
+}
+
+// look reads the mappings.
+func (p *Process) look() {
+	space := p.tracker.opts.Symbols.Space(int(p.PID))
+	if space.Err() != nil && len(space.Mappings()) == 0 {
+		space.Close() // it is gone, or not ours to see
+		return
+	}
+	p.space = space
+}
+
+// add makes p known, unless there are too many processes already.
+func (t *Tracker) add(p *Process, alive bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.procs) >= maxProcesses {
+		t.stats.ProcessesRefused++
+		if p.space != nil {
+			p.space.Close()
+			p.space = nil
+		}
+		return false
+	}
+	t.procs[key{p.PID, p.Image}] = p
+	if alive {
+		t.endLatest(p.PID)
+		t.latest[p.PID] = p
+	} else {
+		p.ended, p.endedAt = true, t.tick
+	}
+	return true
+}
+
+// end marks what a pid ran until now as ended.
+func (t *Tracker) end(pid uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endLatest(pid)
+}
+
+// endLatest is end with mu held.
+func (t *Tracker) endLatest(pid uint32) {
+	if p := t.latest[pid]; p != nil {
+		p.ended, p.endedAt = true, t.tick
+		delete(t.latest, pid)
+	}
+}
+
+// exit marks a process as ended, and has the kernel forget it at once if its
+// main thread was the last one. work is held.
+func (t *Tracker) exit(p *Process) {
+	last := threads(p.PID) <= 1
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.ended, p.endedAt = true, t.tick
+	if last {
+		t.unpublish(p)
+		if t.latest[p.PID] == p {
+			delete(t.latest, p.PID)
+		}
+	}
+}
+
+// unpublish has the kernel forget a process. mu is held.
+func (t *Tracker) unpublish(p *Process) {
+	if t.published[p.PID] != p {
+		return
+	}
+	delete(t.published, p.PID)
+	if err := t.opts.Kernel.DeleteProcess(p.PID); err != nil {
+		t.stats.KernelErrors++
+	}
+}
+
+// forget gives up what p holds. mu is held.
+func (t *Tracker) forget(p *Process) {
+	delete(t.procs, key{p.PID, p.Image})
+	if t.latest[p.PID] == p {
+		delete(t.latest, p.PID)
+	}
+	t.unpublish(p)
+	t.executables.drop(p.uses, t.tick)
+	p.uses, p.mappings = nil, nil
+	if p.space != nil {
+		p.space.Close()
+	}
+}
+
+// threads returns the number of threads of a process, 0 if it is gone.
+func threads(pid uint32) int {
+	d, err := os.Open("/proc/" + strconv.FormatUint(uint64(pid), 10) + "/task")
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = d.Close() }()
+	names, _ := d.Readdirnames(2) // more than one is all that matters
+	return len(names)
+}
+
+// details are read when they are needed, or when there is time.
+type details struct {
+	mu        sync.Mutex
+	read      bool
+	refreshed bool
+	at        time.Time
+	info      procinfo.Info
+}
+
+// settled is how old a program must be for what was read of it to be final:
+// launchers change a process's cgroup and name shortly after exec.
+const settled = 10 * time.Millisecond
+
+// Info returns what is known of the process. comm and cgroup are the name and
+// the cgroup id (as in bpf.Stack) of one of its threads: all there is to tell
+// if it had ended before anyone could look at it.
+func (p *Process) Info(comm string, cgroup uint64) procinfo.Info {
+	p.readInfo()
+	p.info.mu.Lock()
+	defer p.info.mu.Unlock()
+	d := &p.info
+	if p.kthread {
+		return procinfo.Read(p.PID, comm, true)
+	}
+	if !d.refreshed && p.space != nil && !p.execed.IsZero() && d.at.Sub(p.execed) < settled {
+		d.refreshed = true
+		// A process that ends while it is read has lost its executable.
+		if i := procinfo.Read(p.PID, comm, false); i.Path != "" && procinfo.Running(p.PID, p.Image) {
+			d.info = i
+		}
+	}
+	if d.info.Name == "" {
+		d.info.Name = comm
+	}
+	if d.info.Service == "" {
+		d.info.Service = d.info.Name
+	}
+	if d.info.Container.ID == "" && p.tracker.opts.Cgroups != nil {
+		if path := p.tracker.opts.Cgroups.Path(cgroup); path != "" && len(d.info.Cgroups) == 0 {
+			d.info.Cgroups = []string{path}
+			d.info.Container = procinfo.ContainerOf(path)
+		}
+	}
+	return d.info
+}
+
+// readInfo reads the details, once.
+func (p *Process) readInfo() procinfo.Info {
+	p.info.mu.Lock()
+	defer p.info.mu.Unlock()
+	d := &p.info
+	if d.read {
+		return d.info
+	}
+	d.read = true
+	if p.space == nil || !procinfo.Running(p.PID, p.Image) {
+		return d.info
+	}
+	d.info, d.at = procinfo.Read(p.PID, "", false), time.Now()
+	return d.info
+}
