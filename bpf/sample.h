@@ -27,6 +27,7 @@ enum counter {
 	C_FILTERED,      /* of them in processes that are no targets */
 	C_FOREIGN_PIDNS, /* of them in a process this pid namespace cannot see */
 	C_BELOW,         /* of them below the threshold of the profile */
+	C_FOREIGN_ABI,   /* of them system calls by the numbers of another architecture */
 	C_NESTED,        /* lost: the program interrupted itself */
 	C_HASH_FULL,     /* lost: no room in the counts map */
 	C_NO_STORAGE,    /* lost: no memory for the state of a thread */

@@ -21,6 +21,9 @@ const (
 	ForeignPIDNS
 	// Below counts events that were below the threshold of the profile.
 	Below
+	// ForeignABI counts system calls of 32-bit programs, whose numbers mean other
+	// calls.
+	ForeignABI
 	// Nested counts samples lost because the program interrupted itself.
 	Nested
 	// HashFull counts samples lost because a map was full.
