@@ -57,6 +57,9 @@ type Cache struct {
 	byBuild map[buildKey]*File
 	pseudo  map[string]*File // memory that is not backed by a file, by name
 	files   int
+	jits    map[*File]struct{} // anonymous memory, one for each process
+	// jitFiles is the number of perf maps that are open.
+	jitFiles atomic.Int64
 
 	emu  sync.Mutex // no other lock is taken while it is held
 	errs map[string]int64
@@ -84,7 +87,7 @@ func NewCache(maxBytes int64) *Cache {
 	c := &Cache{
 		maxBytes: maxBytes,
 		byStat:   make(map[fileKey]*File), byBuild: make(map[buildKey]*File), pseudo: make(map[string]*File),
-		errs: make(map[string]int64), idle: make(chan struct{}),
+		jits: make(map[*File]struct{}), errs: make(map[string]int64), idle: make(chan struct{}),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go c.work()
@@ -106,6 +109,7 @@ func (c *Cache) Close() {
 		clear(c.byStat)
 		clear(c.byBuild)
 		clear(c.pseudo)
+		clear(c.jits)
 		c.files = 0
 	})
 }
@@ -187,7 +191,7 @@ func (c *Cache) acquire(pid int, m region) *File {
 
 // newFile maps a file and reads its headers.
 func newFile(c *Cache, path string, fd int, key fileKey) *File {
-	f := &File{Path: path, cache: c, stat: key}
+	f := &File{Path: path, cache: c, size: key.size}
 	data, err := mapFile(fd, key.size)
 	if err == nil {
 		f.data, f.mapped = data, true
@@ -229,7 +233,7 @@ func (c *Cache) add(key fileKey, f *File) *File {
 		f.mu.Lock()
 		f.fail()
 		f.mu.Unlock()
-		c.byStat[key] = other
+		c.identify(key, other)
 		other.refs++
 		return other
 	}
@@ -241,7 +245,7 @@ func (c *Cache) add(key fileKey, f *File) *File {
 		return f
 	}
 	c.files++
-	c.byStat[key] = f
+	c.identify(key, f)
 	if f.BuildID.ID != "" {
 		c.byBuild[build] = f
 	}
@@ -251,6 +255,20 @@ func (c *Cache) add(key fileKey, f *File) *File {
 		c.enqueue(f)
 	}
 	return f
+}
+
+// maxCopies bounds how many copies and versions of a file are known to be the
+// same.
+const maxCopies = 64
+
+// identify makes f known under key. c.mu is held.
+func (c *Cache) identify(key fileKey, f *File) {
+	if len(f.stats) >= maxCopies {
+		delete(c.byStat, f.stats[0])
+		f.stats = slices.Delete(f.stats, 0, 1)
+	}
+	c.byStat[key] = f
+	f.stats = append(f.stats, key)
 }
 
 // memory returns the File of memory that has no file, or none that can be read.
@@ -296,6 +314,9 @@ func (c *Cache) all() []*File {
 	for _, f := range c.pseudo {
 		files = append(files, f)
 	}
+	for f := range c.jits {
+		files = append(files, f)
+	}
 	for _, f := range c.byStat {
 		if !seen[f] {
 			seen[f] = true
@@ -337,17 +358,18 @@ func (c *Cache) Trim() {
 
 // forget removes f from the cache. c.mu is held.
 func (c *Cache) forget(f *File) {
-	if c.pseudo[f.Path] == f {
+	switch {
+	case f.jit != nil:
+		delete(c.jits, f)
+	case c.pseudo[f.Path] == f:
 		delete(c.pseudo, f.Path)
-	} else {
+	default:
 		c.files--
-		if k := (buildKey{f.BuildID, f.stat.size}); c.byBuild[k] == f {
+		if k := (buildKey{f.BuildID, f.size}); c.byBuild[k] == f {
 			delete(c.byBuild, k)
 		}
-		for k, g := range c.byStat {
-			if g == f {
-				delete(c.byStat, k)
-			}
+		for _, k := range f.stats {
+			delete(c.byStat, k)
 		}
 	}
 	f.mu.Lock()

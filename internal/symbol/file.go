@@ -28,8 +28,9 @@ type File struct {
 
 	cache    *Cache
 	segments []segment
-	stat     fileKey
-	refs     int // guarded by cache.mu
+	size     int64
+	stats    []fileKey // keys in cache.byStat; guarded by cache.mu
+	refs     int       // guarded by cache.mu
 	used     atomic.Int64
 	bytes    atomic.Int64 // heap bytes of the tables and names
 
@@ -43,6 +44,7 @@ type File struct {
 	names  map[uint64]Symbol // of elf, by index
 	texts  map[uint64]string // of golang, by offset, goSource added for files
 	built  time.Time
+	jit    *jitCode // of anonymous memory; it has none of the others
 
 	// dataMu keeps the file mapped while it is read without mu. It is locked
 	// after mu.
@@ -71,6 +73,12 @@ func (f *File) Lookup(addr uint64, dst []Symbol) []Symbol {
 	}
 	if f.state.Load() != stateReady {
 		return dst
+	}
+	if f.jit != nil {
+		if time.Since(f.jit.checked) >= jitRefresh {
+			f.refreshJIT(maxJITTail)
+		}
+		return f.jit.lookup(addr, dst)
 	}
 	n := len(dst)
 	err := guard(func() error {
@@ -171,6 +179,12 @@ func (f *File) build(limit int) (err error) {
 	if f.state.Load() != stateBuilding {
 		return nil
 	}
+	if f.jit != nil {
+		f.refreshJIT(maxJITRead)
+		f.built = time.Now()
+		f.state.Store(stateReady)
+		return nil
+	}
 	err = guard(func() error {
 		e, err := parseELF(f.data)
 		if err != nil {
@@ -204,7 +218,7 @@ func (f *File) build(limit int) (err error) {
 	}
 	f.built = time.Now()
 	f.state.Store(stateReady)
-	f.addBytes(int64(len(f.elf.syms)) * symbolBytes)
+	f.addBytes(int64(f.elf.bytes()))
 	return nil
 }
 
@@ -212,6 +226,9 @@ func (f *File) build(limit int) (err error) {
 func (f *File) fail() {
 	f.drop()
 	f.unmap()
+	if f.jit != nil {
+		f.jit.close(f.cache)
+	}
 	f.state.Store(stateFailed)
 }
 
@@ -219,6 +236,9 @@ func (f *File) fail() {
 func (f *File) drop() {
 	f.addBytes(-f.bytes.Load())
 	f.elf, f.golang, f.names, f.texts = nil, nil, nil, nil
+	if f.jit != nil {
+		f.jit.reset()
+	}
 	f.state.CompareAndSwap(stateReady, stateNew)
 }
 

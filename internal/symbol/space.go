@@ -88,7 +88,7 @@ func (s *Space) open(r *mappedRegion) {
 		s.cache.release(r.file)
 	}
 	if s.jit == nil {
-		s.jit = s.cache.jit(s.pid)
+		s.jit = s.cache.jit(s.pid, s.start, runtimeKind(s.regions))
 	}
 	s.jit.Retain()
 	r.file, r.bias, r.jit = s.jit, 0, true

@@ -1,6 +1,7 @@
 package symbol
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sort"
@@ -22,41 +23,58 @@ const (
 	maxScan = 32 << 20
 )
 
-// symtab is a sorted table of functions with their string table.
+// symtab is a sorted table of functions with their string tables.
 type symtab struct {
 	syms  []elfSymbol
-	names []byte
+	names [2][]byte
+	heap  int // bytes of names that are not the file's
 }
 
-// buildSymtab collects the functions of the entries of a symbol table section
-// (Elf64_Sym), except those in [skipFrom, skipTo), which are known from
-// elsewhere. limit is the largest number of functions to accept.
-func buildSymtab(entries, names []byte, skipFrom, skipTo uint64, limit int) (*symtab, error) {
-	if len(entries)/24 > maxScan {
-		return nil, fmt.Errorf("%w: %d entries, limit %d", errTooLarge, len(entries)/24, maxScan)
-	}
+// symbolSource is a symbol table section (entries of Elf64_Sym) with the
+// section of its names.
+type symbolSource struct{ entries, names []byte }
+
+// secondSource is added to the names of the second source. String tables larger
+// than that keep the names that they have below it.
+const secondSource = 1 << 31
+
+// buildSymtab collects the functions of up to two sources, except those in
+// [skipFrom, skipTo), which are known from elsewhere. limit is the largest
+// number of functions to accept.
+func buildSymtab(sources []symbolSource, skipFrom, skipTo uint64, limit int) (*symtab, error) {
 	want := func(e []byte) bool {
 		kind := e[4] & 0xf
 		addr := le.Uint64(e[8:])
 		defined := le.Uint16(e[6:]) != 0
-		return defined && (kind == sttFunc || kind == sttIFunc) && addr != 0 && (addr < skipFrom || addr >= skipTo)
+		return defined && (kind == sttFunc || kind == sttIFunc) && addr != 0 &&
+			(addr < skipFrom || addr >= skipTo) && le.Uint32(e) < secondSource
 	}
 	n := 0
-	for e := entries; len(e) >= 24; e = e[24:] {
-		if want(e) {
-			n++
+	t := &symtab{}
+	for i, source := range sources {
+		if len(source.entries)/24 > maxScan {
+			return nil, fmt.Errorf("%w: %d entries, limit %d", errTooLarge, len(source.entries)/24, maxScan)
+		}
+		t.names[i] = source.names
+		for e := source.entries; len(e) >= 24; e = e[24:] {
+			if want(e) {
+				n++
+			}
 		}
 	}
 	if n > limit {
 		return nil, fmt.Errorf("%w: %d functions, limit %d", errTooLarge, n, limit)
 	}
 	syms := make([]elfSymbol, 0, n)
-	for e := entries; len(e) >= 24 && len(syms) < n; e = e[24:] {
-		if want(e) {
-			size := min(le.Uint64(e[16:]), sizeMask)
-			syms = append(syms, elfSymbol{
-				addr: le.Uint64(e[8:]), size: uint32(size) | rank(e[4])<<30, name: le.Uint32(e),
-			})
+	for i, source := range sources {
+		for e := source.entries; len(e) >= 24 && len(syms) < n; e = e[24:] {
+			if want(e) {
+				size := min(le.Uint64(e[16:]), sizeMask)
+				syms = append(syms, elfSymbol{
+					addr: le.Uint64(e[8:]), size: uint32(size) | rank(e[4])<<30,
+					name: le.Uint32(e) + uint32(i)*secondSource,
+				})
+			}
 		}
 	}
 	slices.SortFunc(syms, func(a, b elfSymbol) int {
@@ -79,7 +97,8 @@ func buildSymtab(entries, names []byte, skipFrom, skipTo uint64, limit int) (*sy
 	for i := range syms {
 		syms[i].size &= sizeMask
 	}
-	return &symtab{syms: syms, names: names}, nil
+	t.syms = syms
+	return t, nil
 }
 
 // Symbol types and bindings of the ABI.
@@ -122,37 +141,79 @@ func (t *symtab) find(addr uint64) (int, bool) {
 // maxUnsized bounds how far a symbol without a size reaches.
 const maxUnsized = 1 << 20
 
-// name returns the name of the function with index i. It aliases the file.
-func (t *symtab) name(i int) []byte { return cstring(t.names, uint64(t.syms[i].name)) }
+// name returns the name of the function with index i. It aliases the source.
+func (t *symtab) name(i int) []byte {
+	off := t.syms[i].name
+	return cstring(t.names[off/secondSource], uint64(off%secondSource))
+}
 
-// elfTables finds the best symbol table of the file: .symtab, else .dynsym.
+// bytes returns the size on the heap.
+func (t *symtab) bytes() int { return len(t.syms)*symbolBytes + t.heap }
+
+// elfTables builds the best symbol table of the file: that of .symtab, else of
+// .gnu_debugdata with .dynsym, else of .dynsym.
 func (f *elfFile) elfTables(skipFrom, skipTo uint64, limit int) (*symtab, error) {
-	var symtabSec, dynsymSec, symNames, dynNames section
-	want := map[int]*section{}
-	err := f.eachSection(func(_ int, s section) bool {
-		switch s.kind {
-		case shtSymtab:
-			symtabSec = s
-			want[int(s.link)] = &symNames
-		case shtDynsym:
-			dynsymSec = s
-			want[int(s.link)] = &dynNames
+	full, dynamic, debugdata, err := f.symbolSources()
+	if err != nil {
+		return nil, err
+	}
+	if len(full.entries) > 0 {
+		t, err := buildSymtab([]symbolSource{full}, skipFrom, skipTo, limit)
+		if err != nil || len(t.syms) > 0 {
+			return t, err
+		}
+	}
+	if len(debugdata) > 0 {
+		// Its functions are not in .dynsym. Without it, that is all there is.
+		if mini, err := miniSymbols(debugdata, limit*symbolBytes); err == nil {
+			t, err := buildSymtab([]symbolSource{mini, dynamic}, skipFrom, skipTo, limit)
+			if err == nil {
+				t.heap = len(mini.names)
+			}
+			return t, err
+		}
+	}
+	return buildSymtab([]symbolSource{dynamic}, skipFrom, skipTo, limit)
+}
+
+// miniSymbols returns the symbols of .gnu_debugdata.
+func miniSymbols(packed []byte, limit int) (symbolSource, error) {
+	b, err := unpackDebugdata(packed, min(limit, maxDebugdata))
+	if err != nil {
+		return symbolSource{}, err
+	}
+	e, err := parseELF(b)
+	if err != nil {
+		return symbolSource{}, fmt.Errorf("read compressed symbol table: %w", err)
+	}
+	s, _, _, err := e.symbolSources()
+	s.names = bytes.Clone(s.names) // the rest can go when the table is built
+	return s, err
+}
+
+// symbolSources finds .symtab, .dynsym and .gnu_debugdata.
+func (f *elfFile) symbolSources() (full, dynamic symbolSource, debugdata []byte, err error) {
+	names := map[int]*[]byte{}
+	err = f.eachSection(func(_ int, s section) bool {
+		switch {
+		case s.kind == shtSymtab:
+			full.entries = s.data
+			names[int(s.link)] = &full.names
+		case s.kind == shtDynsym:
+			dynamic.entries = s.data
+			names[int(s.link)] = &dynamic.names
+		case s.name == ".gnu_debugdata":
+			debugdata = s.data
 		}
 		return true
 	})
 	if err == nil {
 		err = f.eachSection(func(i int, s section) bool {
-			if dst := want[i]; dst != nil {
-				*dst = s
+			if dst := names[i]; dst != nil {
+				*dst = s.data
 			}
 			return true
 		})
 	}
-	if err != nil {
-		return nil, err
-	}
-	if t, err := buildSymtab(symtabSec.data, symNames.data, skipFrom, skipTo, limit); err != nil || len(t.syms) > 0 {
-		return t, err
-	}
-	return buildSymtab(dynsymSec.data, dynNames.data, skipFrom, skipTo, limit)
+	return full, dynamic, debugdata, err
 }
