@@ -21,7 +21,7 @@ func accounts(ctx context.Context, b *bench) error {
 		return err
 	}
 	const frequency = 99
-	a, err := b.start(ctx, agentConfig{[]string{profile.KindCPU}, frequency, time.Second})
+	a, err := b.start(ctx, agentConfig{profiles: []string{profile.KindCPU}, frequency: frequency, interval: time.Second})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type agentConfig struct {
 	frequency int
 	// interval between batches.
 	interval time.Duration
+	// overhead is the max_overhead; with 0, costs are not limited.
+	overhead float64
 }
 
 // agent is a running collector, and what it has found.
@@ -61,6 +63,7 @@ const receiverYAML = `  ebpf_profiling:
     profiles: [%s]
     sampling_frequency: %d
     interval: %s
+    max_overhead: %g
     exclude_self: true
     required: true
 `
@@ -79,7 +82,7 @@ func (b *bench) launch(c agentConfig) (*agent, error) {
 	name, receiver := "otlp", ""
 	if len(c.profiles) > 0 {
 		name = "ebpf_profiling"
-		receiver = fmt.Sprintf(receiverYAML, strings.Join(c.profiles, ", "), c.frequency, c.interval)
+		receiver = fmt.Sprintf(receiverYAML, strings.Join(c.profiles, ", "), c.frequency, c.interval, c.overhead)
 	}
 	dir, err := os.MkdirTemp(b.dir, "agent-")
 	if err != nil {

@@ -101,7 +101,7 @@ func stacks(ctx context.Context, b *bench) error {
 // sampleCost lets the program's own clock say what a sample costs, while burn.c keeps
 // all processors busy.
 func sampleCost(ctx context.Context, b *bench, pid int) (err error) {
-	a, err := b.start(ctx, agentConfig{[]string{profile.KindCPU}, 99, time.Second})
+	a, err := b.start(ctx, agentConfig{profiles: []string{profile.KindCPU}, frequency: 99, interval: time.Second})
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func sampleCost(ctx context.Context, b *bench, pid int) (err error) {
 func sampleTruth(ctx context.Context, b *bench, pid int) error {
 	const frequency = 999
 	seconds := max(3, int(b.duration.Seconds()/4))
-	a, err := b.start(ctx, agentConfig{[]string{profile.KindCPU}, frequency, time.Second})
+	a, err := b.start(ctx, agentConfig{profiles: []string{profile.KindCPU}, frequency: frequency, interval: time.Second})
 	if err != nil {
 		return err
 	}

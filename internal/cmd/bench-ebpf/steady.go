@@ -62,7 +62,7 @@ func steady(ctx context.Context, b *bench) (err error) {
 // measureAgent starts the agent and follows it: its first seconds, and then a while.
 func (b *bench) measureAgent(ctx context.Context, server *chserver.Server, burn int, bare memory) error {
 	all := []string{profile.KindCPU, profile.KindOffCPU, profile.KindLock, profile.KindSyscall}
-	a, err := b.launch(agentConfig{all, 99, 10 * time.Second})
+	a, err := b.launch(agentConfig{profiles: all, frequency: 99, interval: 10 * time.Second, overhead: 0.01})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func switches(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	a, err := b.start(ctx, agentConfig{[]string{profile.KindOffCPU}, 99, time.Second})
+	a, err := b.start(ctx, agentConfig{profiles: []string{profile.KindOffCPU}, frequency: 99, interval: time.Second})
 	if err != nil {
 		return err
 	}

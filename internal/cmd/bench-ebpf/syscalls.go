@@ -49,7 +49,7 @@ func syscalls(ctx context.Context, b *bench) error {
 
 // syscallCost measures a call of getppid with one profile.
 func syscallCost(ctx context.Context, b *bench, path string, none float64, kind string, limit float64, peer string) error {
-	a, err := b.start(ctx, agentConfig{[]string{kind}, 99, time.Second})
+	a, err := b.start(ctx, agentConfig{profiles: []string{kind}, frequency: 99, interval: time.Second})
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func offCPU(ctx context.Context, b *bench) error {
 // waits runs a program while one profile is on and compares, for each function, what
 // the profile and what the program say.
 func waits(ctx context.Context, b *bench, kind, what, path string, args ...string) error {
-	a, err := b.start(ctx, agentConfig{[]string{kind}, 99, time.Second})
+	a, err := b.start(ctx, agentConfig{profiles: []string{kind}, frequency: 99, interval: time.Second})
 	if err != nil {
 		return err
 	}
