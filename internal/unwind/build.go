@@ -121,6 +121,7 @@ func (b *builder) open() error {
 // fill writes all rows.
 func (b *builder) fill(t *Table) error {
 	b.end = b.im.lo
+	t.Malformed = b.index.malformed
 	b.out.row(b.im.lo, ruleFPChain)
 	for i := range b.index.n {
 		start, off := b.index.at(i)

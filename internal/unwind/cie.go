@@ -136,10 +136,16 @@ func (f *frames) parseCIE(off uint64) (*cie, []byte, uint64, error) {
 
 // augment reads the augmentation data.
 func (ci *cie) augment(augmentation []byte, c *cursor) error {
-	if augmentation[0] != 'z' {
-		return fmt.Errorf("CIE augmentation %.16q is unknown", augmentation)
+	if ci.augmented = augmentation[0] == 'z'; !ci.augmented {
+		// Without a size of the data only what has none is understood; assemblers
+		// write "S" in .debug_frame.
+		for _, a := range augmentation {
+			if !ci.flag(a) {
+				return fmt.Errorf("CIE augmentation %.16q is unknown", augmentation)
+			}
+		}
+		return nil
 	}
-	ci.augmented = true
 	data := cursor{b: c.take(c.uleb())}
 	for _, a := range augmentation[1:] {
 		switch a {
@@ -155,12 +161,11 @@ func (ci *cie) augment(augmentation []byte, c *cursor) error {
 			}
 		case 'L':
 			data.u8()
-		case 'S':
-			ci.initial.kind |= flagSignal
-		case 'B', 'G': // keys and tags of AArch64's pointer protection
 		default:
-			// The size of what is unknown is unknown, but that of all is known.
-			return nil
+			if !ci.flag(a) {
+				// The size of what is unknown is unknown, but that of all is known.
+				return nil
+			}
 		}
 	}
 	if data.bad {
@@ -170,4 +175,16 @@ func (ci *cie) augment(augmentation []byte, c *cursor) error {
 		return fmt.Errorf("CIE omits addresses")
 	}
 	return nil
+}
+
+// flag handles an augmentation without data, and returns whether it is known.
+func (ci *cie) flag(a byte) bool {
+	switch a {
+	case 'S':
+		ci.initial.kind |= flagSignal
+	case 'B', 'G': // keys and tags of AArch64's pointer protection
+	default:
+		return false
+	}
+	return true
 }

@@ -27,7 +27,8 @@ type index struct {
 	// in the section, 32 bits each.
 	made []uint64
 
-	n int
+	n         int
+	malformed int // functions that could not be read
 }
 
 // at returns the address of function i and the offset of its FDE in the section.
@@ -94,8 +95,10 @@ func scanIndex(f *frames, fdes *fdeReader, lo, hi uint64) (index, error) {
 			break
 		}
 		if ok && !e.cie {
-			fde, err := fdes.read(off)
-			if err == nil && fde.start >= lo && fde.start < hi && fde.size > 0 {
+			switch fde, err := fdes.read(off); {
+			case err != nil:
+				x.malformed++
+			case fde.start >= lo && fde.start < hi && fde.size > 0:
 				if len(x.made) == maxFDEs {
 					return x, fmt.Errorf("read call frame information: more than %d functions", maxFDEs)
 				}

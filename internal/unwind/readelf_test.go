@@ -117,6 +117,9 @@ func (r elfRow) agrees(got Rule, isX86 bool) string {
 		}
 		return ""
 	case KindPLT, KindSignal, KindDerefSP, KindDerefFP:
+		if got.Kind == KindSignal && !isX86 && r.cfa == "x29+0" {
+			return ""
+		}
 		if r.cfa != "exp" {
 			return "not an expression"
 		}
