@@ -53,37 +53,48 @@ static __always_inline void to_max(__u64 *to, __u64 v)
 	}
 }
 
-/* Counts the record, whose hash is set, with a duration (0 and timed == 0 for
- * on-CPU samples), and sends its stack if it is new. */
-static __always_inline void count_record(struct stack_record *r, __u64 duration, int timed)
+/* Counts n events of the record, whose hash is set, with their durations (all 0
+ * and timed == 0 for on-CPU samples), and sends its stack if it is new. Returns 0
+ * if there was room. */
+static __always_inline int count_records(struct stack_record *r, __u64 n, __u64 sum, __u64 min, __u64 max, int timed)
 {
 	__u32 zero = 0;
-	struct count_value one = {.count = 1, .sum = duration, .min = duration, .max = duration, .unsent = 1};
+	struct count_value first = {.count = n, .sum = sum, .min = min, .max = max, .unsent = 1};
 	struct count_value *v;
 	void *map = bpf_map_lookup_elem(&counts, &zero);
+	__u32 *w = begin_writing();
 	long err = -1;
 
 	if (!map)
 		goto full;
 	v = bpf_map_lookup_elem(map, &r->hash);
 	if (!v) {
-		err = bpf_map_update_elem(map, &r->hash, &one, BPF_NOEXIST);
+		err = bpf_map_update_elem(map, &r->hash, &first, BPF_NOEXIST);
 		v = bpf_map_lookup_elem(map, &r->hash);
 		if (!v)
 			goto full;
 	}
 	if (err) { /* it was there, or another CPU was first */
-		__sync_fetch_and_add(&v->count, 1);
+		__sync_fetch_and_add(&v->count, n);
 		if (timed) {
-			__sync_fetch_and_add(&v->sum, duration);
-			to_min(&v->min, duration);
-			to_max(&v->max, duration);
+			__sync_fetch_and_add(&v->sum, sum);
+			to_min(&v->min, min);
+			to_max(&v->max, max);
 		}
 	}
 	if (v->unsent && !send_stack(r))
 		v->unsent = 0;
-	add(C_SAMPLES, 1);
-	return;
+	end_writing(w);
+	add(C_SAMPLES, n);
+	return 0;
 full:
-	add(C_HASH_FULL, 1);
+	end_writing(w);
+	add(C_HASH_FULL, n);
+	return -1;
+}
+
+/* Counts one event of the record, in the same way. */
+static __always_inline int count_record(struct stack_record *r, __u64 duration, int timed)
+{
+	return count_records(r, 1, duration, duration, duration, timed);
 }

@@ -32,6 +32,7 @@ const (
 	cpuObjMapSeen           = "seen"
 	cpuObjMapStacks         = "stacks"
 	cpuObjMapStats          = "stats"
+	cpuObjMapWriting        = "writing"
 	cpuObjProgApertureCpu   = "aperture_cpu"
 	cpuObjProgApertureCpuFp = "aperture_cpu_fp"
 	cpuObjVarPidnsDev       = "pidns_dev"
@@ -107,6 +108,7 @@ type cpuObjMapSpecs struct {
 	Seen        *ebpf.MapSpec `ebpf:"seen"`
 	Stacks      *ebpf.MapSpec `ebpf:"stacks"`
 	Stats       *ebpf.MapSpec `ebpf:"stats"`
+	Writing     *ebpf.MapSpec `ebpf:"writing"`
 }
 
 // cpuObjVariableSpecs contains global variables before they are loaded into the kernel.
@@ -156,6 +158,7 @@ type cpuObjMaps struct {
 	Seen        *ebpf.Map `ebpf:"seen"`
 	Stacks      *ebpf.Map `ebpf:"stacks"`
 	Stats       *ebpf.Map `ebpf:"stats"`
+	Writing     *ebpf.Map `ebpf:"writing"`
 }
 
 func (m *cpuObjMaps) Close() error {
@@ -176,6 +179,7 @@ func (m *cpuObjMaps) Close() error {
 		m.Seen,
 		m.Stacks,
 		m.Stats,
+		m.Writing,
 	)
 }
 

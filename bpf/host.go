@@ -51,7 +51,7 @@ type Host struct {
 
 // sharedMaps are declared by every object and exist once.
 var sharedMaps = []string{
-	"seen", "generation", "stacks", "notices", "chunks", "chunk_0", "pages", "rules",
+	"writing", "seen", "generation", "stacks", "notices", "chunks", "chunk_0", "pages", "rules",
 	"executables", "processes", "announced",
 }
 

@@ -29,6 +29,7 @@ const (
 	procObjMapSeen          = "seen"
 	procObjMapStacks        = "stacks"
 	procObjMapStats         = "stats"
+	procObjMapWriting       = "writing"
 	procObjProgApertureExec = "aperture_exec"
 	procObjProgApertureExit = "aperture_exit"
 	procObjVarPidnsDev      = "pidns_dev"
@@ -101,6 +102,7 @@ type procObjMapSpecs struct {
 	Seen        *ebpf.MapSpec `ebpf:"seen"`
 	Stacks      *ebpf.MapSpec `ebpf:"stacks"`
 	Stats       *ebpf.MapSpec `ebpf:"stats"`
+	Writing     *ebpf.MapSpec `ebpf:"writing"`
 }
 
 // procObjVariableSpecs contains global variables before they are loaded into the kernel.
@@ -147,6 +149,7 @@ type procObjMaps struct {
 	Seen        *ebpf.Map `ebpf:"seen"`
 	Stacks      *ebpf.Map `ebpf:"stacks"`
 	Stats       *ebpf.Map `ebpf:"stats"`
+	Writing     *ebpf.Map `ebpf:"writing"`
 }
 
 func (m *procObjMaps) Close() error {
@@ -164,6 +167,7 @@ func (m *procObjMaps) Close() error {
 		m.Seen,
 		m.Stacks,
 		m.Stats,
+		m.Writing,
 	)
 }
 

@@ -34,6 +34,7 @@ enum counter {
 	C_NO_WORK,       /* lost: the user stack could not be scheduled */
 	C_SAMPLES,       /* counted */
 	C_KTHREAD,       /* of them in kernel threads */
+	C_STACKLESS,     /* of them without a stack, as they were short */
 	C_KERNEL_ERROR,  /* counted without their kernel frames */
 	C_KERNEL_TRUNCATED,
 	C_STACKS,       /* new stacks sent */
@@ -57,11 +58,48 @@ struct {
 static __always_inline void add(__u32 i, __u64 n)
 {
 	__u64 *v = bpf_map_lookup_elem(&stats, &i);
-	if (v)
-		*v += n;
+	if (!v)
+		return;
+#ifdef PREEMPTIBLE /* parts of the object are */
+	__sync_fetch_and_add(v, n);
+#else
+	*v += n;
+#endif
 }
 
 /* The maps from here on are shared by all objects (see sharedMaps in host.go). */
+
+/* Not 0 on a processor while one of our programs writes to maps or rings there,
+ * and so may hold their locks. Contention for these runs the program for kernel
+ * locks with the lock held: it must not take the lock once more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} writing SEC(".maps");
+
+static __always_inline __u32 *begin_writing(void)
+{
+	__u32 zero = 0, *w = bpf_map_lookup_elem(&writing, &zero);
+
+	if (w)
+		__sync_fetch_and_add(w, 1);
+	return w;
+}
+
+static __always_inline void end_writing(__u32 *w)
+{
+	if (w)
+		__sync_fetch_and_add(w, -1);
+}
+
+static __always_inline int is_writing(void)
+{
+	__u32 zero = 0, *w = bpf_map_lookup_elem(&writing, &zero);
+
+	return w && *w;
+}
 
 /* Which stacks user space was sent, and in which generation. User space opens
  * a new generation when it forgets stacks. */
@@ -109,9 +147,11 @@ struct {
 static __always_inline void notify(__u16 kind, __u32 tgid, __u64 image, __u64 addr, __u16 executable)
 {
 	struct notice n = {.image = image, .addr = addr, .tgid = tgid, .executable = executable, .kind = kind};
+	__u32 *w = begin_writing();
 
 	if (bpf_ringbuf_output(&notices, &n, sizeof(n), BPF_RB_FORCE_WAKEUP))
 		add(C_NOTICES_LOST, 1);
+	end_writing(w);
 }
 
 enum status {
@@ -162,9 +202,20 @@ static __always_inline __u64 mix(__u64 h, __u64 v)
 	return h ^ (h >> 32);
 }
 
+/* Mixes in the first n frames of a record. */
+static __always_inline __u64 mix_frames(__u64 h, struct stack_record *r, __u32 n)
+{
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < 2 * MAX_FRAMES; i++) {
+		if (i >= n)
+			break;
+		h = mix(h, r->frames[i]);
+	}
+	return h;
+}
+
 static __always_inline __u64 hash_record(struct stack_record *r)
 {
-	__u32 n = r->kernel_frames + r->user_frames;
 	__u64 *comm = (__u64 *)r->comm;
 	__u64 h = mix(r->start_time, (__u64)r->tgid << 32 | r->kernel_frames << 16 | r->user_frames);
 
@@ -173,12 +224,7 @@ static __always_inline __u64 hash_record(struct stack_record *r)
 	h = mix(h, (__u64)r->profile << 32 | (__u64)r->end << 16 | r->detail);
 	h = mix(h, comm[0]);
 	h = mix(h, comm[1]);
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < 2 * MAX_FRAMES; i++) {
-		if (i >= n)
-			break;
-		h = mix(h, r->frames[i]);
-	}
+	h = mix_frames(h, r, r->kernel_frames + r->user_frames);
 	/* Multiplication only carries upwards: bring the high bits down. */
 	h ^= h >> 29;
 	h *= 0xbf58476d1ce4e5b9ULL;

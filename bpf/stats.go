@@ -37,6 +37,8 @@ const (
 	Samples
 	// Kthread counts samples of kernel threads, which have no user stack.
 	Kthread
+	// Stackless counts samples that have no stack, as what they measured was short.
+	Stackless
 	// KernelError counts samples whose kernel stack could not be read.
 	KernelError
 	// KernelTruncated counts samples with a kernel stack of MaxFrames.

@@ -621,6 +621,14 @@ static __always_inline void unwind_finish(struct scratch *s)
 /* Takes the user stack; loop_ctx is on the caller's stack (see scratch_of). */
 static __always_inline void take_user_stack(struct scratch *s, void *loop_ctx)
 {
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	/* A thread without memory runs on that of any other process. */
+	if (!BPF_CORE_READ(task, mm)) {
+		s->rec.user_frames = 0;
+		s->rec.end = END_NONE;
+		return;
+	}
 	unwind_begin(s);
 	bpf_loop(MAX_FRAMES, unwind_step, loop_ctx, 0);
 	unwind_finish(s);
@@ -630,10 +638,15 @@ static __always_inline void take_user_stack(struct scratch *s, void *loop_ctx)
 static __always_inline void announce(struct stack_record *r)
 {
 	__u64 image = image_of(r), *had = bpf_map_lookup_elem(&announced, &r->tgid);
+	__u32 *w;
+	long err;
 
 	if (had && *had == image)
 		return;
-	if (bpf_map_update_elem(&announced, &r->tgid, &image, BPF_ANY))
+	w = begin_writing();
+	err = bpf_map_update_elem(&announced, &r->tgid, &image, BPF_ANY);
+	end_writing(w);
+	if (err)
 		return;
 	notify(NOTICE_UNKNOWN_PROCESS, r->tgid, image, 0, 0);
 }
