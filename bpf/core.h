@@ -24,6 +24,8 @@ typedef __u32 __wsum;
 
 struct task_struct {
 	struct task_struct *group_leader;
+	void *mm;    /* 0 once an exiting thread let go of its memory */
+	void *files; /* 0 once it let go of its files, which is later */
 	__u64 start_boottime; /* since 5.5 */
 	__u64 self_exec_id;   /* 64 bits since 5.7 */
 	unsigned int flags;
