@@ -84,16 +84,9 @@ func (f *frames) cieOffset(e *entry) uint64 {
 	return e.idAt - e.id // may wrap around: entry fails then
 }
 
-// parseCIE reads the CIE at off. The initial instructions are not run: they are
-// returned with their offset.
-func (f *frames) parseCIE(off uint64) (*cie, []byte, uint64, error) {
-	e, ok, err := f.entry(off)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	if !ok || !e.cie {
-		return nil, nil, 0, fmt.Errorf("no CIE at offset %d", off)
-	}
+// parseCIE reads a CIE. The initial instructions are not run: they are returned
+// with their offset.
+func parseCIE(e *entry) (*cie, []byte, uint64, error) {
 	c := cursor{b: e.body}
 	version := c.u8()
 	if version != 1 && version != 3 && version != 4 {

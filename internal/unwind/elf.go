@@ -150,9 +150,8 @@ func (im *image) sectionHeaders(h []byte) error {
 }
 
 func (im *image) addSection(name []byte, kind uint32, s section) {
-	if kind == shtRela {
+	if kind == shtRela && len(im.rela) < maxGoData {
 		im.rela = append(im.rela, s.data)
-		return
 	}
 	switch string(name) {
 	case ".text":
@@ -166,7 +165,9 @@ func (im *image) addSection(name []byte, kind uint32, s section) {
 	case ".gopclntab", ".data.rel.ro.gopclntab":
 		im.pclntab = s
 	case ".go.module", ".noptrdata", ".data", ".data.rel.ro":
-		im.goData = append(im.goData, s.data)
+		if len(im.goData) < maxGoData {
+			im.goData = append(im.goData, s.data)
+		}
 	}
 }
 

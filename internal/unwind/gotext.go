@@ -6,10 +6,12 @@ import "bytes"
 // the text is its word 22, after minpc (20) and maxpc (21). This has been so
 // since Go 1.18 (src/runtime/symtab.go, type moduledata).
 const (
-	goMinPCAt   = 8 * 20
-	goTextAt    = 8 * 22
-	maxGoModule = 64 << 20 // bytes of data that are searched
-	relaSize    = 24       // of Elf64_Rela: offset, info, addend
+	goMinPCAt    = 8 * 20
+	goTextAt     = 8 * 22
+	maxGoModule  = 64 << 20 // bytes of a section that are searched
+	maxGoMatches = 64       // pointers that are looked at
+	maxGoData    = 16       // sections that are searched
+	relaSize     = 24       // of Elf64_Rela: offset, info, addend
 )
 
 // goText returns where the text of a Go program begins.
@@ -51,10 +53,11 @@ func moduleText(data []byte, table uint64) (uint64, bool) {
 // independent executables.
 func relocatedModuleText(rela []byte, table uint64) (uint64, bool) {
 	rela = rela[:min(len(rela), maxGoModule)]
-	for ; len(rela) >= relaSize; rela = rela[relaSize:] {
+	for matches := 0; len(rela) >= relaSize && matches < maxGoMatches; rela = rela[relaSize:] {
 		if le.Uint64(rela[16:]) != table {
 			continue
 		}
+		matches++
 		// Relocations are sorted by address as a rule, so the one of the text
 		// pointer follows closely.
 		want := le.Uint64(rela) + goTextAt

@@ -9,7 +9,7 @@ import (
 const (
 	// maxFDEs bounds the index of a section that has none: 8 bytes each. The
 	// largest programs have about a million.
-	maxFDEs = 8 << 20
+	maxFDEs = 4 << 20
 	// maxCIEs bounds the cache of CIEs; linkers merge equal ones.
 	maxCIEs = 4096
 	// hdrSamples of an index made by the linker are compared with the section.
@@ -128,7 +128,8 @@ type fdeReader struct {
 	last    *cie
 	lastAt  uint64
 	// work is what may still be interpreted, in bytes: entries may be shared by
-	// functions, and a hostile file may have few that are long and many functions.
+	// functions, so that a hostile file could have few that are long, and many
+	// functions.
 	work int64
 }
 
@@ -175,13 +176,19 @@ func (r *fdeReader) cie(off uint64) (*cie, error) {
 	}
 	ci, ok := r.cies[off]
 	if !ok {
-		var code []byte
-		var at uint64
-		var err error
-		if ci, code, at, err = r.frames.parseCIE(off); err != nil {
+		e, ok, err := r.frames.entry(off)
+		if err != nil {
 			return nil, err
 		}
-		if err := r.spend(len(code)); err != nil {
+		if !ok || !e.cie {
+			return nil, fmt.Errorf("no CIE at offset %d", off)
+		}
+		if err := r.spend(len(e.body)); err != nil {
+			return nil, err
+		}
+		var code []byte
+		var at uint64
+		if ci, code, at, err = parseCIE(&e); err != nil {
 			return nil, err
 		}
 		s := ci.initial
