@@ -54,7 +54,7 @@ func (t *Tracker) wantTable(id uint16) {
 	if x == nil {
 		return
 	}
-	x.used = t.tick
+	x.use(t.tick)
 	switch x.state {
 	case tableNone:
 		x.state = tableQueued
@@ -149,7 +149,7 @@ func (t *Tracker) built(id uint16, file *symbol.File, table *unwind.Table, err e
 	if err == nil {
 		t.stats.Builds++
 		x.state, x.table, x.attempts = tableReady, table, 0
-		x.used = max(x.used, t.tick)
+		x.use(t.tick)
 		t.setExecutable(id, x.forKernel())
 		return
 	}

@@ -22,7 +22,7 @@ func (t *Tracker) makeRoom(attempt int) bool {
 		if x.refs == 0 {
 			t.evict(uint16(id))
 			idle = true
-		} else if x.used+unusedFor <= t.tick {
+		} else if x.used.Load()+unusedFor <= t.tick {
 			old = append(old, uint16(id))
 		}
 	}
@@ -30,7 +30,7 @@ func (t *Tracker) makeRoom(attempt int) bool {
 		return true
 	}
 	slices.SortFunc(old, func(a, b uint16) int {
-		return cmp.Compare(t.executables.byID[a].used, t.executables.byID[b].used)
+		return cmp.Compare(t.executables.byID[a].used.Load(), t.executables.byID[b].used.Load())
 	})
 	// An eighth of what there is, a quarter, a half.
 	goal := max(1, rows>>max(0, maxAttempts+1-attempt))
@@ -91,7 +91,7 @@ func (t *Tracker) retire() {
 			if x.retiredAt+quarantine <= t.tick {
 				e.release(uint16(id))
 			}
-		case x.refs == 0 && x.used+keepIdle <= t.tick:
+		case x.refs == 0 && x.used.Load()+keepIdle <= t.tick:
 			t.evict(uint16(id))
 			x.state, x.retired, x.retiredAt = tableNone, true, t.tick
 			t.setExecutable(uint16(id), bpf.Executable{})

@@ -1,6 +1,8 @@
 package tracker
 
 import (
+	"sync/atomic"
+
 	"github.com/aperture-collector/aperture-collector/bpf"
 	"github.com/aperture-collector/aperture-collector/internal/symbol"
 	"github.com/aperture-collector/aperture-collector/internal/unwind"
@@ -33,10 +35,12 @@ type executable struct {
 	refs  int // processes that have it mapped
 	state tableState
 	table *unwind.Table
-	// used is the tick of its last use, tried that of its last build; attempts
-	// counts the builds that found no memory.
-	used, tried uint64
-	attempts    int
+	// used is the tick of its last use.
+	used atomic.Uint64
+	// tried is the tick of its last build, attempts counts the builds that found
+	// no memory.
+	tried    uint64
+	attempts int
 	// retired is true in quarantine, since a tick.
 	retired   bool
 	retiredAt uint64
@@ -54,6 +58,12 @@ func newExecutables() executables {
 	return executables{byID: make([]*executable, 1), ids: make(map[*symbol.File]uint16), limit: bpf.MaxExecutables}
 }
 
+func (x *executable) use(tick uint64) {
+	if x.used.Load() != tick {
+		x.used.Store(tick)
+	}
+}
+
 // get returns the executable with a number, nil if there is none.
 func (e *executables) get(id uint16) *executable {
 	if int(id) >= len(e.byID) {
@@ -67,10 +77,12 @@ func (e *executables) get(id uint16) *executable {
 func (e *executables) number(f *symbol.File, tick uint64) (id uint16, isNew bool) {
 	if id, ok := e.ids[f]; ok {
 		x := e.byID[id]
-		x.retired, x.used = false, max(x.used, tick)
+		x.retired = false
+		x.use(tick)
 		return id, false
 	}
-	x := &executable{file: f, used: tick}
+	x := &executable{file: f}
+	x.use(tick)
 	switch {
 	case len(e.free) > 0:
 		// First in, first out: a number rests for as long as possible.
@@ -99,7 +111,7 @@ func (e *executables) drop(ids []uint16, tick uint64) {
 	for _, id := range ids {
 		x := e.byID[id]
 		x.refs--
-		x.used = max(x.used, tick)
+		x.use(tick)
 	}
 }
 

@@ -14,9 +14,9 @@ const addressBits = 48
 // publish tells the kernel what a process has mapped. work is held.
 func (t *Tracker) publish(p *Process) {
 	var ms []symbol.Mapping
-	switch {
-	case p.space != nil:
-		ms = p.space.Mappings()
+	switch space := p.space.Load(); {
+	case space != nil:
+		ms = space.Mappings()
 	case t.opts.Targets == nil:
 		return // the kernel need not know that there is nothing to know
 	}
@@ -110,8 +110,9 @@ func (t *Tracker) setExecutable(id uint16, x bpf.Executable) {
 // rescan looks for a mapping at an address that the kernel did not know, if it
 // is not known meanwhile. work is held.
 func (t *Tracker) rescan(p *Process, addr uint64) {
+	space := p.space.Load()
 	t.mu.RLock()
-	skip := p.ended || p.space == nil || (contains(p.mappings, addr) && t.published[p.PID] == p)
+	skip := p.ended || space == nil || (contains(p.mappings, addr) && t.published[p.PID] == p)
 	t.mu.RUnlock()
 	if skip {
 		return
@@ -121,7 +122,7 @@ func (t *Tracker) rescan(p *Process, addr uint64) {
 		return
 	}
 	t.count(func(s *Stats) { s.Rescans++ })
-	if p.space.Rescan(addr) {
+	if space.Rescan(addr) {
 		t.publish(p)
 	}
 }

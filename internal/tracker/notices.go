@@ -131,14 +131,19 @@ func (t *Tracker) handle(n bpf.Notice) *Process {
 			return nil
 		}
 		p := t.create(k, time.Now())
+		t.look(p)
 		t.buildTables(p)
 		return p
 	case bpf.NoticeUnknownProcess:
-		if p := t.find(k); p != nil {
+		if p := t.find(k); p == nil {
+			p = t.create(k, time.Time{})
+			t.look(p)
+			return p
+		} else if p.looked {
 			t.publish(p)
-			return nil
+		} else {
+			t.look(p)
 		}
-		return t.create(k, time.Time{})
 	case bpf.NoticeUnknownMapping:
 		if p := t.find(k); p != nil {
 			t.rescan(p, n.Addr)

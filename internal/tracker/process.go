@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
@@ -33,13 +34,17 @@ type Process struct {
 	Image uint64
 
 	tracker *Tracker
-	// space is nil if it was gone already, cannot be looked at, or is a kernel
-	// thread.
-	space   *symbol.Space
-	kthread bool
 	execed  time.Time // zero if it was not seen to begin
+	// kthread and gone are true for kernel threads, and for what ended before it
+	// was looked at. Both are set before others see the Process.
+	kthread, gone bool
 
-	rescans limiter // guarded by Tracker.work
+	// space is nil until mappings are needed, and if they cannot be seen.
+	space atomic.Pointer[symbol.Space]
+
+	// Guarded by Tracker.work:
+	looked  bool
+	rescans limiter
 
 	// Guarded by Tracker.mu:
 	mappings []bpf.Mapping // what the kernel knows
@@ -48,8 +53,13 @@ type Process struct {
 	ended    bool
 	endedAt  uint64 // tick
 
-	info details
+	forgotten atomic.Bool
+	info      details
 }
+
+// Gone reports whether the tracker has forgotten the process, some ticks after
+// it ended: no more stacks of it are to be expected.
+func (p *Process) Gone() bool { return p.forgotten.Load() }
 
 // find returns a process that is known.
 func (t *Tracker) find(k key) *Process {
@@ -58,7 +68,7 @@ func (t *Tracker) find(k key) *Process {
 	return t.procs[k]
 }
 
-// create looks at a process and tells the kernel. Of one that is gone already
+// create makes a process known, which is not yet. Of one that is gone already
 // there will be nothing but its identity. execed is when it was seen to begin.
 // work is held.
 func (t *Tracker) create(k key, execed time.Time) *Process {
@@ -67,20 +77,53 @@ func (t *Tracker) create(k key, execed time.Time) *Process {
 		rescans: limiter{rate: rescansPerSecond, burst: rescanBurst},
 	}
 	stat, err := procinfo.ReadStat(k.pid)
-	alive := err == nil && stat.StartedAt(k.image) && !t.outdated(k)
-	p.kthread = alive && stat.Kthread
-	if alive && !p.kthread {
-		p.look()
-	}
-	if !t.add(p, alive) || !alive || p.kthread {
+	p.gone = err != nil || !stat.StartedAt(k.image) || t.outdated(k)
+	p.kthread = !p.gone && stat.Kthread
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.procs) >= maxProcesses {
+		t.stats.ProcessesRefused++
+		p.gone = true
+		p.forgotten.Store(true)
 		return p
+	}
+	t.procs[k] = p
+	if p.gone {
+		p.ended, p.endedAt = true, t.tick
+	} else {
+		t.endLatest(p.PID)
+		t.latest[p.PID] = p
+	}
+	return p
+}
+
+// look reads the mappings of a process for the first time and tells the kernel.
+// work is held.
+func (t *Tracker) look(p *Process) {
+	if p.looked || p.gone || p.kthread {
+		return
+	}
+	p.looked = true
+	t.mu.RLock()
+	ended := p.ended
+	t.mu.RUnlock()
+	if ended {
+		return
+	}
+	space := t.opts.Symbols.Space(int(p.PID))
+	if space.Err() != nil && len(space.Mappings()) == 0 {
+		space.Close() // it ended just now, or is not ours to see
+	} else {
+		p.space.Store(space)
 	}
 	if t.opts.Targets != nil {
 		info := p.readInfo()
-		p.target = t.opts.Targets.Match(p.PID, &info, "")
+		target := t.opts.Targets.Match(p.PID, &info, "")
+		t.mu.Lock()
+		p.target = target
+		t.mu.Unlock()
 	}
 	t.publish(p)
-	return p
 }
 
 // outdated reports whether the pid runs a later program by now.
@@ -89,38 +132,6 @@ func (t *Tracker) outdated(k key) bool {
 	defer t.mu.RUnlock()
 	p := t.latest[k.pid]
 	return p != nil && p.Image > k.image
-}
-
-// look reads the mappings.
-func (p *Process) look() {
-	space := p.tracker.opts.Symbols.Space(int(p.PID))
-	if space.Err() != nil && len(space.Mappings()) == 0 {
-		space.Close() // it is gone, or not ours to see
-		return
-	}
-	p.space = space
-}
-
-// add makes p known, unless there are too many processes already.
-func (t *Tracker) add(p *Process, alive bool) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.procs) >= maxProcesses {
-		t.stats.ProcessesRefused++
-		if p.space != nil {
-			p.space.Close()
-			p.space = nil
-		}
-		return false
-	}
-	t.procs[key{p.PID, p.Image}] = p
-	if alive {
-		t.endLatest(p.PID)
-		t.latest[p.PID] = p
-	} else {
-		p.ended, p.endedAt = true, t.tick
-	}
-	return true
 }
 
 // end marks what a pid ran until now as ended.
@@ -173,9 +184,10 @@ func (t *Tracker) forget(p *Process) {
 	t.unpublish(p)
 	t.executables.drop(p.uses, t.tick)
 	p.uses, p.mappings = nil, nil
-	if p.space != nil {
-		p.space.Close()
+	if space := p.space.Load(); space != nil {
+		space.Close()
 	}
+	p.forgotten.Store(true)
 }
 
 // threads returns the number of threads of a process, 0 if it is gone.
@@ -213,7 +225,7 @@ func (p *Process) Info(comm string, cgroup uint64) procinfo.Info {
 	if p.kthread {
 		return procinfo.Read(p.PID, comm, true)
 	}
-	if !d.refreshed && p.space != nil && !p.execed.IsZero() && d.at.Sub(p.execed) < settled {
+	if !d.refreshed && !p.gone && !p.execed.IsZero() && d.at.Sub(p.execed) < settled {
 		d.refreshed = true
 		// A process that ends while it is read has lost its executable.
 		if i := procinfo.Read(p.PID, comm, false); i.Path != "" && procinfo.Running(p.PID, p.Image) {
@@ -244,7 +256,7 @@ func (p *Process) readInfo() procinfo.Info {
 		return d.info
 	}
 	d.read = true
-	if p.space == nil || !procinfo.Running(p.PID, p.Image) {
+	if p.gone || !procinfo.Running(p.PID, p.Image) {
 		return d.info
 	}
 	d.info, d.at = procinfo.Read(p.PID, "", false), time.Now()

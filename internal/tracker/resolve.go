@@ -8,7 +8,8 @@ import (
 )
 
 // Process returns what a pid ran when a stack was taken; never nil. One that is
-// not known, as its notice is late or was lost, is looked at now.
+// not known, as its notice is late or was lost, becomes known now. Kernel
+// threads are processes, too.
 func (t *Tracker) Process(pid uint32, image uint64) *Process {
 	k := key{pid, image}
 	if p := t.find(k); p != nil {
@@ -39,33 +40,42 @@ func (t *Tracker) Resolve(pid uint32, image uint64, frame bpf.Frame) symbol.Fram
 		t.noExecutable.Add(1)
 		return symbol.Frame{Addr: addr}
 	}
-	p := t.Process(pid, image)
-	if p.space == nil {
+	space := t.space(pid, image)
+	if space == nil {
 		t.noProcess.Add(1)
 		return symbol.Frame{Addr: addr}
 	}
-	f := p.space.Resolve(addr)
+	f := space.Resolve(addr)
 	if f.File == nil {
 		t.noMapping.Add(1)
 	}
 	return f
 }
 
+// space returns the mappings of a process, nil if there is no way to see them.
+func (t *Tracker) space(pid uint32, image uint64) *symbol.Space {
+	p := t.Process(pid, image)
+	if space := p.space.Load(); space != nil {
+		return space
+	}
+	t.work.Lock()
+	defer t.work.Unlock()
+	t.look(p)
+	return p.space.Load()
+}
+
+// file returns the file of an executable and notes its use.
 func (t *Tracker) file(id uint16) *symbol.File {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if x := t.executables.get(id); x != nil {
+		x.use(t.tick)
 		return x.file
 	}
 	return nil
 }
 
 // Touch says that an executable occurs in the samples of the current interval,
-// so that its table is not the first to go when memory is short.
-func (t *Tracker) Touch(id uint16) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if x := t.executables.get(id); x != nil {
-		x.used = max(x.used, t.tick)
-	}
-}
+// so that its table is not the first to go when memory is short. Resolve
+// implies it, but a stack is resolved once and may be sampled for hours.
+func (t *Tracker) Touch(id uint16) { t.file(id) }

@@ -40,7 +40,7 @@ func (t *Tracker) sweep() (unpublished []*Process) {
 		case unix.Kill(int(pid), 0) == unix.ESRCH:
 			p.ended, p.endedAt = true, t.tick
 			delete(t.latest, pid)
-		case p.space != nil && t.published[pid] != p:
+		case p.space.Load() != nil && t.published[pid] != p:
 			unpublished = append(unpublished, p)
 		}
 	}

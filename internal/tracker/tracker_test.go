@@ -1,0 +1,378 @@
+package tracker
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
+	"github.com/aperture-collector/aperture-collector/internal/unwind"
+)
+
+func TestFramesOfAProcess(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	m, _ := h.kernel.process(p.pid())
+	assert.True(t, m.target)
+
+	addr, off := textOf(t, p.pid(), self(t))
+	exact, ok := h.kernel.frame(p.pid(), p.image, addr, true)
+	require.True(t, ok)
+	called, _ := h.kernel.frame(p.pid(), p.image, addr, false)
+	raw := bpf.Frame(addr | 1<<63)
+	got := h.Resolve(p.pid(), p.image, exact)
+	require.NotNil(t, got.File)
+	assert.Equal(t, self(t), got.File.Path)
+	assert.Equal(t, linkedAddress(t, self(t), off), got.Addr)
+	assert.Equal(t, got, h.Resolve(p.pid(), p.image, raw), "an address of the process, before its mappings were known")
+	before := h.Resolve(p.pid(), p.image, called)
+	assert.Equal(t, got.File, before.File)
+	assert.Equal(t, got.Addr-1, before.Addr, "of a return address it is the call")
+
+	// The vdso has a number like any other executable.
+	vdso, _ := textOf(t, p.pid(), "[vdso]")
+	f, ok := h.kernel.frame(p.pid(), p.image, vdso, true)
+	require.True(t, ok)
+	assert.NotZero(t, f.Executable())
+	assert.Equal(t, "[vdso]", h.Resolve(p.pid(), p.image, f).File.Path)
+
+	info := h.Process(p.pid(), p.image).Info("thread", 0)
+	assert.Equal(t, filepath.Base(self(t)), info.Name)
+	assert.Equal(t, "tracked", info.Service)
+	assert.EqualValues(t, os.Getpid(), info.PPID)
+
+	// Frames that make no sense stay what they are.
+	assert.Nil(t, h.Resolve(p.pid(), p.image, bpf.Frame(1<<63|12345)).File)
+	assert.Nil(t, h.Resolve(p.pid(), p.image, bpf.Frame(30000<<48|12345)).File)
+	s := h.Stats()
+	assert.EqualValues(t, 1, s.NoMapping)
+	assert.EqualValues(t, 1, s.NoExecutable)
+	assert.Zero(t, s.NoProcess)
+	assert.Zero(t, s.KernelErrors)
+}
+
+func TestTablesAreBuiltOnDemandAndShared(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	a, b := start(t, self(t)), start(t, self(t))
+	h.follow(a)
+	h.follow(b)
+	id := h.executable(a)
+	assert.Equal(t, id, h.executable(b))
+	assert.Equal(t, bpf.ExecUnknown, h.kernel.state(id))
+	assert.Zero(t, h.Stats().Builds, "nobody asked")
+	h.want(id)
+	require.Equal(t, bpf.ExecTable, h.kernel.state(id))
+
+	h.mu.RLock()
+	table := h.executables.get(id).table
+	h.mu.RUnlock()
+	addr, _ := textOf(t, a.pid(), self(t))
+	frame, _ := h.kernel.frame(a.pid(), a.image, addr, true)
+	_, ok := h.pool.Lookup(table, frame.Addr())
+	assert.True(t, ok, "the table has the addresses of frames")
+	x := h.kernel.executables[id]
+	assert.Equal(t, []uint32{table.PageBase, table.PageCount, table.FirstPage}, []uint32{x.PageBase, x.PageCount, x.FirstPage})
+	s := h.Stats()
+	assert.EqualValues(t, 1, s.Builds)
+	assert.Equal(t, table.Rows, s.Rows)
+	assert.Positive(t, s.Bytes)
+
+	// Asked for once more, as the notice was on its way, it is the same.
+	h.Notify(bpf.Notice{Kind: bpf.NoticeWantTable, Executable: id})
+	h.Notify(bpf.Notice{Kind: bpf.NoticeWantTable, Executable: 30000})
+	h.settle()
+	assert.Equal(t, x, h.kernel.executables[id])
+	assert.EqualValues(t, 1, h.Stats().Builds)
+}
+
+func TestExec(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	old := h.Process(p.pid(), p.image)
+	addr, _ := textOf(t, p.pid(), self(t))
+
+	require.Equal(t, "ready", p.tell("exec"))
+	next := p.image + 1
+	h.notify(bpf.NoticeExec, p.pid(), next)
+	require.Eventually(t, func() bool {
+		m, ok := h.kernel.process(p.pid())
+		return ok && m.image == next
+	}, 10*time.Second, time.Millisecond)
+	h.settle()
+	assert.Positive(t, h.Stats().Builds, "tables of new programs are built before samples ask")
+
+	now := h.Process(p.pid(), next)
+	assert.NotSame(t, old, now)
+	assert.Equal(t, "again", now.Info("thread", 0).Command)
+	assert.Same(t, old, h.Process(p.pid(), p.image))
+	assert.NotNil(t, h.Resolve(p.pid(), p.image, bpf.Frame(addr|1<<63)).File, "stacks of the old program may still come")
+	h.ticks(keepEnded)
+	assert.True(t, old.Gone())
+	assert.False(t, now.Gone())
+	m, ok := h.kernel.process(p.pid())
+	assert.True(t, ok && m.image == next, "the new program stays known")
+
+	// What the pid ran before can no longer be found out.
+	gone := h.Process(p.pid(), p.image)
+	assert.NotSame(t, old, gone)
+	assert.Equal(t, "thread", gone.Info("thread", 0).Name)
+	m, _ = h.kernel.process(p.pid())
+	assert.Equal(t, next, m.image)
+}
+
+func TestMappingsAfterTheStart(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	library := copyOf(t, 1)
+	addr, err := strconv.ParseUint(p.tell("map "+library), 0, 64)
+	require.NoError(t, err)
+	_, ok := h.kernel.frame(p.pid(), p.image, addr, true)
+	require.False(t, ok)
+	miss := bpf.Notice{Kind: bpf.NoticeUnknownMapping, PID: p.pid(), Image: p.image, Addr: addr}
+	h.Notify(miss)
+	require.Eventually(t, func() bool {
+		_, ok := h.kernel.frame(p.pid(), p.image, addr, true)
+		return ok
+	}, 10*time.Second, time.Millisecond)
+	f, _ := h.kernel.frame(p.pid(), p.image, addr, true)
+	assert.Equal(t, library, h.Resolve(p.pid(), p.image, f).File.Path)
+	assert.EqualValues(t, 1, h.Stats().Rescans)
+	h.Notify(miss)
+	h.settle()
+	assert.EqualValues(t, 1, h.Stats().Rescans, "it is known meanwhile")
+
+	anonymous, err := strconv.ParseUint(p.tell("anonymous"), 0, 64)
+	require.NoError(t, err)
+	miss.Addr = anonymous
+	h.Notify(miss)
+	require.Eventually(t, func() bool {
+		_, ok := h.kernel.frame(p.pid(), p.image, anonymous, true)
+		return ok
+	}, 10*time.Second, time.Millisecond)
+	f, _ = h.kernel.frame(p.pid(), p.image, anonymous, true)
+	assert.Zero(t, f.Executable(), "code without a file is followed by frame pointers")
+	assert.Equal(t, anonymous, f.Addr())
+	assert.NotNil(t, h.Resolve(p.pid(), p.image, f).File)
+}
+
+func TestAddressesThatAreNowhereDoNotKeepUsBusy(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	const n = 1000
+	for i := range uint64(n) {
+		h.Notify(bpf.Notice{Kind: bpf.NoticeUnknownMapping, PID: p.pid(), Image: p.image, Addr: 0x1000 + i})
+	}
+	require.Eventually(t, func() bool {
+		s := h.Stats()
+		return s.Rescans+s.RescansDeferred == n
+	}, 10*time.Second, time.Millisecond)
+	assert.GreaterOrEqual(t, h.Stats().Rescans, int64(rescanBurst))
+	assert.Less(t, h.Stats().Rescans, int64(n/2))
+}
+
+func TestExit(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	proc := h.Process(p.pid(), p.image)
+	addr, _ := textOf(t, p.pid(), self(t))
+	frame, _ := h.kernel.frame(p.pid(), p.image, addr, true)
+	require.Equal(t, "tracked", proc.Info("", 0).Service)
+	p.stop()
+	h.notify(bpf.NoticeExit, p.pid(), p.image)
+	require.Eventually(t, func() bool {
+		_, ok := h.kernel.process(p.pid())
+		return !ok
+	}, 10*time.Second, time.Millisecond)
+
+	h.Tick()
+	for _, f := range []bpf.Frame{frame, bpf.Frame(addr | 1<<63)} {
+		assert.NotNil(t, h.Resolve(p.pid(), p.image, f).File, "%#x", f)
+	}
+	assert.Same(t, proc, h.Process(p.pid(), p.image))
+	h.Tick()
+	assert.True(t, proc.Gone())
+	assert.NotNil(t, h.Resolve(p.pid(), p.image, frame).File, "executables outlive processes")
+	assert.Equal(t, "tracked", proc.Info("", 0).Service)
+	assert.Zero(t, h.Stats().NoProcess)
+	h.Resolve(p.pid(), p.image, bpf.Frame(addr|1<<63))
+	assert.EqualValues(t, 1, h.Stats().NoProcess)
+	assert.Equal(t, 1, h.kernel.deleted)
+}
+
+func TestExitWithoutNotice(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	proc := h.Process(p.pid(), p.image)
+	h.ticks(5)
+	require.False(t, proc.Gone())
+	p.stop()
+	h.ticks(keepEnded)
+	assert.True(t, proc.Gone())
+	_, ok := h.kernel.process(p.pid())
+	assert.False(t, ok)
+	assert.Zero(t, h.Stats().Processes)
+}
+
+func TestAProcessOutlivesItsMainThread(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	proc := h.Process(p.pid(), p.image)
+	require.Equal(t, "left", p.tell("leave"))
+	h.notify(bpf.NoticeExit, p.pid(), p.image)
+	h.settle()
+	h.ticks(3 * keepEnded)
+	assert.False(t, proc.Gone())
+	_, ok := h.kernel.process(p.pid())
+	assert.True(t, ok)
+	p.stop()
+	h.ticks(keepEnded)
+	assert.True(t, proc.Gone())
+	_, ok = h.kernel.process(p.pid())
+	assert.False(t, ok)
+}
+
+// A later process, or program, with the same pid is another one.
+func TestPIDIsUsedAgain(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	h.follow(p)
+	proc := h.Process(p.pid(), p.image)
+	later := p.image + 3
+	h.notify(bpf.NoticeUnknownProcess, p.pid(), later)
+	require.Eventually(t, func() bool {
+		m, _ := h.kernel.process(p.pid())
+		return m.image == later
+	}, 10*time.Second, time.Millisecond)
+	h.ticks(keepEnded)
+	assert.True(t, proc.Gone())
+	assert.False(t, h.Process(p.pid(), later).Gone())
+	m, ok := h.kernel.process(p.pid())
+	assert.True(t, ok && m.image == later, "the end of the old one does not take the new one away")
+
+	// One that started at another time has nothing to do with what runs now.
+	other := h.Process(p.pid(), 1)
+	assert.Nil(t, h.Resolve(p.pid(), 1, bpf.Frame(0x400000)).File)
+	assert.Equal(t, "comm", other.Info("comm", 0).Name)
+	h.notify(bpf.NoticeExit, p.pid(), 1)
+	h.settle()
+	m, ok = h.kernel.process(p.pid())
+	assert.True(t, ok && m.image == later)
+}
+
+func TestProcessesWithoutNotice(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	p := start(t, self(t))
+	addr, _ := textOf(t, p.pid(), self(t))
+	proc := h.Process(p.pid(), p.image)
+	_, ok := h.kernel.process(p.pid())
+	assert.False(t, ok, "who it is takes no mappings")
+	assert.NotNil(t, h.Resolve(p.pid(), p.image, bpf.Frame(addr|1<<63)).File)
+	_, ok = h.kernel.process(p.pid())
+	assert.True(t, ok)
+	assert.Same(t, proc, h.Process(p.pid(), p.image))
+
+	kthreadd := h.Process(2, imageOf(t, 2))
+	if s, err := procinfo.ReadStat(2); err == nil && s.Kthread {
+		assert.Equal(t, procinfo.KernelService, kthreadd.Info("kthreadd", 0).Service)
+		assert.Nil(t, h.Resolve(2, kthreadd.Image, 1).File)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	targets, err := procinfo.Compile(procinfo.TargetsConfig{Executables: []string{"copy*"}})
+	require.NoError(t, err)
+	h := newHarness(t, unwind.PoolOptions{}, targets)
+	a, b := start(t, self(t)), start(t, copyOf(t, 7))
+	h.follow(a)
+	h.follow(b)
+	m, _ := h.kernel.process(a.pid())
+	assert.False(t, m.target)
+	m, _ = h.kernel.process(b.pid())
+	assert.True(t, m.target)
+}
+
+func TestTheKernelRefuses(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	h.kernel.refuse = true
+	p := start(t, self(t))
+	h.notify(bpf.NoticeUnknownProcess, p.pid(), p.image)
+	require.Eventually(t, func() bool { return h.Stats().KernelErrors > 0 }, 10*time.Second, time.Millisecond)
+	h.kernel.mu.Lock()
+	h.kernel.refuse = false
+	h.kernel.mu.Unlock()
+	h.Tick()
+	_, ok := h.kernel.process(p.pid())
+	assert.True(t, ok, "it is tried again")
+}
+
+// Programs that live for 30 ms are known, by name and mappings, when they have
+// gone.
+func TestStorm(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	require.NoError(t, err)
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	const n, parallel = 200, 4
+	type run struct {
+		k       key
+		service string
+	}
+	runs := make(chan run, n)
+	slots := make(chan struct{}, parallel)
+	for i := range n {
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			service := fmt.Sprintf("storm%d", i)
+			cmd := exec.Command(sleep, "0.03")
+			cmd.Env = []string{"OTEL_SERVICE_NAME=" + service}
+			if !assert.NoError(t, cmd.Start()) { // it has called exec
+				return
+			}
+			k := key{pid: uint32(cmd.Process.Pid)}
+			if s, err := procinfo.ReadStat(k.pid); assert.NoError(t, err) {
+				k.image = s.StartTicks * 10_000_000
+				h.notify(bpf.NoticeExec, k.pid, k.image)
+			}
+			assert.NoError(t, cmd.Wait())
+			h.notify(bpf.NoticeExit, k.pid, k.image)
+			runs <- run{k, service}
+		}()
+	}
+	for range parallel {
+		slots <- struct{}{}
+	}
+	close(runs)
+	h.settle()
+	named, mapped := 0, 0
+	for r := range runs {
+		p := h.Process(r.k.pid, r.k.image)
+		if p.Info("x", 0).Service == r.service {
+			named++
+		}
+		if p.space.Load() != nil {
+			mapped++
+		}
+	}
+	assert.GreaterOrEqual(t, named, n*95/100)
+	assert.GreaterOrEqual(t, mapped, n*95/100)
+	h.kernel.mu.Lock()
+	assert.Empty(t, h.kernel.processes, "the kernel's map does not fill up with the dead")
+	h.kernel.mu.Unlock()
+	h.ticks(keepEnded)
+	assert.Zero(t, h.Stats().Processes)
+}
