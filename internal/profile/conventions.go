@@ -39,6 +39,9 @@ const (
 const (
 	// AttrThreadName is the name of the sampled thread (string).
 	AttrThreadName = "thread.name"
+	// AttrWaitState is what a thread that was off the processor waited as (string):
+	// interruptible, uninterruptible, runnable and so on.
+	AttrWaitState = "aperture.wait.state"
 	// AttrLockAddress is the address of a contended lock (int, two's complement).
 	AttrLockAddress = "aperture.lock.address"
 	// AttrLockKind tells kinds of locks apart (string).

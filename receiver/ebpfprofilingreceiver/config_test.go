@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 )
 
 func load(t *testing.T, id string) *Config {
@@ -29,7 +31,13 @@ func TestConfig(t *testing.T) {
 	all := load(t, "ebpf_profiling/all")
 	require.NoError(t, confmap.Validate(all))
 	assert.Equal(t, &Config{
-		SamplingFrequency: 49, Interval: 5 * time.Second, MaxMapEntries: 4096, SymbolCacheSize: 16 << 20,
+		Profiles: []string{"cpu", "lock"}, SamplingFrequency: 49, OffCPUMinDuration: 5 * time.Millisecond,
+		LockMinDuration: time.Millisecond, SyscallSlowThreshold: 0, MaxOverhead: 0.02,
+		Targets: procinfo.TargetsConfig{
+			PIDs: []int{1}, Executables: []string{"/usr/bin/*", "node"}, Containers: []string{"0123456789ab"},
+			Cgroups: []string{"/system.slice"},
+		},
+		Interval: 5 * time.Second, MaxMapEntries: 4096, MaxUnwindTableSize: 8 << 20, SymbolCacheSize: 16 << 20,
 		Tenant: "team-a", AgentID: "host-1", ExcludeSelf: true, Required: true,
 	}, all)
 }
@@ -39,6 +47,13 @@ func TestConfigBad(t *testing.T) {
 	bad.AgentID = strings.Repeat("x", 257)
 	err := confmap.Validate(bad)
 	for _, want := range []string{
+		"`profiles[1]` must be one of cpu, off_cpu, lock, syscall, found \"gpu\"",
+		"`off_cpu_min_duration` must be from 0 to 1m0s, found -1s",
+		"`lock_min_duration` must be from 0 to 1m0s, found 2m0s",
+		"`syscall_slow_threshold` must be from 0 to 1m0s, found -1ns",
+		"`max_overhead` must be from 0 to 1, found 1.5",
+		"`max_unwind_table_size` must be from 1048576 to 268435456 bytes, found 7",
+		"`targets::executables[0]` must be a pattern",
 		"`sampling_frequency` must be from 1 to 1000, found 1001",
 		"`interval` must be from 100ms to 10m0s, found 1ms",
 		"`max_map_entries` must be from 128 to 1048576, found 1",

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
+	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/lockkind"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/symbol"
 )
@@ -25,68 +27,170 @@ type batchInfo struct {
 
 // encoder turns the samples of one interval into profiles.
 type encoder struct {
+	info      batchInfo
 	b         *profile.Builder
 	kernel    *symbol.Kernel
 	files     map[*symbol.File]int32 // mapping
-	user      map[symbol.Frame]int32 // location
-	kernels   map[uint64]int32       // location by address, ownProgram for none
+	user      map[symbol.Frame]location
+	kernels   map[uint64]kernelFrame
 	locations []int32
+	functions []string // of the user half of the last stack, leaf first
 
 	unnamedKernel, unnamedUser int64
 }
 
-// ownProgram marks frames of our own program, which are not shown.
-const ownProgram = -1
-
-// encode builds the profiles: one resource for each process, with one profile.
-// It sorts samples.
-func encode(samples []sample, kernel *symbol.Kernel, info batchInfo) (pprofile.Profiles, *encoder) {
-	e := &encoder{
-		b: profile.NewBuilder(), kernel: kernel,
-		files: make(map[*symbol.File]int32), user: make(map[symbol.Frame]int32), kernels: make(map[uint64]int32),
-	}
-	slices.SortFunc(samples, func(a, b sample) int {
-		x, y := a.proc.key, b.proc.key
-		return cmp.Or(cmp.Compare(x.pid, y.pid), cmp.Compare(x.start, y.start), cmp.Compare(x.exec, y.exec))
-	})
-	pd := e.b.Profiles()
-	var p pprofile.Profile
-	for i, s := range samples {
-		if i == 0 || samples[i-1].proc != s.proc {
-			rp := pd.ResourceProfiles().AppendEmpty()
-			setResource(rp.Resource().Attributes(), s.proc, info)
-			sp := rp.ScopeProfiles().AppendEmpty()
-			sp.Scope().SetName(scopeName)
-			p = e.b.AddProfile(sp, profile.KindCPU, profile.Types(profile.KindCPU)[0],
-				profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, int64(time.Second)/int64(info.frequency))
-			// The duration is monotonic; counting it back from the end keeps both
-			// right when the wall clock was set in between.
-			duration := info.end.Sub(info.start)
-			p.SetTime(pcommon.NewTimestampFromTime(info.end.Add(-duration)))
-			p.SetDurationNano(uint64(duration))
-		}
-		out := p.Samples().AppendEmpty()
-		out.SetStackIndex(e.stack(s.stack))
-		out.AttributeIndices().Append(e.b.StringAttribute(profile.AttrThreadName, s.comm))
-		out.Values().Append(int64(s.count))
-	}
-	return pd, e
+// location is an entry of the location table and the function it is in.
+type location struct {
+	index    int32
+	function string
 }
 
-func setResource(attrs pcommon.Map, p *process, info batchInfo) {
-	attrs.EnsureCapacity(12)
+type kernelFrame struct {
+	index int32
+	name  string
+}
+
+// encode builds the profiles: one resource for each process, in it one profile
+// for each kind and type of value. It sorts samples.
+func encode(samples []sample, kernel *symbol.Kernel, info batchInfo) (pprofile.Profiles, *encoder) {
+	e := &encoder{
+		info: info, b: profile.NewBuilder(), kernel: kernel,
+		files: make(map[*symbol.File]int32), user: make(map[symbol.Frame]location), kernels: make(map[uint64]kernelFrame),
+	}
+	slices.SortFunc(samples, func(a, b sample) int {
+		return cmp.Or(cmp.Compare(a.proc.PID, b.proc.PID), cmp.Compare(a.proc.Image, b.proc.Image), cmp.Compare(a.kind, b.kind))
+	})
+	for len(samples) > 0 {
+		n := 1
+		for n < len(samples) && samples[n].proc == samples[0].proc {
+			n++
+		}
+		e.process(samples[:n])
+		samples = samples[n:]
+	}
+	return e.b.Profiles(), e
+}
+
+// process adds the resource of one process.
+func (e *encoder) process(samples []sample) {
+	rp := e.b.Profiles().ResourceProfiles().AppendEmpty()
+	setResource(rp.Resource().Attributes(), samples[0].stack, e.info)
+	sp := rp.ScopeProfiles().AppendEmpty()
+	sp.Scope().SetName(scopeName)
+	for len(samples) > 0 {
+		n := 1
+		for n < len(samples) && samples[n].kind == samples[0].kind {
+			n++
+		}
+		e.kind(sp, samples[:n])
+		samples = samples[n:]
+	}
+}
+
+// kind adds the profiles of one kind: the values of the first type and, where
+// they are durations, their numbers.
+func (e *encoder) kind(sp pprofile.ScopeProfiles, samples []sample) {
+	name := kinds[samples[0].kind]
+	types := profile.Types(name)
+	var period profile.ValueType
+	var value int64
+	timed := types[0].Unit == "nanoseconds"
+	if !timed {
+		period = profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
+		value = int64(time.Second) / int64(e.info.frequency)
+	}
+	p := e.profile(sp, name, types[0], period, value)
+	var counts pprofile.Profile
+	if timed {
+		p.AttributeIndices().Append(e.b.StringAttribute(profile.AttrValues, profile.ValuesMinRestMax))
+		counts = e.profile(sp, name, types[1], period, value)
+	}
+	for i := range samples {
+		s := &samples[i]
+		index := e.stack(s.stack)
+		attrs := e.attributes(s.stack)
+		out := p.Samples().AppendEmpty()
+		out.SetStackIndex(index)
+		out.AttributeIndices().FromRaw(attrs)
+		if !timed {
+			out.Values().Append(int64(s.count))
+			continue
+		}
+		appendMinRestMax(out.Values(), s)
+		out = counts.Samples().AppendEmpty()
+		out.SetStackIndex(index)
+		out.AttributeIndices().FromRaw(attrs)
+		out.Values().Append(int64(s.count))
+	}
+}
+
+// appendMinRestMax describes durations by the layout profile.ValuesMinRestMax.
+func appendMinRestMax(to pcommon.Int64Slice, s *sample) {
+	switch {
+	case s.count == 1:
+		to.Append(int64(s.sum))
+	case s.count == 2 && s.min+s.max == s.sum:
+		to.Append(int64(s.min), int64(s.max))
+	default:
+		to.Append(int64(s.min), int64(s.sum)-int64(s.min)-int64(s.max), int64(s.max))
+	}
+}
+
+func (e *encoder) profile(sp pprofile.ScopeProfiles, kind string, typ, period profile.ValueType, value int64) pprofile.Profile {
+	p := e.b.AddProfile(sp, kind, typ, period, value)
+	// The duration is monotonic; counting it back from the end keeps both right
+	// when the wall clock was set in between.
+	duration := e.info.end.Sub(e.info.start)
+	p.SetTime(pcommon.NewTimestampFromTime(e.info.end.Add(-duration)))
+	p.SetDurationNano(uint64(duration))
+	return p
+}
+
+// attributes returns what tells samples with the same stack apart. The stack
+// must have been encoded just before.
+func (e *encoder) attributes(s *stack) []int32 {
+	var attrs []int32
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, e.b.StringAttribute(key, value))
+		}
+	}
+	text(profile.AttrThreadName, s.comm)
+	switch s.kind {
+	case bpf.KindOffCPU:
+		text(profile.AttrWaitState, bpf.OffCPUState(s.object))
+	case bpf.KindLock:
+		attrs = append(attrs, e.b.IntAttribute(profile.AttrLockAddress, int64(s.object)))
+		text(profile.AttrLockKind, lockkind.Kind(s.detail, e.functions))
+	case bpf.KindSyscall:
+		return e.syscallAttributes(s)
+	}
+	return attrs
+}
+
+func setResource(attrs pcommon.Map, s *stack, info batchInfo) {
+	p := s.proc.Info(s.comm, s.cgroup)
+	attrs.EnsureCapacity(16 + len(p.Attributes))
 	put := func(key, value string) {
 		if value != "" {
 			attrs.PutStr(key, value)
 		}
 	}
-	put("service.name", p.info.service)
+	for _, a := range p.Attributes {
+		put(a.Key, a.Value)
+	}
+	put("service.name", p.Service)
 	put("host.name", info.host)
-	attrs.PutInt("process.pid", int64(p.key.pid))
-	put("process.executable.name", p.info.name)
-	put("process.executable.path", p.info.path)
-	put("process.command", p.info.command)
-	put("container.id", p.info.container)
+	attrs.PutInt("process.pid", int64(s.proc.PID))
+	if p.PPID != 0 {
+		attrs.PutInt("process.parent_pid", int64(p.PPID))
+	}
+	put("process.executable.name", p.Name)
+	put("process.executable.path", p.Path)
+	put("process.command", p.Command)
+	put("container.id", p.Container.ID)
+	put("container.runtime", p.Container.Runtime)
+	put("k8s.pod.uid", p.Container.PodUID)
 	put(profile.AttrTenant, info.tenant)
 	put(profile.AttrAgentID, info.agent)
 	attrs.PutInt(profile.AttrBatchSequence, info.sequence)
@@ -96,59 +200,76 @@ func setResource(attrs pcommon.Map, p *process, info batchInfo) {
 
 // stack returns the index of a stack: kernel frames, then user frames.
 func (e *encoder) stack(s *stack) int32 {
-	e.locations = e.locations[:0]
+	e.locations, e.functions = e.locations[:0], e.functions[:0]
 	for i, ip := range s.kernel {
 		if i > 0 {
-			ip-- // a return address, see stackTable.resolve
+			ip-- // a return address: the call is the byte before
 		}
-		l := e.kernelLocation(ip)
-		if l == ownProgram {
-			// Only at the leaf end: what our own program spends is measured apart.
-			if len(e.locations) == 0 {
-				continue
-			}
-			l = e.b.Location(e.b.Mapping(profile.Mapping{Filename: profile.KernelMapping}), ip, profile.FrameKernel)
+		f := e.kernelFrame(ip)
+		// Only at the leaf end: what our own programs spend is measured apart.
+		if len(e.locations) == 0 && ownFrame(s.kind, f.name) {
+			continue
 		}
-		e.locations = append(e.locations, l)
+		e.locations = append(e.locations, f.index)
 	}
 	for _, f := range s.user {
-		e.locations = append(e.locations, e.userLocation(f))
+		l := e.userLocation(f)
+		e.locations, e.functions = append(e.locations, l.index), append(e.functions, l.function)
+	}
+	if len(e.locations) == 0 {
+		return 0
 	}
 	return e.b.Stack(e.locations)
 }
 
-func (e *encoder) kernelLocation(ip uint64) int32 {
-	if l, ok := e.kernels[ip]; ok {
-		return l
+// ownFrames are how functions begin that lead from a tracepoint to a program of
+// ours.
+var ownFrames = []string{"bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "trace_call_bpf", "perf_trace_", "perf_syscall_"}
+
+// ownFrame reports whether a kernel function is there only because of our
+// programs.
+func ownFrame(kind bpf.Kind, name string) bool {
+	if kind == bpf.KindCPU {
+		return strings.HasPrefix(name, "bpf_prog_") && strings.Contains(name, "_aperture_cpu")
+	}
+	for _, prefix := range ownFrames {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *encoder) kernelFrame(ip uint64) kernelFrame {
+	if f, ok := e.kernels[ip]; ok {
+		return f
 	}
 	name, module, ok := e.kernel.Lookup(ip)
 	file := profile.KernelMapping
 	if module != "" {
 		file = "[" + module + "]"
 	}
-	var l int32
-	switch {
-	case strings.HasPrefix(name, "bpf_prog_") && strings.HasSuffix(name, "_aperture_cpu"):
-		l = ownProgram
-	case ok:
+	m := e.b.Mapping(profile.Mapping{Filename: file})
+	f := kernelFrame{name: name}
+	if ok {
 		fn := e.b.Function(profile.Function{Name: clean(name)})
-		l = e.b.Location(e.b.Mapping(profile.Mapping{Filename: file}), ip, profile.FrameKernel, profile.Line{Function: fn})
-	default:
+		f.index = e.b.Location(m, ip, profile.FrameKernel, profile.Line{Function: fn})
+	} else {
 		e.unnamedKernel++
-		l = e.b.Location(e.b.Mapping(profile.Mapping{Filename: file}), ip, profile.FrameKernel)
+		f.index = e.b.Location(m, ip, profile.FrameKernel)
 	}
-	e.kernels[ip] = l
-	return l
+	e.kernels[ip] = f
+	return f
 }
 
-func (e *encoder) userLocation(f symbol.Frame) int32 {
+func (e *encoder) userLocation(f symbol.Frame) location {
 	if l, ok := e.user[f]; ok {
 		return l
 	}
-	var l int32
+	var l location
 	if f.File == nil {
 		e.unnamedUser++
-		l = e.b.Location(0, f.Addr, profile.FrameNative)
+		l.index = e.b.Location(0, f.Addr, profile.FrameNative)
 	} else if syms := f.File.Lookup(f.Addr, nil); len(syms) > 0 {
 		lines := make([]profile.Line, len(syms))
 		for i, sym := range syms {
@@ -156,10 +277,11 @@ func (e *encoder) userLocation(f symbol.Frame) int32 {
 				Name: sym.Name, SystemName: sym.System, Filename: sym.File, StartLine: sym.StartLine,
 			})}
 		}
-		l = e.b.Location(e.mapping(f.File), f.Addr, syms[0].Kind, lines...)
+		l.index = e.b.Location(e.mapping(f.File), f.Addr, syms[0].Kind, lines...)
+		l.function = syms[len(syms)-1].Name
 	} else {
 		e.unnamedUser++
-		l = e.b.Location(e.mapping(f.File), f.Addr, profile.FrameNative)
+		l.index = e.b.Location(e.mapping(f.File), f.Addr, profile.FrameNative)
 	}
 	e.user[f] = l
 	return l
@@ -177,3 +299,8 @@ func (e *encoder) mapping(f *symbol.File) int32 {
 	e.files[f] = m
 	return m
 }
+
+// clean makes a string that another process chose fit for an attribute.
+func clean(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxAttribute)], "?") }
+
+const maxAttribute = 4096

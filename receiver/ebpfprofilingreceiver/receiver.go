@@ -2,7 +2,6 @@ package ebpfprofilingreceiver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
@@ -35,15 +33,15 @@ type ebpfReceiver struct {
 
 	host, agent string
 
-	cpu     *bpf.CPU
-	kernel  *symbol.Kernel
-	symbols *symbol.Cache
-	table   *stackTable
-	out     *deliverer
+	profilers *profilers // nil where nothing can run
+	budget    *budget
+	kernel    *symbol.Kernel
+	out       *deliverer
 
 	sequence int64
 	began    time.Time
 	counts   []bpf.Count
+	calls    []bpf.SyscallCount
 	samples  []sample
 
 	cancel context.CancelFunc
@@ -53,7 +51,7 @@ type ebpfReceiver struct {
 }
 
 func newReceiver(cfg *Config, set receiver.Settings, next xconsumer.Profiles) (*ebpfReceiver, error) {
-	tel, err := newTelemetry(set.TelemetrySettings, cfg.SamplingFrequency)
+	tel, err := newTelemetry(set.TelemetrySettings)
 	if err != nil {
 		return nil, fmt.Errorf("create telemetry: %w", err)
 	}
@@ -66,9 +64,8 @@ func newReceiver(cfg *Config, set receiver.Settings, next xconsumer.Profiles) (*
 	return &ebpfReceiver{cfg: cfg, log: set.Logger, tel: tel, next: next, obs: obs}, nil
 }
 
-// Start loads the program and starts sampling. Where that is not possible it
-// fails if the configuration requires BPF, and otherwise says so and does
-// nothing.
+// Start starts the profiles. Where one cannot run it fails if the configuration
+// requires it, and otherwise says so and goes on without.
 func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	name, err := os.Hostname()
 	if err != nil {
@@ -78,28 +75,20 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	if r.agent == "" {
 		r.agent = name
 	}
-	symbols := symbol.NewCache(r.cfg.SymbolCacheSize)
-	table := newStackTable(symbols)
-	opts := bpf.CPUOptions{Frequency: r.cfg.SamplingFrequency, MaxEntries: r.cfg.MaxMapEntries, OnStack: table.add}
-	if r.cfg.ExcludeSelf {
-		opts.ExcludePID = os.Getpid()
+	if err := r.startAll(host); err != nil || r.profilers == nil {
+		return err
 	}
-	cpu, err := bpf.OpenCPU(opts)
-	if err != nil {
-		symbols.Close()
-		return r.unavailable(host, err)
-	}
-	r.cpu, r.symbols, r.table = cpu, symbols, table
 	kernel, kernelErr := symbol.NewKernel()
 	r.kernel = kernel
 	r.warnOfGaps(kernelErr)
-	r.tel.active("")
-	r.tel.expect(readLimited(statFile, 4096))
+	r.budget = newBudget(r.cfg, r.profilers, r.log)
+	r.tel.expect(readStat(), r.cfg.SamplingFrequency)
 	r.began = time.Now()
 
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.stop, r.done = cancel, make(chan struct{}), make(chan struct{})
-	r.out = newDeliverer(r.next, r.obs, r.log, r.tel.lost, r.tel.retried)
+	lost := func(reason string, samples int64) { r.tel.lost("all", reason, samples) }
+	r.out = newDeliverer(r.next, r.obs, r.log, lost, r.tel.retried)
 	go r.out.run(ctx)
 	go r.loop(ctx)
 	return nil
@@ -109,25 +98,6 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 // receivers first and sets no limit, and a pipeline whose store is away may not
 // take the last batch.
 const stopTimeout = 10 * time.Second
-
-const statFile = "/proc/stat"
-
-// unavailable reports, once, that there will be no profiles.
-func (r *ebpfReceiver) unavailable(host component.Host, err error) error {
-	reason := bpf.ReasonRefused
-	var u *bpf.UnavailableError
-	if errors.As(err, &u) {
-		reason = u.Reason
-	}
-	r.tel.active(reason)
-	if r.cfg.Required {
-		return fmt.Errorf("start CPU profile: %w", err)
-	}
-	r.log.Warn("eBPF profiling of this host is off", zap.String("reason", reason), zap.Error(err))
-	componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(
-		fmt.Errorf("eBPF profiling of this host is off: %w", err)))
-	return nil
-}
 
 // warnOfGaps says, once, what will be missing from the profiles.
 func (r *ebpfReceiver) warnOfGaps(kernelErr error) {
@@ -153,7 +123,9 @@ func (r *ebpfReceiver) loop(ctx context.Context) {
 		case <-ticker.C:
 			r.emit(ctx)
 		case <-r.stop:
-			r.cpu.Stop()
+			if err := r.profilers.stop(); err != nil {
+				r.log.Error("cannot stop all profiles", zap.Error(err))
+			}
 			r.emit(ctx)
 			return
 		}
@@ -162,30 +134,49 @@ func (r *ebpfReceiver) loop(ctx context.Context) {
 
 // emit takes what was counted since the last call and queues it as one batch.
 func (r *ebpfReceiver) emit(ctx context.Context) {
-	var err error
-	r.counts, err = r.cpu.Collect(r.counts[:0])
-	if err != nil {
-		r.log.Error("cannot collect all samples", zap.Error(err))
-	}
+	p := r.profilers
+	r.collect()
 	start, end := r.began, time.Now()
 	r.began = end
 	wait, cancel := context.WithTimeout(ctx, min(symbolWait, r.cfg.Interval/2))
-	_ = r.symbols.Wait(wait) // late tables only cost names
+	_ = p.symbols.Wait(wait) // late tables only cost names
 	cancel()
 
 	var unknown uint64
-	r.samples, unknown = r.table.take(r.counts, r.samples[:0])
-	r.tel.lost("stack_unknown", int64(unknown))
+	r.samples, unknown = p.table.take(r.counts, r.samples[:0])
+	r.samples = appendCalls(r.samples, r.calls, p.tracker)
+	r.tel.lost("all", "stack_unknown", int64(unknown))
 	if len(r.samples) > 0 {
 		r.queue(start, end)
 	}
 	clear(r.samples) // do not keep stacks alive
-	if err := r.table.evict(r.cpu.Forget, unknown); err != nil {
+	p.tracker.Tick()
+	if err := p.table.evict(p.host.Forget, unknown); err != nil {
 		r.log.Error("cannot evict stacks", zap.Error(err))
 	}
 	r.kernel.Refresh()
-	r.symbols.Trim()
-	r.report()
+	p.symbols.Trim()
+	r.report(end.Sub(start))
+}
+
+// collect takes the counts out of the kernel.
+func (r *ebpfReceiver) collect() {
+	p := r.profilers
+	var err error
+	if r.counts, err = p.host.Collect(r.counts[:0]); err != nil {
+		r.log.Error("cannot collect all samples", zap.Error(err))
+	}
+	r.calls = r.calls[:0]
+	if p.syscall != nil {
+		if r.calls, err = p.syscall.Collect(r.calls); err != nil {
+			r.log.Error("cannot collect all system calls", zap.Error(err))
+		}
+	}
+	if p.cpu != nil {
+		if err := p.cpu.Follow(); err != nil {
+			r.log.Error("cannot follow processors", zap.Error(err))
+		}
+	}
 }
 
 func (r *ebpfReceiver) queue(start, end time.Time) {
@@ -194,29 +185,42 @@ func (r *ebpfReceiver) queue(start, end time.Time) {
 		events += int64(s.count)
 	}
 	r.sequence++
-	pd, e := encode(r.samples, r.kernel, batchInfo{
+	info := batchInfo{
 		host: r.host, agent: r.agent, tenant: r.cfg.Tenant,
 		sequence: r.sequence, events: events, start: start, end: end, frequency: r.cfg.SamplingFrequency,
-	})
+	}
+	if cpu := r.profilers.cpu; cpu != nil {
+		info.frequency = cpu.Frequency()
+	}
+	pd, e := encode(r.samples, r.kernel, info)
 	r.tel.unnamed(e.unnamedKernel, e.unnamedUser)
 	r.out.put(batch{pd: pd, samples: events, count: len(r.samples)})
 }
 
-func (r *ebpfReceiver) report() {
-	stats, err := r.cpu.Stats()
-	if err != nil {
-		r.log.Error("cannot read counters", zap.Error(err))
-		return
+func (r *ebpfReceiver) report(elapsed time.Duration) {
+	p := r.profilers
+	frequency := r.cfg.SamplingFrequency
+	if p.cpu != nil {
+		frequency = p.cpu.Frequency()
+		r.tel.expect(readStat(), frequency)
 	}
-	r.tel.kernel(stats)
-	r.tel.expect(readLimited(statFile, 4096))
-	r.tel.state(r.table.stats(), r.symbols)
+	costs := make(map[string]time.Duration, len(p.running))
+	for kind, running := range p.running {
+		stats, err := running.Stats()
+		if err != nil {
+			r.log.Error("cannot read counters", zap.String("profile", kind), zap.Error(err))
+			continue
+		}
+		costs[kind] = r.tel.kernel(kind, stats)
+	}
+	r.tel.state(p)
+	r.tel.overhead(r.budget.observe(costs, elapsed), frequency)
 }
 
 // Shutdown emits what was counted since the last interval and waits until the
 // pipeline has taken or refused it, or ctx ends.
 func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
-	if r.cpu == nil {
+	if r.profilers == nil {
 		return nil
 	}
 	var err error
@@ -229,12 +233,10 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 		r.out.finish()
 		<-r.out.done
 		r.cancel()
-		err = r.cpu.Close()
-		r.table.close()
-		r.symbols.Close()
+		err = r.profilers.close()
 	})
 	if err != nil {
-		return fmt.Errorf("stop CPU profile: %w", err)
+		return fmt.Errorf("stop profiles: %w", err)
 	}
 	return nil
 }

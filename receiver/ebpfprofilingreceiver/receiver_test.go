@@ -58,6 +58,8 @@ func testConfig(mutate ...func(*Config)) *Config {
 	cfg := createDefaultConfig().(*Config)
 	cfg.Interval = time.Second
 	cfg.SamplingFrequency = 499
+	cfg.Profiles = []string{profile.KindCPU}
+	cfg.MaxOverhead = 0 // a loaded machine must not change the rate
 	cfg.Required = true
 	for _, m := range mutate {
 		m(cfg)
@@ -70,6 +72,7 @@ type flatFrame struct {
 	name, mapping, buildID, kind, file string
 	address                            uint64
 	line                               int64
+	inlined                            bool // into the next frame
 }
 
 type flatSample struct {
@@ -108,11 +111,15 @@ func flatten(all []pprofile.Profiles, accept func(pcommon.Map) bool) (out []flat
 							attr(dict, m.AttributeIndices(), profile.AttrBuildIDGo),
 						kind: attr(dict, loc.AttributeIndices(), profile.AttrFrameType),
 					}
-					if loc.Lines().Len() > 0 {
-						fn := dict.FunctionTable().At(int(loc.Lines().At(0).FunctionIndex()))
-						ff.name, ff.file, ff.line = str(fn.NameStrindex()), str(fn.FilenameStrindex()), loc.Lines().At(0).Line()
+					for i, line := range loc.Lines().All() {
+						fn := dict.FunctionTable().At(int(line.FunctionIndex()))
+						ff.name, ff.file, ff.line = str(fn.NameStrindex()), str(fn.FilenameStrindex()), line.Line()
+						ff.inlined = i < loc.Lines().Len()-1
+						f.frames = append(f.frames, ff)
 					}
-					f.frames = append(f.frames, ff)
+					if loc.Lines().Len() == 0 {
+						f.frames = append(f.frames, ff)
+					}
 				}
 				out = append(out, f)
 			}
@@ -128,13 +135,14 @@ func ofPID(pid int) func(pcommon.Map) bool {
 	}
 }
 
-// leafShares returns the part of samples by innermost function of the process.
+// leafShares returns the part of samples by innermost function of the process
+// that was not inlined.
 func leafShares(samples []flatSample) (shares map[string]float64, total float64) {
 	shares = map[string]float64{}
 	for _, s := range samples {
 		total += float64(s.count)
 		for _, f := range s.frames {
-			if f.kind != profile.FrameKernel {
+			if f.kind != profile.FrameKernel && !f.inlined {
 				shares[f.name] += float64(s.count)
 				break
 			}
@@ -363,9 +371,9 @@ func TestUnprivileged(t *testing.T) {
 	cmd.Env = append(os.Environ(), unprivilegedEnv+"=1")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	const why = "loading the CPU profiler needs root or CAP_BPF and CAP_PERFMON, missing: CAP_BPF, CAP_PERFMON: operation not permitted"
+	const why = "loading the profiler needs root or CAP_BPF and CAP_PERFMON, missing: CAP_BPF, CAP_PERFMON: operation not permitted"
 	assert.Equal(t, "required=false start=<nil>\nshutdown <nil>\n"+
-		"required=true start=start CPU profile: "+why+"\nshutdown <nil>\n"+
+		"required=true start=start profiles: "+why+"\nshutdown <nil>\n"+
 		"log warn eBPF profiling of this host is off map[error:"+why+" reason:missing_capability]\n", string(out))
 }
 

@@ -7,40 +7,27 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/bpf"
 	"github.com/aperture-collector/aperture-collector/internal/symbol"
+	"github.com/aperture-collector/aperture-collector/internal/tracker"
 )
 
 // Limits of the stack table.
 const (
 	stackCacheBytes = 32 << 20
-	maxProcesses    = 16384
-	// keepProcess is for how many intervals a process that has ended is kept.
-	keepProcess = 2
 	// forgetEvery is after how many intervals unknown stacks are asked for again.
 	forgetEvery = 3
 )
 
-// processKey identifies a program run by a process: pids are used again, and an
-// exec replaces the program but keeps pid and start time.
-type processKey struct {
-	pid   uint32
-	exec  uint16
-	start uint64
-}
-
-type process struct {
-	key    processKey
-	info   processInfo
-	space  *symbol.Space // nil for kernel threads
-	stacks int           // entries of the table that belong to it
-	seen   uint64        // interval of its last sample
-	ended  bool
-}
-
 // stack is a stack as the table keeps it: user frames are resolved to files at
 // once, because the process may not live until they are needed.
 type stack struct {
-	proc   *process
+	proc   *tracker.Process
+	cgroup uint64
 	comm   string
+	kind   bpf.Kind
+	object uint64
+	detail uint16
+	bucket uint8 // of a system call
+	failed bool
 	kernel []uint64
 	user   []symbol.Frame
 	used   uint64 // interval of its last sample
@@ -53,24 +40,17 @@ func (s *stack) size() int64 { return 200 + int64(8*len(s.kernel)+16*len(s.user)
 // (see evict). It is safe for concurrent use.
 type stackTable struct {
 	mu       sync.Mutex
-	symbols  *symbol.Cache
+	tracker  *tracker.Tracker
 	limit    int64
 	byHash   map[uint64]*stack
-	procs    map[processKey]*process
-	latest   map[uint32]*process // by pid
 	bytes    int64
 	interval uint64
 	forgot   uint64 // interval of the last call of forget
 	evicting bool
-
-	noProcess, noMapping int64 // unresolved frames, by reason
 }
 
-func newStackTable(symbols *symbol.Cache) *stackTable {
-	return &stackTable{
-		symbols: symbols, limit: stackCacheBytes, byHash: make(map[uint64]*stack),
-		procs: make(map[processKey]*process), latest: make(map[uint32]*process), interval: 1,
-	}
+func newStackTable(t *tracker.Tracker) *stackTable {
+	return &stackTable{tracker: t, limit: stackCacheBytes, byHash: make(map[uint64]*stack), interval: 1}
 }
 
 // add takes a stack from the kernel. It is refused, which its samples will show
@@ -85,72 +65,33 @@ func (t *stackTable) add(s *bpf.Stack) {
 	if t.bytes > 2*t.limit {
 		return
 	}
-	p := t.process(s)
-	if p == nil {
-		return
+	e := &stack{
+		proc: t.tracker.Process(s.PID, s.Image()), cgroup: s.CgroupID, comm: clean(s.Comm),
+		kind: s.Kind, object: s.Object, detail: s.Detail, kernel: slices.Clone(s.Kernel), used: t.interval,
 	}
-	e := &stack{proc: p, comm: clean(s.Comm), kernel: slices.Clone(s.Kernel), used: t.interval}
-	if p.space != nil {
-		e.user = t.resolve(p.space, s.User)
+	if s.Kind == bpf.KindSyscall {
+		e.bucket, e.failed = bpf.SyscallDetail(s.Detail)
+	}
+	if len(s.User) > 0 {
+		e.user = make([]symbol.Frame, len(s.User))
+	}
+	var last uint16
+	for i, f := range s.User {
+		e.user[i] = t.tracker.Resolve(s.PID, s.Image(), f)
+		if id := f.Executable(); id != last {
+			t.tracker.Touch(id)
+			last = id
+		}
 	}
 	t.byHash[s.Hash] = e
 	t.bytes += e.size()
-	p.stacks++
 }
 
-// resolve turns instruction pointers into frames of files. All but the leaf are
-// return addresses, which may belong to the next function or line already: the
-// call is the byte before.
-func (t *stackTable) resolve(space *symbol.Space, ips []uint64) []symbol.Frame {
-	frames := make([]symbol.Frame, len(ips))
-	for i, ip := range ips {
-		if i > 0 {
-			ip--
-		}
-		frames[i] = space.Resolve(ip)
-		switch {
-		case frames[i].File != nil:
-		case space.Err() != nil:
-			t.noProcess++
-		default:
-			t.noMapping++
-		}
-	}
-	return frames
-}
-
-// process returns the process of a stack, nil if there are too many.
-func (t *stackTable) process(s *bpf.Stack) *process {
-	key := processKey{pid: s.PID, start: s.StartTime, exec: s.ExecID}
-	if p := t.procs[key]; p != nil {
-		return p
-	}
-	if len(t.procs) >= maxProcesses {
-		return nil
-	}
-	kthread := s.Status&bpf.StackKthread != 0
-	p := &process{key: key, seen: t.interval}
-	if kthread || running(key.pid, key.start) {
-		p.info = readProcess(key.pid, s.Comm, kthread)
-	} else {
-		name := clean(s.Comm)
-		p.info, p.ended = processInfo{name: name, service: name}, true
-	}
-	if !kthread {
-		p.space = t.symbols.Space(int(key.pid))
-	}
-	if old := t.latest[key.pid]; old != nil {
-		old.ended = true
-	}
-	t.latest[key.pid] = p
-	t.procs[key] = p
-	return p
-}
-
-// sample is a stack and how often it was seen.
+// sample is a stack and how often it was seen, with the sum and the extremes of
+// what was measured, in nanoseconds.
 type sample struct {
 	*stack
-	count uint64
+	count, sum, min, max uint64
 }
 
 // take matches the counts of an interval with their stacks and begins the next
@@ -164,24 +105,24 @@ func (t *stackTable) take(counts []bpf.Count, dst []sample) (samples []sample, u
 			unknown += c.Count
 			continue
 		}
-		s.used, s.proc.seen = t.interval, t.interval
-		dst = append(dst, sample{s, c.Count})
+		s.used = t.interval
+		dst = append(dst, sample{s, c.Count, c.Sum, c.Min, c.Max})
 	}
 	return dst, unknown
 }
 
-// evict ends an interval: it forgets processes that have ended and, over the
-// limit, the stacks that were used least recently. The latter takes two
-// intervals: first forget is called, after which the kernel sends every stack
-// again that it sees. Only then, and only stacks that no sample of the interval
-// in between refers to, are dropped.
+// evict ends an interval: it drops the stacks of processes that are gone for
+// good and, over the limit, those that were used least recently. The latter
+// takes two intervals: first forget is called, after which the kernel sends
+// every stack again that it sees. Only then, and only stacks that no sample of
+// the interval in between refers to, are dropped.
 //
 // Samples whose stack is not known are a reason to call forget as well: the
 // kernel believes that it has sent the stack.
 func (t *stackTable) evict(forget func() error, unknown uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.dropProcesses()
+	t.dropGone()
 	defer func() { t.interval++ }()
 	if t.evicting {
 		t.evicting = false
@@ -214,67 +155,23 @@ func (t *stackTable) dropStacks() {
 }
 
 func (t *stackTable) drop(h uint64) {
-	s := t.byHash[h]
+	t.bytes -= t.byHash[h].size()
 	delete(t.byHash, h)
-	t.bytes -= s.size()
-	s.proc.stacks--
 }
 
-// dropProcesses forgets processes that are gone for good, with their stacks,
-// and those without stacks. None of their stacks can be seen again.
-func (t *stackTable) dropProcesses() {
-	gone := make(map[*process]bool)
-	for _, p := range t.procs {
-		if p.seen+keepProcess > t.interval {
-			continue
-		}
-		if p.stacks == 0 || p.ended || !running(p.key.pid, p.key.start) {
-			gone[p] = true
-		}
-	}
-	if len(gone) == 0 {
-		return
-	}
+// dropGone drops the stacks of processes that the tracker has forgotten. None
+// of them can be seen again.
+func (t *stackTable) dropGone() {
 	for h, s := range t.byHash {
-		if gone[s.proc] {
+		if s.proc.Gone() {
 			t.drop(h)
 		}
 	}
-	for p := range gone {
-		t.closeProcess(p)
-	}
 }
 
-func (t *stackTable) closeProcess(p *process) {
-	if p.space != nil {
-		p.space.Close()
-	}
-	delete(t.procs, p.key)
-	if t.latest[p.key.pid] == p {
-		delete(t.latest, p.key.pid)
-	}
-}
-
-// close gives all processes up.
-func (t *stackTable) close() {
+// size returns the bytes that the stacks take.
+func (t *stackTable) size() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range t.procs {
-		t.closeProcess(p)
-	}
-	clear(t.byHash)
-	t.bytes = 0
-}
-
-// tableStats are numbers of the table for telemetry.
-type tableStats struct {
-	processes            int
-	bytes                int64
-	noProcess, noMapping int64
-}
-
-func (t *stackTable) stats() tableStats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return tableStats{len(t.procs), t.bytes, t.noProcess, t.noMapping}
+	return t.bytes
 }

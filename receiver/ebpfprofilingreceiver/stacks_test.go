@@ -8,24 +8,37 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 	"github.com/aperture-collector/aperture-collector/internal/symbol"
+	"github.com/aperture-collector/aperture-collector/internal/tracker"
+	"github.com/aperture-collector/aperture-collector/internal/unwind"
 )
+
+// noKernel takes what a tracker says about processes.
+type noKernel struct{}
+
+func (noKernel) SetProcess(uint32, uint64, bool, []bpf.Mapping) error { return nil }
+func (noKernel) DeleteProcess(uint32) error                           { return nil }
+func (noKernel) SetExecutable(uint16, bpf.Executable) error           { return nil }
 
 func newTestTable(t *testing.T) *stackTable {
 	c := symbol.NewCache(16 << 20)
 	t.Cleanup(c.Close)
-	table := newStackTable(c)
-	t.Cleanup(table.close)
-	return table
+	opts := unwind.PoolOptions{MaxChunks: 1, MaxPages: 16, MaxRules: 16}
+	tr := tracker.New(tracker.Options{
+		Kernel: noKernel{}, Symbols: c, Pool: unwind.NewPool(unwind.NewHeapMemory(1, 16, 16), opts),
+	})
+	t.Cleanup(tr.Close)
+	return newStackTable(tr)
 }
 
 // ownStack is a stack of this process, which lives.
 func ownStack(t *testing.T, hash uint64) *bpf.Stack {
-	ticks, ok := startTicks(readLimited("/proc/self/stat", 4096))
-	require.True(t, ok)
+	stat, err := procinfo.ReadStat(uint32(os.Getpid()))
+	require.NoError(t, err)
 	return &bpf.Stack{
-		Hash: hash, PID: uint32(os.Getpid()), StartTime: ticks * 10_000_000, Comm: "main",
-		Kernel: []uint64{1 << 63}, User: []uint64{1, 2},
+		Hash: hash, PID: uint32(os.Getpid()), StartTime: stat.StartTicks * 10_000_000, Comm: "main",
+		Kernel: []uint64{1 << 63}, User: []bpf.Frame{1, 2},
 	}
 }
 
@@ -43,10 +56,7 @@ func TestStackTableTake(t *testing.T) {
 	assert.EqualValues(t, 5, samples[0].count)
 	assert.Equal(t, "main", samples[0].comm)
 	assert.EqualValues(t, 7, unknown)
-	stats := table.stats()
-	assert.Equal(t, 1, stats.processes)
-	assert.EqualValues(t, 2, stats.noMapping)
-	assert.Zero(t, stats.noProcess)
+	assert.EqualValues(t, 2, table.tracker.Stats().NoMapping)
 }
 
 // TestStackTableEvicts follows a stack through the two intervals of an eviction.
@@ -90,23 +100,20 @@ func TestStackTableIsBounded(t *testing.T) {
 	assert.LessOrEqual(t, table.bytes, 2*table.limit+entrySize)
 }
 
+// TestStackTableDropsProcesses drops stacks of a process that is gone when the
+// tracker has forgotten it.
 func TestStackTableDropsProcesses(t *testing.T) {
 	table := newTestTable(t)
 	table.add(ownStack(t, 1))
-	gone := ownStack(t, 2)
-	gone.StartTime++ // within a tick: still this process, so it is kept ...
-	gone.ExecID = 7  // ... until this program replaces it
-	table.add(gone)
-	replaced := table.byHash[1].proc
-	assert.True(t, replaced.ended)
 	ended := ownStack(t, 3)
 	ended.PID = 1 << 30
 	table.add(ended)
-	for range keepProcess + 1 {
-		require.NoError(t, table.evict(noForget, 0))
+	require.NoError(t, table.evict(noForget, 0))
+	assert.Contains(t, table.byHash, uint64(3), "samples of it may still come")
+	for range 5 {
+		table.tracker.Tick()
 	}
-	assert.Len(t, table.procs, 1)
-	assert.NotContains(t, table.byHash, uint64(1))
-	assert.Contains(t, table.byHash, uint64(2))
+	require.NoError(t, table.evict(noForget, 0))
+	assert.Contains(t, table.byHash, uint64(1))
 	assert.NotContains(t, table.byHash, uint64(3))
 }

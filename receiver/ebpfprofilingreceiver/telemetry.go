@@ -2,53 +2,58 @@ package ebpfprofilingreceiver
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
-	"github.com/aperture-collector/aperture-collector/internal/symbol"
+	"github.com/aperture-collector/aperture-collector/internal/tracker"
 	"github.com/aperture-collector/aperture-collector/receiver/ebpfprofilingreceiver/internal/metadata"
 )
 
 // telemetry reports what happened since the last report.
 type telemetry struct {
-	tb        *metadata.TelemetryBuilder
-	frequency int
+	tb *metadata.TelemetryBuilder
 
-	stats    bpf.CPUStats
-	table    tableStats
+	stats    map[string]bpf.Stats // by kind
+	tracked  tracker.Stats
 	errors   map[string]int64
+	notices  uint64
 	busy     float64
 	busyOK   bool
 	fraction float64 // of an expected sample, not reported yet
 }
 
-func newTelemetry(set component.TelemetrySettings, frequency int) (*telemetry, error) {
+func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	tb, err := metadata.NewTelemetryBuilder(set)
 	if err != nil {
 		return nil, err
 	}
-	return &telemetry{tb: tb, frequency: frequency}, nil
+	return &telemetry{tb: tb, stats: make(map[string]bpf.Stats)}, nil
 }
 
-func because(reason string) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", reason)))
+// with returns the option for attributes, given as keys and values.
+func with(kv ...string) metric.MeasurementOption {
+	attrs := make([]attribute.KeyValue, 0, len(kv)/2)
+	for i := 0; i < len(kv); i += 2 {
+		attrs = append(attrs, attribute.String(kv[i], kv[i+1]))
+	}
+	return metric.WithAttributeSet(attribute.NewSet(attrs...))
 }
 
-// active tells that the profile runs, or why it does not.
-func (t *telemetry) active(reason string) {
+// active tells that a profile runs, or why it does not.
+func (t *telemetry) active(kind, reason string) {
 	value := int64(0)
 	if reason == "" {
 		value = 1
 	}
-	t.tb.ReceiverEbpfProfilingActive.Record(context.Background(), value,
-		metric.WithAttributes(attribute.String("profile", "cpu"), attribute.String("reason", reason)))
+	t.tb.ReceiverEbpfProfilingActive.Record(context.Background(), value, with("profile", kind, "reason", reason))
 }
 
-func (t *telemetry) lost(reason string, samples int64) {
-	t.tb.ReceiverEbpfProfilingLostSamples.Add(context.Background(), samples, because(reason))
+func (t *telemetry) lost(kind, reason string, samples int64) {
+	t.tb.ReceiverEbpfProfilingLostSamples.Add(context.Background(), samples, with("profile", kind, "reason", reason))
 }
 
 func (t *telemetry) retried() {
@@ -56,61 +61,107 @@ func (t *telemetry) retried() {
 }
 
 func (t *telemetry) unnamed(kernel, user int64) {
-	kind := func(k string) metric.MeasurementOption {
-		return metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", k)))
+	t.tb.ReceiverEbpfProfilingUnnamedFrames.Add(context.Background(), kernel, with("kind", "kernel"))
+	t.tb.ReceiverEbpfProfilingUnnamedFrames.Add(context.Background(), user, with("kind", "user"))
+}
+
+// skipped, lost and incomplete samples by the counters of the programs.
+var (
+	skippedBy = map[bpf.Counter]string{
+		bpf.Idle: "idle", bpf.Skipped: "excluded", bpf.Filtered: "filtered",
+		bpf.ForeignPIDNS: "foreign_pid_namespace", bpf.Below: "below_threshold",
 	}
-	t.tb.ReceiverEbpfProfilingUnnamedFrames.Add(context.Background(), kernel, kind("kernel"))
-	t.tb.ReceiverEbpfProfilingUnnamedFrames.Add(context.Background(), user, kind("user"))
-}
+	lostBy = map[bpf.Counter]string{
+		bpf.Nested: "nested", bpf.HashFull: "hash_full", bpf.NoStorage: "no_storage", bpf.NoWork: "no_work",
+	}
+	incompleteBy = map[bpf.Counter]string{bpf.KernelError: "kernel_error", bpf.KernelTruncated: "kernel_truncated"}
+)
 
-// kernel reports the counters of the program.
-func (t *telemetry) kernel(now bpf.CPUStats) {
+// kernel reports the counters of a profile's programs. It returns the time that
+// they took since the last report.
+func (t *telemetry) kernel(kind string, now bpf.Stats) time.Duration {
 	ctx := context.Background()
-	d := now.Sub(t.stats)
-	t.stats = now
-	of := func(c bpf.CPUCounter) int64 { return int64(d[c]) }
-	t.tb.ReceiverEbpfProfilingSamples.Add(ctx, of(bpf.CPUSamples))
-	t.tb.ReceiverEbpfProfilingStacks.Add(ctx, of(bpf.CPUStacks))
-	t.tb.ReceiverEbpfProfilingRingFull.Add(ctx, of(bpf.CPURingFull))
-	t.tb.ReceiverEbpfProfilingBpfRuns.Add(ctx, of(bpf.CPURuns))
-	t.tb.ReceiverEbpfProfilingBpfTime.Add(ctx, of(bpf.CPURunNanos))
-	t.lost("hash_full", of(bpf.CPUHashFull))
-	t.lost("nested", of(bpf.CPUNested))
-	skipped := t.tb.ReceiverEbpfProfilingSkippedTicks
-	skipped.Add(ctx, of(bpf.CPUIdle), because("idle"))
-	skipped.Add(ctx, of(bpf.CPUSkipped), because("excluded"))
-	skipped.Add(ctx, of(bpf.CPUForeignPIDNS), because("foreign_pid_namespace"))
-	incomplete := t.tb.ReceiverEbpfProfilingIncompleteSamples
-	incomplete.Add(ctx, of(bpf.CPUKernelError), because("kernel_error"))
-	incomplete.Add(ctx, of(bpf.CPUUserError), because("user_error"))
-	incomplete.Add(ctx, of(bpf.CPUKernelTruncated), because("kernel_truncated"))
-	incomplete.Add(ctx, of(bpf.CPUUserTruncated), because("user_truncated"))
+	d := now.Sub(t.stats[kind])
+	t.stats[kind] = now
+	of := func(c bpf.Counter) int64 { return int64(d[c]) }
+	profile := with("profile", kind)
+	t.tb.ReceiverEbpfProfilingSamples.Add(ctx, of(bpf.Samples), profile)
+	t.tb.ReceiverEbpfProfilingStacks.Add(ctx, of(bpf.Stacks), profile)
+	t.tb.ReceiverEbpfProfilingRingFull.Add(ctx, of(bpf.RingFull), profile)
+	t.tb.ReceiverEbpfProfilingBpfRuns.Add(ctx, of(bpf.Runs), profile)
+	t.tb.ReceiverEbpfProfilingBpfTime.Add(ctx, of(bpf.RunNanos), profile)
+	t.tb.ReceiverEbpfProfilingUserFrames.Add(ctx, of(bpf.Frames), profile)
+	t.tb.ReceiverEbpfProfilingNoticesLost.Add(ctx, of(bpf.NoticesLost))
+	t.notices += d[bpf.NoticesLost]
+	for c, reason := range lostBy {
+		t.lost(kind, reason, of(c))
+	}
+	for c, reason := range skippedBy {
+		t.tb.ReceiverEbpfProfilingSkippedEvents.Add(ctx, of(c), with("profile", kind, "reason", reason))
+	}
+	for c, reason := range incompleteBy {
+		t.tb.ReceiverEbpfProfilingIncompleteSamples.Add(ctx, of(c), with("profile", kind, "reason", reason))
+	}
+	for end, name := range bpf.Ends {
+		if n := int64(d.Ended(end)); n > 0 {
+			t.tb.ReceiverEbpfProfilingUserStacks.Add(ctx, n, with("profile", kind, "end", name))
+		}
+	}
+	return time.Duration(of(bpf.RunNanos))
 }
 
-// expect reports how many samples there should have been.
-func (t *telemetry) expect(stat []byte) {
+// noticesLost returns how many notices were lost since the last call.
+func (t *telemetry) noticesLost() uint64 {
+	n := t.notices
+	t.notices = 0
+	return n
+}
+
+// expect reports how many CPU samples there should have been.
+func (t *telemetry) expect(stat []byte, frequency int) {
 	busy, ok := busySeconds(stat)
 	if ok && t.busyOK && busy >= t.busy {
-		n := (busy-t.busy)*float64(t.frequency) + t.fraction
+		n := (busy-t.busy)*float64(frequency) + t.fraction
 		t.tb.ReceiverEbpfProfilingExpectedSamples.Add(context.Background(), int64(n))
 		t.fraction = n - float64(int64(n))
 	}
 	t.busy, t.busyOK = busy, ok
 }
 
-// state reports the stack table and the symbol cache.
-func (t *telemetry) state(table tableStats, symbols *symbol.Cache) {
+// state reports what user space knows of processes, stacks and executables.
+func (t *telemetry) state(p *profilers) {
 	ctx := context.Background()
-	t.tb.ReceiverEbpfProfilingProcesses.Record(ctx, int64(table.processes))
-	t.tb.ReceiverEbpfProfilingStackCacheSize.Record(ctx, table.bytes)
-	t.tb.ReceiverEbpfProfilingUnresolvedFrames.Add(ctx, table.noProcess-t.table.noProcess, because("no_process"))
-	t.tb.ReceiverEbpfProfilingUnresolvedFrames.Add(ctx, table.noMapping-t.table.noMapping, because("no_mapping"))
-	t.table = table
-	t.tb.ReceiverEbpfProfilingSymbolCacheSize.Record(ctx, symbols.Bytes())
-	t.tb.ReceiverEbpfProfilingSymbolFiles.Record(ctx, int64(symbols.Files()))
-	errs := symbols.Errors()
+	now, was := p.tracker.Stats(), t.tracked
+	t.tb.ReceiverEbpfProfilingProcesses.Record(ctx, int64(now.Processes))
+	t.tb.ReceiverEbpfProfilingStackCacheSize.Record(ctx, p.table.size())
+	unresolved := t.tb.ReceiverEbpfProfilingUnresolvedFrames
+	unresolved.Add(ctx, now.NoProcess-was.NoProcess, with("reason", "no_process"))
+	unresolved.Add(ctx, now.NoMapping-was.NoMapping, with("reason", "no_mapping"))
+	unresolved.Add(ctx, now.NoExecutable-was.NoExecutable, with("reason", "no_executable"))
+	t.tb.ReceiverEbpfProfilingNoticesLost.Add(ctx, now.NoticesDropped-was.NoticesDropped)
+	t.tb.ReceiverEbpfProfilingUnwindTables.Record(ctx, int64(now.Tables))
+	t.tb.ReceiverEbpfProfilingUnwindTableRows.Record(ctx, int64(now.Rows))
+	t.tb.ReceiverEbpfProfilingUnwindTableSize.Record(ctx, int64(now.Bytes))
+	t.tb.ReceiverEbpfProfilingUnwindTablesRefused.Add(ctx, now.TablesRefused-was.TablesRefused)
+	for reason, n := range now.BuildErrors {
+		t.tb.ReceiverEbpfProfilingUnwindTableErrors.Add(ctx, n-was.BuildErrors[reason], with("reason", reason))
+	}
+	t.tracked = now
+	t.tb.ReceiverEbpfProfilingSymbolCacheSize.Record(ctx, p.symbols.Bytes())
+	t.tb.ReceiverEbpfProfilingSymbolFiles.Record(ctx, int64(p.symbols.Files()))
+	errs := p.symbols.Errors()
 	for reason, n := range errs {
-		t.tb.ReceiverEbpfProfilingSymbolErrors.Add(ctx, n-t.errors[reason], because(reason))
+		t.tb.ReceiverEbpfProfilingSymbolErrors.Add(ctx, n-t.errors[reason], with("reason", reason))
 	}
 	t.errors = errs
+}
+
+// overhead reports what the budget found.
+func (t *telemetry) overhead(o budgetState, frequency int) {
+	ctx := context.Background()
+	t.tb.ReceiverEbpfProfilingOverhead.Record(ctx, o.overhead)
+	t.tb.ReceiverEbpfProfilingSamplingFrequency.Record(ctx, int64(frequency))
+	for kind, factor := range o.throttled {
+		t.tb.ReceiverEbpfProfilingThrottled.Record(ctx, factor, with("profile", kind))
+	}
 }

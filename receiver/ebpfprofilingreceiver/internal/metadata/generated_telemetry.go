@@ -23,27 +23,38 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                                  metric.Meter
-	mu                                     sync.Mutex
-	registrations                          []metric.Registration
-	ReceiverEbpfProfilingActive            metric.Int64Gauge
-	ReceiverEbpfProfilingBpfRuns           metric.Int64Counter
-	ReceiverEbpfProfilingBpfTime           metric.Int64Counter
-	ReceiverEbpfProfilingExpectedSamples   metric.Int64Counter
-	ReceiverEbpfProfilingIncompleteSamples metric.Int64Counter
-	ReceiverEbpfProfilingLostSamples       metric.Int64Counter
-	ReceiverEbpfProfilingProcesses         metric.Int64Gauge
-	ReceiverEbpfProfilingRetries           metric.Int64Counter
-	ReceiverEbpfProfilingRingFull          metric.Int64Counter
-	ReceiverEbpfProfilingSamples           metric.Int64Counter
-	ReceiverEbpfProfilingSkippedTicks      metric.Int64Counter
-	ReceiverEbpfProfilingStackCacheSize    metric.Int64Gauge
-	ReceiverEbpfProfilingStacks            metric.Int64Counter
-	ReceiverEbpfProfilingSymbolCacheSize   metric.Int64Gauge
-	ReceiverEbpfProfilingSymbolErrors      metric.Int64Counter
-	ReceiverEbpfProfilingSymbolFiles       metric.Int64Gauge
-	ReceiverEbpfProfilingUnnamedFrames     metric.Int64Counter
-	ReceiverEbpfProfilingUnresolvedFrames  metric.Int64Counter
+	meter                                    metric.Meter
+	mu                                       sync.Mutex
+	registrations                            []metric.Registration
+	ReceiverEbpfProfilingActive              metric.Int64Gauge
+	ReceiverEbpfProfilingBpfRuns             metric.Int64Counter
+	ReceiverEbpfProfilingBpfTime             metric.Int64Counter
+	ReceiverEbpfProfilingExpectedSamples     metric.Int64Counter
+	ReceiverEbpfProfilingIncompleteSamples   metric.Int64Counter
+	ReceiverEbpfProfilingLostSamples         metric.Int64Counter
+	ReceiverEbpfProfilingNoticesLost         metric.Int64Counter
+	ReceiverEbpfProfilingOverhead            metric.Float64Gauge
+	ReceiverEbpfProfilingProcesses           metric.Int64Gauge
+	ReceiverEbpfProfilingRetries             metric.Int64Counter
+	ReceiverEbpfProfilingRingFull            metric.Int64Counter
+	ReceiverEbpfProfilingSamples             metric.Int64Counter
+	ReceiverEbpfProfilingSamplingFrequency   metric.Int64Gauge
+	ReceiverEbpfProfilingSkippedEvents       metric.Int64Counter
+	ReceiverEbpfProfilingStackCacheSize      metric.Int64Gauge
+	ReceiverEbpfProfilingStacks              metric.Int64Counter
+	ReceiverEbpfProfilingSymbolCacheSize     metric.Int64Gauge
+	ReceiverEbpfProfilingSymbolErrors        metric.Int64Counter
+	ReceiverEbpfProfilingSymbolFiles         metric.Int64Gauge
+	ReceiverEbpfProfilingThrottled           metric.Float64Gauge
+	ReceiverEbpfProfilingUnnamedFrames       metric.Int64Counter
+	ReceiverEbpfProfilingUnresolvedFrames    metric.Int64Counter
+	ReceiverEbpfProfilingUnwindTableErrors   metric.Int64Counter
+	ReceiverEbpfProfilingUnwindTableRows     metric.Int64Gauge
+	ReceiverEbpfProfilingUnwindTableSize     metric.Int64Gauge
+	ReceiverEbpfProfilingUnwindTables        metric.Int64Gauge
+	ReceiverEbpfProfilingUnwindTablesRefused metric.Int64Counter
+	ReceiverEbpfProfilingUserFrames          metric.Int64Counter
+	ReceiverEbpfProfilingUserStacks          metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -83,25 +94,25 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingBpfRuns, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_profiling_bpf_runs",
-		metric.WithDescription("Number of runs of the program in the kernel. [Development]"),
+		metric.WithDescription("Number of runs of the programs in the kernel. [Development]"),
 		metric.WithUnit("{run}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingBpfTime, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_profiling_bpf_time",
-		metric.WithDescription("CPU time spent in the program in the kernel. [Development]"),
+		metric.WithDescription("CPU time spent in the programs in the kernel. [Development]"),
 		metric.WithUnit("ns"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingExpectedSamples, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_profiling_expected_samples",
-		metric.WithDescription("Busy CPU seconds of the host (from /proc/stat) times the sampling frequency. Compare with taken, lost and excluded samples. [Development]"),
+		metric.WithDescription("Busy CPU seconds of the host (from /proc/stat) times the sampling frequency. Compare with taken, lost and excluded samples of the cpu profile. [Development]"),
 		metric.WithUnit("{sample}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingIncompleteSamples, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_profiling_incomplete_samples",
-		metric.WithDescription("Number of samples that lack a part of their stack. [Development]"),
+		metric.WithDescription("Number of samples that lack a part of their kernel stack. [Development]"),
 		metric.WithUnit("{sample}"),
 	)
 	errs = errors.Join(errs, err)
@@ -109,6 +120,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_profiling_lost_samples",
 		metric.WithDescription("Number of samples that were lost. [Development]"),
 		metric.WithUnit("{sample}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingNoticesLost, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_notices_lost",
+		metric.WithDescription("Number of notices of the kernel about processes that were lost. They are made up for. [Development]"),
+		metric.WithUnit("{notice}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingOverhead, err = builder.meter.Float64Gauge(
+		"otelcol_receiver_ebpf_profiling_overhead",
+		metric.WithDescription("Part of all processors that the programs in the kernel used in the last interval. [Development]"),
+		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingProcesses, err = builder.meter.Int64Gauge(
@@ -131,14 +154,20 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingSamples, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_profiling_samples",
-		metric.WithDescription("Number of samples taken. [Development]"),
+		metric.WithDescription("Number of samples taken; of the syscall profile, calls. [Development]"),
 		metric.WithUnit("{sample}"),
 	)
 	errs = errors.Join(errs, err)
-	builder.ReceiverEbpfProfilingSkippedTicks, err = builder.meter.Int64Counter(
-		"otelcol_receiver_ebpf_profiling_skipped_ticks",
-		metric.WithDescription("Number of ticks of the sampling clock that are no samples. [Development]"),
-		metric.WithUnit("{tick}"),
+	builder.ReceiverEbpfProfilingSamplingFrequency, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_ebpf_profiling_sampling_frequency",
+		metric.WithDescription("CPU samples per second and processor, lower than configured when the programs cost too much. [Development]"),
+		metric.WithUnit("Hz"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingSkippedEvents, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_skipped_events",
+		metric.WithDescription("Number of events that are no samples. [Development]"),
+		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingStackCacheSize, err = builder.meter.Int64Gauge(
@@ -171,6 +200,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingThrottled, err = builder.meter.Float64Gauge(
+		"otelcol_receiver_ebpf_profiling_throttled",
+		metric.WithDescription("How much the threshold of the profile is raised, or its rate lowered, to stay within max_overhead: the factor, 1 if it is not. [Development]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingUnnamedFrames, err = builder.meter.Int64Counter(
 		"otelcol_receiver_ebpf_profiling_unnamed_frames",
 		metric.WithDescription("Number of different frames in batches that have an address but no name. [Development]"),
@@ -181,6 +216,48 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_profiling_unresolved_frames",
 		metric.WithDescription("Number of user frames of new stacks that could not be assigned to a file. [Development]"),
 		metric.WithUnit("{frame}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUnwindTableErrors, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_unwind_table_errors",
+		metric.WithDescription("Number of executables without an unwind table, whose stacks follow frame pointers. [Development]"),
+		metric.WithUnit("{table}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUnwindTableRows, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_ebpf_profiling_unwind_table_rows",
+		metric.WithDescription("Number of rows of the unwind tables in the kernel. [Development]"),
+		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUnwindTableSize, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_ebpf_profiling_unwind_table_size",
+		metric.WithDescription("Kernel memory of the unwind tables. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUnwindTables, err = builder.meter.Int64Gauge(
+		"otelcol_receiver_ebpf_profiling_unwind_tables",
+		metric.WithDescription("Number of executables with an unwind table. [Development]"),
+		metric.WithUnit("{table}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUnwindTablesRefused, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_unwind_tables_refused",
+		metric.WithDescription("Number of unwind tables that did not fit max_unwind_table_size. [Development]"),
+		metric.WithUnit("{table}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUserFrames, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_user_frames",
+		metric.WithDescription("Number of frames of the user stacks of samples. [Development]"),
+		metric.WithUnit("{frame}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingUserStacks, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_user_stacks",
+		metric.WithDescription("Number of user stacks of samples, by how they ended. [Development]"),
+		metric.WithUnit("{stack}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

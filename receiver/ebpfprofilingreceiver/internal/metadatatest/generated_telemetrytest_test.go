@@ -25,18 +25,29 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ReceiverEbpfProfilingExpectedSamples.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingIncompleteSamples.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingLostSamples.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingNoticesLost.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingOverhead.Record(context.Background(), 1)
 	tb.ReceiverEbpfProfilingProcesses.Record(context.Background(), 1)
 	tb.ReceiverEbpfProfilingRetries.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingRingFull.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingSamples.Add(context.Background(), 1)
-	tb.ReceiverEbpfProfilingSkippedTicks.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingSamplingFrequency.Record(context.Background(), 1)
+	tb.ReceiverEbpfProfilingSkippedEvents.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingStackCacheSize.Record(context.Background(), 1)
 	tb.ReceiverEbpfProfilingStacks.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingSymbolCacheSize.Record(context.Background(), 1)
 	tb.ReceiverEbpfProfilingSymbolErrors.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingSymbolFiles.Record(context.Background(), 1)
+	tb.ReceiverEbpfProfilingThrottled.Record(context.Background(), 1)
 	tb.ReceiverEbpfProfilingUnnamedFrames.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingUnresolvedFrames.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUnwindTableErrors.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUnwindTableRows.Record(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUnwindTableSize.Record(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUnwindTables.Record(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUnwindTablesRefused.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUserFrames.Add(context.Background(), 1)
+	tb.ReceiverEbpfProfilingUserStacks.Add(context.Background(), 1)
 	AssertEqualReceiverEbpfProfilingActive(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -55,6 +66,12 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualReceiverEbpfProfilingLostSamples(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingNoticesLost(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingOverhead(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfProfilingProcesses(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -67,7 +84,10 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualReceiverEbpfProfilingSamples(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
-	AssertEqualReceiverEbpfProfilingSkippedTicks(t, testTel,
+	AssertEqualReceiverEbpfProfilingSamplingFrequency(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingSkippedEvents(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfProfilingStackCacheSize(t, testTel,
@@ -85,10 +105,34 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualReceiverEbpfProfilingSymbolFiles(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingThrottled(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfProfilingUnnamedFrames(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfProfilingUnresolvedFrames(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUnwindTableErrors(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUnwindTableRows(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUnwindTableSize(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUnwindTables(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUnwindTablesRefused(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUserFrames(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingUserStacks(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 
