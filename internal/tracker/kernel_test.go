@@ -189,3 +189,10 @@ func (h *harness) ticks(n int) {
 		h.Tick()
 	}
 }
+
+// inFile reports whether a frame of a process has a file. (A File is too much
+// to be printed by assertions.)
+func (h *harness) inFile(p *program, f bpf.Frame) bool {
+	h.t.Helper()
+	return h.Resolve(p.pid(), p.image, f).File != nil
+}

@@ -30,12 +30,12 @@ func TestFramesOfAProcess(t *testing.T) {
 	called, _ := h.kernel.frame(p.pid(), p.image, addr, false)
 	raw := bpf.Frame(addr | 1<<63)
 	got := h.Resolve(p.pid(), p.image, exact)
-	require.NotNil(t, got.File)
+	require.True(t, got.File != nil)
 	assert.Equal(t, self(t), got.File.Path)
 	assert.Equal(t, linkedAddress(t, self(t), off), got.Addr)
-	assert.Equal(t, got, h.Resolve(p.pid(), p.image, raw), "an address of the process, before its mappings were known")
+	assert.True(t, got == h.Resolve(p.pid(), p.image, raw), "an address of the process, before its mappings were known")
 	before := h.Resolve(p.pid(), p.image, called)
-	assert.Equal(t, got.File, before.File)
+	assert.True(t, got.File == before.File)
 	assert.Equal(t, got.Addr-1, before.Addr, "of a return address it is the call")
 
 	// The vdso has a number like any other executable.
@@ -51,8 +51,8 @@ func TestFramesOfAProcess(t *testing.T) {
 	assert.EqualValues(t, os.Getpid(), info.PPID)
 
 	// Frames that make no sense stay what they are.
-	assert.Nil(t, h.Resolve(p.pid(), p.image, bpf.Frame(1<<63|12345)).File)
-	assert.Nil(t, h.Resolve(p.pid(), p.image, bpf.Frame(30000<<48|12345)).File)
+	assert.False(t, h.inFile(p, bpf.Frame(1<<63|12345)))
+	assert.False(t, h.inFile(p, bpf.Frame(30000<<48|12345)))
 	s := h.Stats()
 	assert.EqualValues(t, 1, s.NoMapping)
 	assert.EqualValues(t, 1, s.NoExecutable)
@@ -115,7 +115,7 @@ func TestExec(t *testing.T) {
 	assert.NotSame(t, old, now)
 	assert.Equal(t, "again", now.Info("thread", 0).Command)
 	assert.Same(t, old, h.Process(p.pid(), p.image))
-	assert.NotNil(t, h.Resolve(p.pid(), p.image, bpf.Frame(addr|1<<63)).File, "stacks of the old program may still come")
+	assert.True(t, h.inFile(p, bpf.Frame(addr|1<<63)), "stacks of the old program may still come")
 	h.ticks(keepEnded)
 	assert.True(t, old.Gone())
 	assert.False(t, now.Gone())
@@ -163,7 +163,7 @@ func TestMappingsAfterTheStart(t *testing.T) {
 	f, _ = h.kernel.frame(p.pid(), p.image, anonymous, true)
 	assert.Zero(t, f.Executable(), "code without a file is followed by frame pointers")
 	assert.Equal(t, anonymous, f.Addr())
-	assert.NotNil(t, h.Resolve(p.pid(), p.image, f).File)
+	assert.True(t, h.inFile(p, f))
 }
 
 func TestAddressesThatAreNowhereDoNotKeepUsBusy(t *testing.T) {
@@ -199,12 +199,12 @@ func TestExit(t *testing.T) {
 
 	h.Tick()
 	for _, f := range []bpf.Frame{frame, bpf.Frame(addr | 1<<63)} {
-		assert.NotNil(t, h.Resolve(p.pid(), p.image, f).File, "%#x", f)
+		assert.True(t, h.inFile(p, f), "%#x", f)
 	}
 	assert.Same(t, proc, h.Process(p.pid(), p.image))
 	h.Tick()
 	assert.True(t, proc.Gone())
-	assert.NotNil(t, h.Resolve(p.pid(), p.image, frame).File, "executables outlive processes")
+	assert.True(t, h.inFile(p, frame), "executables outlive processes")
 	assert.Equal(t, "tracked", proc.Info("", 0).Service)
 	assert.Zero(t, h.Stats().NoProcess)
 	h.Resolve(p.pid(), p.image, bpf.Frame(addr|1<<63))
@@ -266,7 +266,7 @@ func TestPIDIsUsedAgain(t *testing.T) {
 
 	// One that started at another time has nothing to do with what runs now.
 	other := h.Process(p.pid(), 1)
-	assert.Nil(t, h.Resolve(p.pid(), 1, bpf.Frame(0x400000)).File)
+	assert.True(t, h.Resolve(p.pid(), 1, bpf.Frame(0x400000)).File == nil)
 	assert.Equal(t, "comm", other.Info("comm", 0).Name)
 	h.notify(bpf.NoticeExit, p.pid(), 1)
 	h.settle()
@@ -281,7 +281,7 @@ func TestProcessesWithoutNotice(t *testing.T) {
 	proc := h.Process(p.pid(), p.image)
 	_, ok := h.kernel.process(p.pid())
 	assert.False(t, ok, "who it is takes no mappings")
-	assert.NotNil(t, h.Resolve(p.pid(), p.image, bpf.Frame(addr|1<<63)).File)
+	assert.True(t, h.inFile(p, bpf.Frame(addr|1<<63)))
 	_, ok = h.kernel.process(p.pid())
 	assert.True(t, ok)
 	assert.Same(t, proc, h.Process(p.pid(), p.image))
@@ -289,7 +289,7 @@ func TestProcessesWithoutNotice(t *testing.T) {
 	kthreadd := h.Process(2, imageOf(t, 2))
 	if s, err := procinfo.ReadStat(2); err == nil && s.Kthread {
 		assert.Equal(t, procinfo.KernelService, kthreadd.Info("kthreadd", 0).Service)
-		assert.Nil(t, h.Resolve(2, kthreadd.Image, 1).File)
+		assert.True(t, h.Resolve(2, kthreadd.Image, 1).File == nil)
 	}
 }
 
