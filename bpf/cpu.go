@@ -141,4 +141,3 @@ func (h *Host) Unwinds() bool {
 	v, err := features.LinuxVersionCode()
 	return err == nil && v >= 5<<16|17<<8
 }
-

@@ -71,8 +71,8 @@ type Config struct {
 
 	// MaxMapEntries is the number of different stacks that each profile can count
 	// in an interval, from 128 to 1048576. One entry takes about 250 bytes of
-	// kernel memory. Samples beyond are lost, and counted as lost. Default 8192 for
-	// each processor, but from 16384 to 131072.
+	// kernel memory. Samples beyond are lost, and counted as lost. Default 0, which
+	// is 8192 for each processor, but from 16384 to 131072.
 	MaxMapEntries int `mapstructure:"max_map_entries"`
 
 	// MaxUnwindTableSize is how many bytes of kernel memory the unwind tables of
@@ -112,7 +112,6 @@ func createDefaultConfig() component.Config {
 		SyscallSlowThreshold: 10 * time.Millisecond,
 		MaxOverhead:          0.01,
 		Interval:             defaultInterval,
-		MaxMapEntries:        min(max(8192*runtime.NumCPU(), 16384), 131072),
 		MaxUnwindTableSize:   32 << 20,
 		SymbolCacheSize:      32 << 20,
 	}
@@ -150,8 +149,8 @@ func (c *Config) Validate() error {
 	if c.Interval < minInterval || c.Interval > maxInterval {
 		fail("`interval` must be from %s to %s, found %s", minInterval, maxInterval, c.Interval)
 	}
-	if c.MaxMapEntries < minMapEntries || c.MaxMapEntries > maxMapEntries {
-		fail("`max_map_entries` must be from %d to %d, found %d", minMapEntries, maxMapEntries, c.MaxMapEntries)
+	if c.MaxMapEntries != 0 && (c.MaxMapEntries < minMapEntries || c.MaxMapEntries > maxMapEntries) {
+		fail("`max_map_entries` must be 0 or from %d to %d, found %d", minMapEntries, maxMapEntries, c.MaxMapEntries)
 	}
 	if c.MaxUnwindTableSize < minTables || c.MaxUnwindTableSize > maxTables {
 		fail("`max_unwind_table_size` must be from %d to %d bytes, found %d", minTables, maxTables, c.MaxUnwindTableSize)
@@ -163,6 +162,14 @@ func (c *Config) Validate() error {
 		fail("`agent_id` must have at most %d bytes, found %d", maxAgentID, len(c.AgentID))
 	}
 	return errs
+}
+
+// mapEntries returns what MaxMapEntries stands for.
+func (c *Config) mapEntries() int {
+	if c.MaxMapEntries != 0 {
+		return c.MaxMapEntries
+	}
+	return min(max(8192*runtime.NumCPU(), 16384), 131072)
 }
 
 func (c *Config) takes(kind string) bool { return slices.Contains(c.Profiles, kind) }

@@ -56,7 +56,7 @@ func TestConfigBad(t *testing.T) {
 		"`targets::executables[0]` must be a pattern",
 		"`sampling_frequency` must be from 1 to 1000, found 1001",
 		"`interval` must be from 100ms to 10m0s, found 1ms",
-		"`max_map_entries` must be from 128 to 1048576, found 1",
+		"`max_map_entries` must be 0 or from 128 to 1048576, found 1",
 		"`symbol_cache_size` must be at least 1048576 bytes, found 5",
 		"`agent_id` must have at most 256 bytes, found 257",
 	} {

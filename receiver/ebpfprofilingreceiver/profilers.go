@@ -45,7 +45,7 @@ func openHost(cfg *Config) (*profilers, error) {
 	// Notices and stacks come from the moment that the host is open.
 	ready := make(chan struct{})
 	opts := bpf.Options{
-		MaxEntries: cfg.MaxMapEntries,
+		MaxEntries: cfg.mapEntries(),
 		MaxChunks:  int(max(1, cfg.MaxUnwindTableSize/chunkBytes)),
 		Targeted:   targets != nil,
 		OnStack:    func(s *bpf.Stack) { <-ready; p.table.add(s) },
