@@ -3,6 +3,7 @@ package tracker
 import (
 	"errors"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -34,10 +35,16 @@ const (
 // builds are the executables whose tables are to be built. It is guarded by
 // Tracker.mu.
 type builds struct {
-	wanted []uint16 // samples ask for these
-	early  []uint16 // samples of new processes are going to
+	wanted []request // samples ask for these
+	early  []request // samples of new processes are going to
 	freed  []freed
 	wake   chan struct{}
+}
+
+// request is one for a table of a file with so many bytes.
+type request struct {
+	id   uint16
+	size int
 }
 
 // freed is a table that programs of the kernel may still read.
@@ -58,7 +65,7 @@ func (t *Tracker) wantTable(id uint16) {
 	switch x.state {
 	case tableNone:
 		x.state = tableQueued
-		t.building.wanted = append(t.building.wanted, id)
+		t.building.wanted = append(t.building.wanted, x.request(id))
 		t.building.signal()
 	case tableReady, tableAbsent, tableRefused:
 		// What the kernel was told last came after it asked.
@@ -76,7 +83,7 @@ func (t *Tracker) buildTables(p *Process) {
 	for _, id := range p.uses {
 		if x := t.executables.get(id); x.state == tableNone {
 			x.state = tableQueued
-			t.building.early = append(t.building.early, id)
+			t.building.early = append(t.building.early, x.request(id))
 			t.building.signal()
 		}
 	}
@@ -89,14 +96,31 @@ func (b *builds) signal() {
 	}
 }
 
+func (x *executable) request(id uint16) request {
+	r := request{id: id}
+	_ = x.file.Data(func(data []byte) error { // none is an error of the build
+		r.size = len(data)
+		return nil
+	})
+	return r
+}
+
 // next returns the number and the file of a table to build, 0 if there is none.
+// The smallest comes first: a table of five million rows must not keep the C
+// library waiting.
 func (t *Tracker) next() (uint16, *symbol.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, q := range []*[]uint16{&t.building.wanted, &t.building.early} {
+	for _, q := range []*[]request{&t.building.wanted, &t.building.early} {
 		for len(*q) > 0 {
-			id := (*q)[0]
-			*q = (*q)[1:]
+			first := 0
+			for i, r := range *q {
+				if r.size < (*q)[first].size {
+					first = i
+				}
+			}
+			id := (*q)[first].id
+			*q = slices.Delete(*q, first, first+1)
 			if x := t.executables.get(id); x != nil && x.state == tableQueued {
 				x.file.Retain() // the number may be given up meanwhile
 				return id, x.file
@@ -170,7 +194,7 @@ func (t *Tracker) built(id uint16, file *symbol.File, table *unwind.Table, err e
 
 func errorKind(err error) string {
 	switch {
-	case errors.Is(err, unwind.ErrPoolFull):
+	case errors.Is(err, unwind.ErrPoolFull), errors.Is(err, unix.ENOMEM):
 		return ErrorPoolFull
 	case errors.Is(err, unwind.ErrNoInfo):
 		return ErrorNoInfo

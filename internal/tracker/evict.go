@@ -74,7 +74,7 @@ func (t *Tracker) freeTables() {
 	for id, x := range t.executables.byID {
 		if x != nil && x.state == tableWaiting {
 			x.state = tableQueued
-			b.wanted = append(b.wanted, uint16(id))
+			b.wanted = append(b.wanted, x.request(uint16(id)))
 		}
 	}
 	b.signal()

@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,11 +15,14 @@ const (
 	// execsPerSecond is how many new programs are looked at when they begin. The
 	// others are when they are sampled: most of the programs of a host that
 	// starts hundreds a second never are.
-	execsPerSecond = 50
+	execsPerSecond = 25
 	execBurst      = 300
 	// detailsDue is how many processes may wait for their details to be read
 	// while there are notices to handle.
 	detailsDue = 32
+	// linked is how long after it began a program has most of its libraries
+	// mapped: then it is looked at once more, before most of the first samples.
+	linked = 3 * time.Millisecond
 )
 
 // queue holds notices until they are handled.
@@ -73,11 +77,14 @@ func (q *queue) take(old []bpf.Notice) (notices []bpf.Notice, resync bool) {
 	return notices, resync
 }
 
-// follow handles notices until the tracker is closed.
+// follow handles notices until the tracker is closed. When there is none it
+// reads what new processes are, and what they have mapped since they began.
 func (t *Tracker) follow() {
 	defer t.wg.Done()
 	var notices []bpf.Notice
-	var details []*Process // to be read, mappings come first
+	var details, linking []*Process
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
 	for {
 		var resync bool
 		notices, resync = t.notices.take(notices)
@@ -90,10 +97,14 @@ func (t *Tracker) follow() {
 			}
 			if p := t.handle(n); p != nil {
 				details = append(details, p)
+				if !p.execed.IsZero() {
+					linking = append(linking, p)
+				}
 			}
 			if len(details) > detailsDue {
 				details = readDetails(details)
 			}
+			linking = t.lookAgain(linking)
 		}
 		if len(notices) > 0 {
 			continue
@@ -102,17 +113,36 @@ func (t *Tracker) follow() {
 			details = readDetails(details)
 			continue
 		}
+		linking = t.lookAgain(linking)
+		if len(linking) > 0 {
+			again.Reset(time.Until(linking[0].execed.Add(linked)))
+		}
 		select {
 		case <-t.closing:
 			return
 		case <-t.notices.wake:
+		case <-again.C:
 		}
 	}
 }
 
+// lookAgain looks at the libraries of those processes that have them by now.
+func (t *Tracker) lookAgain(of []*Process) []*Process {
+	n := 0
+	for n < len(of) && time.Since(of[n].execed) >= linked {
+		t.work.Lock()
+		if t.refresh(of[n]) {
+			t.buildTables(of[n])
+		}
+		t.work.Unlock()
+		n++
+	}
+	return slices.Delete(of, 0, n)
+}
+
 func readDetails(of []*Process) []*Process {
 	of[0].readInfo()
-	return append(of[:0], of[1:]...)
+	return slices.Delete(of, 0, 1)
 }
 
 // handle does what a notice asks for. It returns a new process.

@@ -110,12 +110,7 @@ func (t *Tracker) look(p *Process) {
 	if ended {
 		return
 	}
-	space := t.opts.Symbols.Space(int(p.PID))
-	if space.Err() != nil && len(space.Mappings()) == 0 {
-		space.Close() // it ended just now, or is not ours to see
-	} else {
-		p.space.Store(space)
-	}
+	t.readMappings(p)
 	if t.opts.Targets != nil {
 		info := p.readInfo()
 		target := t.opts.Targets.Match(p.PID, &info, "")
@@ -124,6 +119,32 @@ func (t *Tracker) look(p *Process) {
 		t.mu.Unlock()
 	}
 	t.publish(p)
+}
+
+// refresh reads all mappings of a process anew and tells the kernel. It reports
+// whether it did. work is held.
+func (t *Tracker) refresh(p *Process) bool {
+	t.mu.RLock()
+	ended := p.ended
+	t.mu.RUnlock()
+	old := p.space.Load()
+	if ended || old == nil || !t.readMappings(p) {
+		return false
+	}
+	old.Close()
+	t.publish(p)
+	return true
+}
+
+// readMappings reads all mappings of a process, and reports whether it could.
+func (t *Tracker) readMappings(p *Process) bool {
+	space := t.opts.Symbols.Space(int(p.PID))
+	if space.Err() != nil && len(space.Mappings()) == 0 {
+		space.Close() // it ended just now, or is not ours to see
+		return false
+	}
+	p.space.Store(space)
+	return true
 }
 
 // outdated reports whether the pid runs a later program by now.
@@ -238,10 +259,9 @@ func (p *Process) Info(comm string, cgroup uint64) procinfo.Info {
 	if d.info.Service == "" {
 		d.info.Service = d.info.Name
 	}
-	if d.info.Container.ID == "" && p.tracker.opts.Cgroups != nil {
-		if path := p.tracker.opts.Cgroups.Path(cgroup); path != "" && len(d.info.Cgroups) == 0 {
-			d.info.Cgroups = []string{path}
-			d.info.Container = procinfo.ContainerOf(path)
+	if c := p.tracker.opts.Cgroups; c != nil && len(d.info.Cgroups) == 0 {
+		if path := c.Path(cgroup); path != "" {
+			d.info.Cgroups, d.info.Container = []string{path}, procinfo.ContainerOf(path)
 		}
 	}
 	return d.info

@@ -6,11 +6,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
 	"github.com/aperture-collector/aperture-collector/internal/procinfo"
@@ -304,6 +306,28 @@ func TestTargets(t *testing.T) {
 	assert.False(t, m.target)
 	m, _ = h.kernel.process(b.pid())
 	assert.True(t, m.target)
+}
+
+// The container of a process that was gone at once is known by its cgroup.
+func TestContainerOfAProcessThatIsGone(t *testing.T) {
+	root := ""
+	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			root = dir
+		}
+	}
+	id := strings.Repeat("0d", 32)
+	dir := filepath.Join(root, "docker-"+id+".scope")
+	if root == "" || os.Mkdir(dir, 0o755) != nil {
+		t.Skip("cannot make a cgroup v2")
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(dir, &st))
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	info := h.Process(1<<30, 1).Info("short", st.Ino)
+	assert.Equal(t, procinfo.Container{ID: id, Runtime: "docker"}, info.Container)
+	assert.Equal(t, "short", info.Service)
 }
 
 func TestTheKernelRefuses(t *testing.T) {
