@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -27,7 +28,7 @@ const drainBatch = 4096
 // turns, and their counters.
 type object struct {
 	coll  *ebpf.Collection
-	links []link.Link
+	links []io.Closer
 	// idle is the counts map that the programs do not write to.
 	idle, active *ebpf.Map
 
