@@ -83,6 +83,7 @@ bench: deps build ## run the benchmarks, each of which checks its result (PKG=./
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
 	@$(MAKE) --no-print-directory bench-push ARGS='-mix agents -rate 250000'
 	@$(MAKE) --no-print-directory bench-store ARGS=
+	@$(MAKE) --no-print-directory bench-ebpf ARGS=
 
 .PHONY: bench-store
 bench-store: deps build ## compare our store with the contrib ClickHouse exporter on one generated day (ARGS=... for bench-store)
@@ -91,6 +92,10 @@ bench-store: deps build ## compare our store with the contrib ClickHouse exporte
 .PHONY: bench-push
 bench-push: deps build ## measure how fast the collector takes pushes of Aperture agents (ARGS=... for bench-push)
 	@$(GO) run ./internal/cmd/bench-push $(ARGS)
+
+.PHONY: bench-ebpf
+bench-ebpf: deps build ## measure what profiling this host costs and how right it is, beside perf and bpftrace (ARGS=... for bench-ebpf)
+	@$(GO) run ./internal/cmd/bench-ebpf $(ARGS)
 
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck and the dependency directions
