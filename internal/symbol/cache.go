@@ -327,7 +327,8 @@ func (c *Cache) all() []*File {
 }
 
 // Trim keeps the cache within its size: it drops the tables that were used
-// least recently, and gives back files that no process has mapped. Call it now
+// least recently, and gives back files that no process has mapped, and the pages
+// of those that were read. Call it now
 // and then.
 func (c *Cache) Trim() {
 	c.mu.Lock()
@@ -337,6 +338,10 @@ func (c *Cache) Trim() {
 	for _, f := range files {
 		if f.refs == 0 && f.used.Load() < old && f.state.Load() != stateBuilding {
 			c.forget(f)
+			continue
+		}
+		if f.state.Load() != stateBuilding {
+			f.unload()
 		}
 	}
 	if c.bytes.Load() <= c.maxBytes {

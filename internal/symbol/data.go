@@ -1,6 +1,10 @@
 package symbol
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // ErrNoData is returned for memory that is not backed by a file, and for files
 // that could not be read.
@@ -17,7 +21,9 @@ func (f *File) Data(fn func(data []byte) error) error {
 		f.dataMu.RUnlock()
 		return ErrNoData
 	}
+	f.touched.Store(true)
 	err := func() error {
+		defer f.unload()
 		defer f.dataMu.RUnlock()
 		return guard(func() error { return fn(f.data) })
 	}()
@@ -28,6 +34,19 @@ func (f *File) Data(fn func(data []byte) error) error {
 		f.cache.count(ErrorFault)
 	}
 	return err
+}
+
+// unload gives the pages of the file back, which count as memory of this
+// process although the kernel can read them again any time.
+func (f *File) unload() {
+	if !f.touched.Swap(false) {
+		return
+	}
+	f.dataMu.RLock()
+	defer f.dataMu.RUnlock()
+	if f.mapped {
+		_ = unix.Madvise(f.data, unix.MADV_DONTNEED)
+	}
 }
 
 // Retain keeps the file usable until Release is called as often. A File that a

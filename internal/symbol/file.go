@@ -52,6 +52,8 @@ type File struct {
 	// data is the mapped file, or a copy for the vdso; nil when it has neither.
 	data   []byte
 	mapped bool
+	// touched is true when pages of data may be in memory on our account.
+	touched atomic.Bool
 }
 
 // executable reports whether the file is one, as far as its headers tell.
@@ -80,6 +82,7 @@ func (f *File) Lookup(addr uint64, dst []Symbol) []Symbol {
 		}
 		return f.jit.lookup(addr, dst)
 	}
+	f.touched.Store(true)
 	n := len(dst)
 	err := guard(func() error {
 		dst = f.lookup(addr, dst)
@@ -185,6 +188,8 @@ func (f *File) build(limit int) (err error) {
 		f.state.Store(stateReady)
 		return nil
 	}
+	defer f.unload()
+	f.touched.Store(true)
 	err = guard(func() error {
 		e, err := parseELF(f.data)
 		if err != nil {

@@ -157,7 +157,13 @@ func readKallsyms() (*kernelTable, error) {
 // parseKallsyms reads lines of "address type name[\t[module]]" and keeps the
 // text symbols.
 func parseKallsyms(r io.Reader) (*kernelTable, error) {
-	t := &kernelTable{modules: []string{""}}
+	// About what a kernel of a distribution has: growing there by doubling would
+	// leave three times as much garbage behind.
+	const symbols, nameBytes = 1 << 17, 4 << 20
+	t := &kernelTable{
+		addrs: make([]uint64, 0, symbols), offs: make([]uint32, 0, symbols), mods: make([]uint16, 0, symbols),
+		blob: make([]byte, 0, nameBytes), modules: []string{""},
+	}
 	modIndex := map[string]uint16{"": 0}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 64<<10), 64<<10)

@@ -64,6 +64,7 @@ func TestMappings(t *testing.T) {
 	exe := s.Resolve(ms[0].Start).File
 	exe.Retain()
 	s.Close()
+	wait(t, c)
 	exe.used.Store(0)
 	c.Trim()
 	require.NoError(t, exe.Data(func([]byte) error { return nil }), "retained")
@@ -127,10 +128,11 @@ func TestRescan(t *testing.T) {
 	assert.Equal(t, m.File, s.Resolve(addr).File)
 	assert.Equal(t, addr+0x1000, m.End)
 
-	before := slices.Clone(s.regions)
+	before := slices.DeleteFunc(slices.Clone(s.regions), func(r mappedRegion) bool { return r.path == "[vsyscall]" })
 	regions, err := readMaps(os.Getpid())
 	require.NoError(t, err)
-	assert.Len(t, regions, len(before))
+	regions = slices.DeleteFunc(regions, func(r region) bool { return r.path == "[vsyscall]" }) // the query leaves it out
+	require.Len(t, regions, len(before))
 	for i, r := range regions {
 		assert.Equal(t, r, before[i].region, "both ways agree")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"unsafe"
@@ -77,5 +78,26 @@ func (r *region) setPath(path string) {
 	r.path, r.deleted = strings.CutSuffix(path, " (deleted)")
 	if r.path == "" {
 		r.path = anonymous
+	}
+}
+
+// queryMaps reads the executable regions of a process, without the others.
+func queryMaps(pid int) ([]region, error) {
+	maps, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/maps", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(maps) }()
+	var regions []region
+	for addr := uint64(0); ; {
+		r, ok, err := queryMap(maps, addr, true)
+		if err != nil || !ok {
+			return regions, err
+		}
+		if len(regions) == maxRegions {
+			return regions, fmt.Errorf("%w: more than %d executable ones", errTooManyMappings, maxRegions)
+		}
+		regions = append(regions, r)
+		addr = r.end
 	}
 }

@@ -19,7 +19,10 @@ func (s *Space) scan() (found bool) {
 	if s.replaced() {
 		return false
 	}
-	regions, err := readMaps(s.pid)
+	regions, err := queryMaps(s.pid)
+	if errors.Is(err, errNoProcmap) {
+		regions, err = readMaps(s.pid)
+	}
 	if len(regions) == 0 {
 		if err == nil {
 			err = os.ErrNotExist // a process that is ending has no memory any more
@@ -123,9 +126,11 @@ func (s *Space) fail(err error) {
 }
 
 // startTime returns when a process started, in clock ticks since boot: field 22
-// of /proc/PID/stat (proc_pid_stat(5)). It returns 0 if it cannot be read.
+// of the stat file of its first thread (proc_pid_stat(5)); that of the process
+// adds all threads up. It returns 0 if it cannot be read.
 func startTime(pid int) uint64 {
-	b, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
+	n := strconv.Itoa(pid)
+	b, err := readSmall("/proc/" + n + "/task/" + n + "/stat")
 	if err != nil {
 		return 0
 	}
