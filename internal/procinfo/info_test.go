@@ -3,6 +3,7 @@ package procinfo
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -130,4 +131,16 @@ func TestBusySeconds(t *testing.T) {
 		_, ok := BusySeconds([]byte(bad))
 		assert.False(t, ok, bad)
 	}
+}
+
+func TestReadLimited(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	content := strings.Repeat("0123456789", 2000)
+	require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
+	for _, limit := range []int{1, 10, 4095, 4096, 4097, 10_000, len(content) - 1, len(content), len(content) + 1, 1 << 20} {
+		b := readLimited(name, limit)
+		assert.True(t, string(b) == content[:min(limit, len(content))], limit)
+	}
+	assert.Nil(t, readLimited(name+"x", 10))
+	assert.Nil(t, readLimited(t.TempDir(), 10))
 }

@@ -3,7 +3,6 @@ package procinfo
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 )
 
@@ -26,7 +25,7 @@ const kthreadFlag = 0x00200000
 // ReadStat reads the start time and kind of a process. The error is
 // os.ErrNotExist if there is none with this pid.
 func ReadStat(pid uint32) (Stat, error) {
-	b, err := os.ReadFile(procDir(pid) + "/stat")
+	b, err := readFile(procDir(pid)+"/stat", maxStatus)
 	if err != nil {
 		return Stat{}, fmt.Errorf("read state of process: %w", err)
 	}

@@ -58,12 +58,12 @@ func (t *Tracker) wantTable(id uint16) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x := t.executables.get(id)
-	if x == nil {
+	if x == nil || x.retired {
 		return
 	}
 	x.use(t.tick)
 	switch x.state {
-	case tableNone:
+	case tableNone, tableQueued: // it may be queued behind others
 		x.state = tableQueued
 		t.building.wanted = append(t.building.wanted, x.request(id))
 		t.building.signal()

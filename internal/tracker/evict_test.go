@@ -143,3 +143,53 @@ func TestAnExecutableComesBackFromQuarantine(t *testing.T) {
 	assert.Equal(t, id, h.executable(b))
 	assert.Equal(t, 1, h.Stats().Tables)
 }
+
+func TestOrderOfBuilds(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	a, b := start(t, self(t)), start(t, copyOf(t, 1))
+	h.follow(a)
+	h.follow(b)
+	idA, idB := h.executable(a), h.executable(b)
+	addr, _ := textOf(t, a.pid(), "[vdso]")
+	f, ok := h.kernel.frame(a.pid(), a.image, addr, true)
+	require.True(t, ok)
+	h.mu.Lock()
+	for id, q := range map[uint16]*[]request{idA: &h.building.early, idB: &h.building.wanted, f.Executable(): &h.building.wanted} {
+		x := h.executables.get(id)
+		x.state = tableQueued
+		*q = append(*q, x.request(id))
+	}
+	h.mu.Unlock()
+	for i, want := range []uint16{f.Executable(), idB, idA, 0} {
+		id, file := h.next() // nobody woke the builder
+		assert.Equal(t, want, id, i)
+		if file != nil {
+			file.Release()
+		}
+	}
+
+	// A sample asks for what was only going to be built some time.
+	h.mu.Lock()
+	h.building.early = append(h.building.early, request{id: idA})
+	h.mu.Unlock()
+	h.want(idA)
+	assert.Equal(t, bpf.ExecTable, h.kernel.state(idA))
+	assert.EqualValues(t, 1, h.Stats().Builds)
+}
+
+func TestNothingIsBuiltForWhatIsGivenUp(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	a := start(t, self(t))
+	h.follow(a)
+	id := h.executable(a)
+	a.stop()
+	h.ticks(keepEnded + keepIdle)
+	h.Notify(bpf.Notice{Kind: bpf.NoticeWantTable, Executable: id})
+	h.settle()
+	h.ticks(quarantine)
+	h.Notify(bpf.Notice{Kind: bpf.NoticeWantTable, Executable: id})
+	h.settle()
+	assert.Zero(t, h.Stats().Executables)
+	assert.Zero(t, h.pool.Stats().Tables)
+	assert.Zero(t, h.Stats().Builds)
+}

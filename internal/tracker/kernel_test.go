@@ -131,10 +131,7 @@ func newHarness(t *testing.T, pool unwind.PoolOptions, targets *procinfo.Targets
 func (h *harness) settle() {
 	h.t.Helper()
 	require.Eventually(h.t, func() bool {
-		h.notices.mu.Lock()
-		waiting := len(h.notices.notices)
-		h.notices.mu.Unlock()
-		if waiting > 0 {
+		if h.Stats().Pending > 0 {
 			return false
 		}
 		h.mu.RLock()

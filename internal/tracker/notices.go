@@ -29,6 +29,7 @@ const (
 type queue struct {
 	mu      sync.Mutex
 	notices []bpf.Notice
+	taken   int // that are being handled
 	dropped int64
 	resync  bool
 	wake    chan struct{}
@@ -73,7 +74,7 @@ func (q *queue) take(old []bpf.Notice) (notices []bpf.Notice, resync bool) {
 	if cap(old) > 4096 { // what a storm took is given back
 		old = nil
 	}
-	q.notices, q.resync = old[:0], false
+	q.notices, q.resync, q.taken = old[:0], false, len(notices)
 	return notices, resync
 }
 

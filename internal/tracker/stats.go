@@ -8,8 +8,8 @@ type Stats struct {
 	// Processes and Executables are known currently; Tables of the executables
 	// have Rows and occupy Bytes of memory that the kernel sees.
 	Processes, Executables, Tables, Rows, Bytes int
-	// Queued tables are waiting to be built, currently.
-	Queued int
+	// Pending notices are not handled yet, Queued tables not built, currently.
+	Pending, Queued int
 	// Builds of tables that succeeded, BuildErrors those that did not, by kind.
 	Builds      int64
 	BuildErrors map[string]int64
@@ -38,7 +38,7 @@ type Stats struct {
 func (t *Tracker) Stats() Stats {
 	pool := t.opts.Pool.Stats()
 	t.notices.mu.Lock()
-	dropped := t.notices.dropped
+	dropped, pending := t.notices.dropped, len(t.notices.notices)+t.notices.taken
 	t.notices.mu.Unlock()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -47,7 +47,7 @@ func (t *Tracker) Stats() Stats {
 	s.Processes, s.Executables = len(t.procs), len(t.executables.ids)
 	s.Queued = len(t.building.wanted) + len(t.building.early)
 	s.Tables, s.Rows, s.Bytes = pool.Tables, pool.Rows, pool.Bytes
-	s.NoticesDropped = dropped
+	s.NoticesDropped, s.Pending = dropped, pending
 	s.NoProcess, s.NoMapping, s.NoExecutable = t.noProcess.Load(), t.noMapping.Load(), t.noExecutable.Load()
 	return s
 }

@@ -392,8 +392,10 @@ func TestStorm(t *testing.T) {
 			mapped++
 		}
 	}
-	assert.GreaterOrEqual(t, named, n*95/100)
-	assert.GreaterOrEqual(t, mapped, n*95/100)
+	// How many are missed on a busy machine says TestStormOfTheKernel, whose
+	// processes do not run by the clock.
+	assert.GreaterOrEqual(t, named, n*3/4)
+	assert.GreaterOrEqual(t, mapped, n*3/4)
 	h.kernel.mu.Lock()
 	assert.Empty(t, h.kernel.processes, "the kernel's map does not fill up with the dead")
 	h.kernel.mu.Unlock()
