@@ -3,7 +3,6 @@ package unwind
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -53,13 +52,34 @@ func TestTruncations(t *testing.T) {
 	}
 }
 
+// The same for what Go's linker makes.
+func TestGoTruncations(t *testing.T) {
+	p := smallPool()
+	good := makeGo(emX86_64, goMagic120, 0)
+	_, err := p.Build(good)
+	require.NoError(t, err)
+	p = smallPool()
+	for n := range good {
+		build(t, p, good[:n:n])
+	}
+	table := goTable(emX86_64, goMagic120, 0)
+	for n := range table {
+		build(t, p, makeELF(emX86_64, testTextSize, testSection{".gopclntab", 0x8000, table[:n]}))
+		for _, v := range []byte{0, 1, 0x7f, 0xff} {
+			b := slices.Clone(table)
+			b[n] = v
+			build(t, p, makeELF(emX86_64, testTextSize, testSection{".gopclntab", 0x8000, b}))
+		}
+	}
+}
+
 // Files with wrong bytes give a table or an error.
 func TestDamagedFiles(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	p := smallPool()
 	for _, name := range smallFiles {
 		data := readSmall(t, name)
-		for range 5000 {
+		for range 2000 {
 			b := slices.Clone(data)
 			for range 1 + rnd.IntN(4) {
 				b[rnd.IntN(len(b))] = byte(rnd.Uint32())
@@ -141,8 +161,8 @@ func FuzzBuild(f *testing.F) {
 		f.Add(readSmall(f, name))
 	}
 	f.Add(testProgram(emAArch64, cfaDefCFAOffset, 16))
-	f.Add(makeGo(emX86_64))
-	f.Add(makeGo(emAArch64))
+	f.Add(makeGo(emX86_64, goMagic120, 0))
+	f.Add(makeGo(emAArch64, goMagic118, goTopFrame))
 	f.Fuzz(func(t *testing.T, data []byte) { build(t, smallPool(), data) })
 }
 
@@ -170,23 +190,4 @@ func FuzzCFI(f *testing.F) {
 		}
 		build(t, smallPool(), makeELF(machine, testTextSize, testSection{name, addr, section}))
 	})
-}
-
-// makeGo returns an executable with the function table of a Go program with two
-// functions.
-func makeGo(machine uint16) []byte {
-	quantum := byte(1)
-	if machine == emAArch64 {
-		quantum = 4
-	}
-	b := cat(u32(goMagic120), []byte{0, 0, quantum, 8}, u64(2), u64(0), u64(testText))
-	const names, pcs, funcs = 72, 88, 104
-	for _, off := range []uint64{names, names, names, pcs, funcs} {
-		b = binary.LittleEndian.AppendUint64(b, off)
-	}
-	b = append(b, "main.main\x00......"...)
-	b = append(b, 0, 2, 4, 16, 8, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-	const first = 24
-	b = cat(b, u32(0), u32(first), u32(64), u32(first), u32(128), u32(0))
-	return makeELF(machine, testTextSize, testSection{".gopclntab", 0x8000, cat(b, u32(0), u32(0), u32(0), u32(0), u32(1), make([]byte, 24))})
 }

@@ -79,8 +79,8 @@ func hdrIndex(hdr section, f *frames, fdes *fdeReader) (index, bool) {
 	return x, true
 }
 
-// scanIndex makes an index of the FDEs between lo and hi, which are less than
-// 4 GiB apart, by reading the whole section. It stops at what is broken.
+// scanIndex makes an index of the FDEs from lo to hi by reading the whole section.
+// What is more than 4 GiB behind lo is left out. It stops at what is broken.
 func scanIndex(f *frames, fdes *fdeReader, lo, hi uint64) (index, error) {
 	if len(f.data) > math.MaxUint32 {
 		return index{}, fmt.Errorf("read call frame information: section of %d bytes, limit %d", len(f.data), uint64(math.MaxUint32))
@@ -98,7 +98,7 @@ func scanIndex(f *frames, fdes *fdeReader, lo, hi uint64) (index, error) {
 			switch fde, err := fdes.read(off); {
 			case err != nil:
 				x.malformed++
-			case fde.start >= lo && fde.start < hi && fde.size > 0:
+			case fde.start >= lo && fde.start < min(hi, lo+math.MaxUint32) && fde.size > 0:
 				if len(x.made) == maxFDEs {
 					return x, fmt.Errorf("read call frame information: more than %d functions", maxFDEs)
 				}

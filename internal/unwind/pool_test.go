@@ -77,7 +77,7 @@ func TestPageBoundaries(t *testing.T) {
 // After any sequence of builds, failures and frees the allocator is consistent,
 // and tables tell what they told at first.
 func TestRandomBuildsAndFrees(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			p := NewPool(NewHeapMemory(3, 40, 100), PoolOptions{MaxChunks: 3, MaxPages: 40, MaxRules: 100})
