@@ -123,16 +123,6 @@ func TestReadStat(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestBusySeconds(t *testing.T) {
-	v, ok := BusySeconds([]byte("cpu  100 200 300 40000 500 60 7 8 0 0\ncpu0 1 1 1 1"))
-	require.True(t, ok)
-	assert.InDelta(t, 6.67, v, 1e-9)
-	for _, bad := range []string{"", "cpu 1 2", "intr 1 2 3 4 5 6 7 8", "cpu a b c d e f g h"} {
-		_, ok := BusySeconds([]byte(bad))
-		assert.False(t, ok, bad)
-	}
-}
-
 func TestReadLimited(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	content := strings.Repeat("0123456789", 2000)

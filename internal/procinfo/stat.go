@@ -69,22 +69,3 @@ func parseStat(stat []byte) (s Stat, ok bool) {
 	start, err := strconv.ParseUint(string(fields[19]), 10, 64)
 	return Stat{StartTicks: start, Kthread: flags&kthreadFlag != 0}, err == nil
 }
-
-// BusySeconds returns how long all processors together have not been idle since
-// boot, from the first line of /proc/stat (proc_stat(5)).
-func BusySeconds(stat []byte) (seconds float64, ok bool) {
-	line, _, _ := bytes.Cut(stat, []byte("\n"))
-	fields := bytes.Fields(line)
-	if len(fields) < 8 || string(fields[0]) != "cpu" {
-		return 0, false
-	}
-	var ticks uint64
-	for _, i := range []int{1, 2, 3, 6, 7} { // user, nice, system, irq, softirq
-		v, err := strconv.ParseUint(string(fields[i]), 10, 64)
-		if err != nil {
-			return 0, false
-		}
-		ticks += v
-	}
-	return float64(ticks) / 100, true
-}

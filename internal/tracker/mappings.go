@@ -40,12 +40,18 @@ func (t *Tracker) publish(p *Process) {
 // mu is held.
 func (t *Tracker) translate(ms []symbol.Mapping) (mappings []bpf.Mapping, uses []uint16) {
 	mappings = make([]bpf.Mapping, 0, len(ms))
+	files := 0
 	for _, m := range ms {
 		if m.End > 1<<addressBits { // [vsyscall]
 			continue
 		}
 		b := bpf.Mapping{Start: m.Start, End: m.End}
 		if !m.Anonymous {
+			if files == bpf.MaxMappings { // nor may one process have all numbers
+				t.stats.MappingsDropped++
+				continue
+			}
+			files++
 			if b.Executable = t.number(m.File); b.Executable != 0 {
 				b.Bias = m.Bias
 			}
