@@ -27,6 +27,7 @@ type bpftrace struct {
 // startBpftrace runs a program and waits until it is attached.
 func startBpftrace(ctx context.Context, program string) (*bpftrace, error) {
 	p := &bpftrace{cmd: exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", mountTracing, program), out: make(chan string, 1)}
+	p.cmd.Env = append(os.Environ(), "BPFTRACE_MAP_KEYS_MAX=65536") // the default is too small for a busy host
 	pipe, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

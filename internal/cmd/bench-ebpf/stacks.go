@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest/fixtures"
@@ -24,6 +25,8 @@ var truth = map[string]float64{"leaf_a": 0.5, "leaf_b": 0.3, "leaf_c": 0.2}
 type shares struct {
 	samples, complete, leaves int64
 	leaf                      map[string]int64
+	worstStack                string // the most frequent incomplete one
+	worstCount                int64
 }
 
 func (s *shares) add(stack []string, n int64) {
@@ -33,6 +36,8 @@ func (s *shares) add(stack []string, n int64) {
 	s.samples += n
 	if completeBurn(stack) {
 		s.complete += n
+	} else if n > s.worstCount {
+		s.worstStack, s.worstCount = strings.Join(stack, ";"), n
 	}
 	if len(stack) > 0 && truth[stack[0]] > 0 {
 		s.leaves += n
@@ -79,7 +84,11 @@ func (s *shares) worst() (worst float64) {
 }
 
 func (s *shares) String() string {
-	return fmt.Sprintf("%.2f %% of %d", s.completeShare(), s.samples)
+	text := fmt.Sprintf("%.2f %% of %d", s.completeShare(), s.samples)
+	if s.worstCount > 0 {
+		text += fmt.Sprintf(" (incomplete, %d times: `%s`)", s.worstCount, s.worstStack)
+	}
+	return text
 }
 
 // stacks measures samples of a program without frame pointers: their cost at 99 Hz,
@@ -127,42 +136,49 @@ func sampleCost(ctx context.Context, b *bench, pid int) (err error) {
 	samples := after.sum("samples", "profile", "cpu") - before.sum("samples", "profile", "cpu")
 	took := after.sum("bpf_time", "profile", "cpu") - before.sum("bpf_time", "profile", "cpu")
 	err = a.stop()
-	var got shares
-	for _, o := range a.of(profile.KindCPU, pid) {
-		got.add(o.stack, o.value)
-	}
+	got := burnShares(a, pid)
 	a = nil
 	if err != nil {
 		return err
 	}
-	if float64(got.samples) < 0.5*samples {
-		return fmt.Errorf("burn.c has %d of %.0f samples only: the machine is too busy to tell what its samples cost", got.samples, samples)
-	}
 	each := took / samples / 1000
 	b.table.add("BPF time per sample of 12 frames, without frame pointers, 99 Hz", "≤ 5 µs",
 		fmt.Sprintf("%.2f µs (%.0f samples)", each, samples), "", each <= 5)
+	if float64(got.samples) < 0.5*samples {
+		return fmt.Errorf("burn.c has %d of %.0f samples only: the machine is too busy to tell what its samples cost", got.samples, samples)
+	}
 	return nil
 }
+
+// enough samples to tell the shares of the leaves, and the longest time to wait for
+// them on a busy machine.
+const (
+	enough  = 5000
+	atLeast = 2500
+	patient = time.Minute
+)
 
 // sampleTruth compares the stacks with those that burn.c must have.
 func sampleTruth(ctx context.Context, b *bench, pid int) error {
 	const frequency = 999
-	seconds := max(3, int(b.duration.Seconds()/4))
 	a, err := b.start(ctx, agentConfig{profiles: []string{profile.KindCPU}, frequency: frequency, interval: time.Second})
 	if err != nil {
 		return err
 	}
-	sleepErr := sleep(ctx, time.Duration(seconds)*time.Second)
-	if err := errors.Join(sleepErr, a.stop()); err != nil {
+	began := time.Now()
+	var got shares
+	for err == nil && got.samples < enough && time.Since(began) < patient {
+		err = sleep(ctx, time.Second)
+		got = burnShares(a, pid)
+	}
+	took := time.Since(began)
+	if err := errors.Join(err, a.stop()); err != nil {
 		return err
 	}
-	var got shares
-	for _, o := range a.of(profile.KindCPU, pid) {
-		got.add(o.stack, o.value)
-	}
+	got = burnShares(a, pid)
 	peer, peerWorst := "not installed", ""
 	if installed("perf") {
-		s, err := perfDwarf(ctx, b, pid, frequency, seconds)
+		s, err := perfDwarf(ctx, b, pid, frequency, int(took/time.Second)+1)
 		if err != nil {
 			return err
 		}
@@ -170,8 +186,16 @@ func sampleTruth(ctx context.Context, b *bench, pid int) error {
 	}
 	b.table.add("complete stacks, without frame pointers", "≥ 99.5 %", got.String(), peer, got.completeShare() >= 99.5)
 	b.table.add("leaf shares: largest error", "≤ 1.5 points", fmt.Sprintf("%.2f points", got.worst()), peerWorst, got.worst() <= 1.5)
-	if got.samples < 2500 {
-		return fmt.Errorf("%d samples are too few to tell; want 2500", got.samples)
+	if got.samples < atLeast {
+		return fmt.Errorf("%d samples are too few to tell; want %d", got.samples, atLeast)
 	}
 	return nil
+}
+
+// burnShares counts the stacks of a process that runs burn.c.
+func burnShares(a *agent, pid int) (s shares) {
+	for _, o := range a.of(profile.KindCPU, pid) {
+		s.add(o.stack, o.value)
+	}
+	return s
 }
