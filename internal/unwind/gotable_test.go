@@ -68,3 +68,43 @@ func TestGoTable(t *testing.T) {
 		}
 	}
 }
+
+// Where the text begins is found in moduledata, or in the relocations that fill
+// it in.
+func TestGoText(t *testing.T) {
+	const table, text, module = 0x8000, testText + 0x100, 0x200000
+	words := make([]uint64, 30)
+	words[0] = table // a pointer to it that is not moduledata
+	words[5], words[5+20], words[5+22] = table, text+16, text
+	var data []byte
+	for _, w := range words {
+		data = append(data, u64(w)...)
+	}
+	got, ok := moduleText(data, table)
+	require.True(t, ok)
+	assert.EqualValues(t, text, got)
+	for n := range 8 * (5 + 23) {
+		_, ok = moduleText(data[:n], table)
+		require.False(t, ok, "%d bytes", n)
+	}
+
+	rela := cat(
+		u64(module-8), u64(8), u64(0x1234),
+		u64(module-4096), u64(8), u64(table), // a pointer to it that is not moduledata
+		u64(module), u64(8), u64(table), u64(module+8*20), u64(8), u64(text+16), u64(module+8*22), u64(8), u64(text),
+	)
+	got, ok = relocatedModuleText(rela, table)
+	require.True(t, ok)
+	assert.EqualValues(t, text, got)
+	for n := range rela {
+		_, ok = relocatedModuleText(rela[:n], table)
+		require.False(t, ok, "%d bytes", n)
+	}
+
+	im := &image{pclntab: section{addr: table}, text: section{addr: 1}, rela: [][]byte{rela}}
+	assert.EqualValues(t, text, im.goText())
+	im.goData, im.rela = [][]byte{data}, nil
+	assert.EqualValues(t, text, im.goText())
+	im.goData = nil
+	assert.EqualValues(t, 1, im.goText())
+}

@@ -154,6 +154,21 @@ func TestSharedWorkIsBounded(t *testing.T) {
 	_, err = p.Build(makeELF(emX86_64, testTextSize, testSection{".eh_frame", testFrames, frames}))
 	require.ErrorIs(t, err, ErrNoInfo)
 	checkPool(t, p, []*Table{table})
+
+	// Each function's description reaches to the end of the section.
+	frames, hdr = testCIE(emX86_64), hdr[:12]
+	for i := range functions {
+		off := len(frames)
+		frames = append(frames, testFDE(off, testText+16*uint64(i), 16)...)
+		hdr = cat(hdr, u32(uint32(testText+16*uint64(i)-hdrAt)), u32(uint32(testFrames+uint64(off)-hdrAt)))
+	}
+	for i := range functions {
+		off := len(testCIE(emX86_64)) + 24*i
+		copy(frames[off:], u32(uint32(len(frames)-off-4)))
+	}
+	_, err = p.Build(makeELF(emX86_64, testTextSize, testSection{".eh_frame_hdr", hdrAt, hdr}, testSection{".eh_frame", testFrames, frames}))
+	require.ErrorIs(t, err, errWork)
+	checkPool(t, p, []*Table{table})
 }
 
 func FuzzBuild(f *testing.F) {
