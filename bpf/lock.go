@@ -26,6 +26,12 @@ const (
 const (
 	// LockTimedOut: the wait for a user lock ended by its timeout.
 	LockTimedOut = 0x100
+	// LockShared: the user lock may be of several processes (the futex call came
+	// without FUTEX_PRIVATE_FLAG).
+	LockShared = 0x200
+	// LockRealtime: the timeout, if any, is of the wall clock
+	// (FUTEX_CLOCK_REALTIME).
+	LockRealtime = 0x400
 	// LockKernel: the lock is one of the kernel. The other bits are the flags of
 	// the kernel's lock:contention_begin tracepoint (LCB_F_*).
 	LockKernel = 0x8000
@@ -44,8 +50,8 @@ type LockOptions struct {
 }
 
 // Lock is a running profile of waits for locks. The Object of its stacks is the
-// address of the lock, 0 for those without a stack; [LockOp], [LockTimedOut] and
-// [LockKernel] are in their Detail.
+// address of the lock, 0 for those without a stack; [LockOp], [LockKernel] and
+// the like are in their Detail.
 //
 // Not seen are the user locks of 32-bit programs. A wait that a signal stops and
 // continues is several waits.

@@ -15,6 +15,8 @@ const volatile __u64 min_duration = 10000;
 /* Besides the operation of a user lock or the flags of a kernel lock. */
 enum lock_detail {
 	LOCK_TIMED_OUT = 0x100, /* user */
+	LOCK_SHARED = 0x200,    /* user: without FUTEX_PRIVATE_FLAG */
+	LOCK_REALTIME = 0x400,  /* user: with FUTEX_CLOCK_REALTIME */
 	LOCK_KERNEL = 0x8000,
 };
 

@@ -27,7 +27,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define FUTEX_WAIT_BITSET 9
 #define FUTEX_WAIT_REQUEUE_PI 11
 #define FUTEX_LOCK_PI2 13
-#define FUTEX_CMD_MASK 0x7f /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
+#define FUTEX_PRIVATE_FLAG 128
+#define FUTEX_CLOCK_REALTIME 256
+#define FUTEX_CMD_MASK 0x7f
 
 struct futex_waitv {
 	__u64 val;
@@ -57,7 +59,7 @@ enum lock_op {
 struct wait {
 	__u64 since; /* 0: does not wait */
 	__u64 lock;
-	__u64 op;
+	__u64 detail;
 };
 
 struct {
@@ -67,7 +69,7 @@ struct {
 	__type(value, struct wait);
 } waits SEC(".maps");
 
-static __always_inline int begin(__u64 lock, __u64 op)
+static __always_inline int begin(__u64 lock, __u64 detail)
 {
 	struct wait *w = bpf_task_storage_get(&waits, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
@@ -77,23 +79,25 @@ static __always_inline int begin(__u64 lock, __u64 op)
 		return 0;
 	}
 	w->lock = lock;
-	w->op = op;
+	w->detail = detail;
 	w->since = bpf_ktime_get_ns();
 	return 0;
 }
 
 static __always_inline int begin_futex(__u64 lock, __u64 op)
 {
+	__u64 detail = (op & FUTEX_PRIVATE_FLAG ? 0 : LOCK_SHARED) | (op & FUTEX_CLOCK_REALTIME ? LOCK_REALTIME : 0);
+
 	switch (op & FUTEX_CMD_MASK) {
 	case FUTEX_WAIT:
-		return begin(lock, OP_WAIT);
+		return begin(lock, detail | OP_WAIT);
 	case FUTEX_WAIT_BITSET:
-		return begin(lock, OP_WAIT_BITSET);
+		return begin(lock, detail | OP_WAIT_BITSET);
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
-		return begin(lock, OP_LOCK_PI);
+		return begin(lock, detail | OP_LOCK_PI);
 	case FUTEX_WAIT_REQUEUE_PI:
-		return begin(lock, OP_WAIT_REQUEUE_PI);
+		return begin(lock, detail | OP_WAIT_REQUEUE_PI);
 	}
 	return 0; /* wakes somebody */
 }
@@ -134,7 +138,7 @@ static __always_inline int end(long ret)
 		add(C_BELOW, 1);
 		return 0;
 	}
-	detail = w->op;
+	detail = w->detail;
 	if (ret == -ETIMEDOUT)
 		detail |= LOCK_TIMED_OUT;
 	end_wait(0, w->lock, detail, now, duration, duration >= min_duration);

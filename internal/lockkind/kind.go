@@ -14,8 +14,28 @@ func Kind(detail uint16, functions []string) string {
 	if kind := userKind(functions); kind != "" {
 		return kind
 	}
-	if bpf.LockOp(detail) == bpf.LockWaitRequeuePI {
+	return operationKind(detail, functions)
+}
+
+// operationKind guesses from how the futex was waited for.
+func operationKind(detail uint16, functions []string) string {
+	switch bpf.LockOp(detail) {
+	case bpf.LockWaitRequeuePI:
 		return Condition // has no other use
+	case bpf.LockWaitBitset:
+		// Where glibc was stripped and its functions jump to ones that are not
+		// exported, nothing is named up to the caller: pthread_join waits for a
+		// word that the kernel writes, so that it has to be shared; sem_wait
+		// tells a clock although it has no timeout.
+		if len(functions) == 0 || functions[0] != "" {
+			break
+		}
+		if detail&bpf.LockShared != 0 {
+			return Join
+		}
+		if detail&bpf.LockRealtime != 0 {
+			return Semaphore
+		}
 	}
 	return Futex
 }

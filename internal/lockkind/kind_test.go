@@ -29,6 +29,24 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+func TestStrippedLibrary(t *testing.T) {
+	const bitset = uint16(bpf.LockWaitBitset)
+	for _, c := range []struct {
+		detail    uint16
+		functions []string
+		want      string
+	}{
+		{bitset | bpf.LockShared | bpf.LockRealtime, []string{"", "", "main"}, Join},
+		{bitset | bpf.LockRealtime, []string{"", "", "main"}, Semaphore},
+		{bitset | bpf.LockRealtime, []string{"", "pthread_cond_wait"}, Condition},
+		{bitset | bpf.LockRealtime, []string{"syscall", "main"}, Futex},
+		{bitset | bpf.LockRealtime, nil, Futex},
+		{bitset, []string{"", "main"}, Futex},
+	} {
+		assert.Equal(t, c.want, Kind(c.detail, c.functions), "%+v", c)
+	}
+}
+
 // Stacks as symbol tables name them, leaf first.
 var stacks = []struct{ name, want, functions string }{
 	{"glibc mutex", Mutex, "__lll_lock_wait ___pthread_mutex_lock main"},

@@ -3,7 +3,7 @@ package lockkind
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { ebpftest.Main(m) }
