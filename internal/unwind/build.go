@@ -24,7 +24,7 @@ const (
 // The table covers all executable segments: addresses in them that nothing is
 // known about have KindFPChain.
 //
-// Errors are ErrNoInfo, ErrPoolFull, or say what is wrong with the file. Nothing
+// Errors are ErrNoInfo, ErrPoolFull, ErrTooLarge, or say what is wrong with the file. Nothing
 // is kept of a table that failed, even if reading data panics because the mapped
 // file was truncated.
 func (p *Pool) Build(data []byte) (*Table, error) {
@@ -40,7 +40,7 @@ func (p *Pool) Build(data []byte) (*Table, error) {
 	}
 	first, last := im.lo>>PageBits, (im.hi-1)>>PageBits
 	if last-first >= uint64(p.opts.MaxPages) {
-		return nil, fmt.Errorf("%w: executable segments from %#x to %#x span %d pages, limit %d", ErrPoolFull, im.lo, im.hi, last-first+1, p.opts.MaxPages)
+		return nil, fmt.Errorf("%w: executable segments from %#x to %#x span %d pages, limit %d", ErrTooLarge, im.lo, im.hi, last-first+1, p.opts.MaxPages)
 	}
 	if err := b.open(); err != nil {
 		return nil, err

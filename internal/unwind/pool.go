@@ -14,6 +14,8 @@ var (
 	ErrNoInfo = errors.New("no call frame information")
 	// ErrPoolFull: the limits of the pool do not allow another table of this size.
 	ErrPoolFull = errors.New("unwind table memory is full")
+	// ErrTooLarge: they do not allow it even if there were no other table.
+	ErrTooLarge = errors.New("executable is too large for the unwind table memory")
 )
 
 // PoolOptions are the limits of a Pool. What the Memory can hold limits it too.
@@ -140,8 +142,9 @@ func (p *Pool) takePages(n uint32) (uint32, error) {
 	return base, nil
 }
 
-// takeBlocks allocates blocks for a table in one chunk, first fit.
-func (p *Pool) takeBlocks(n int) (run, []uint32, error) {
+// takeBlocks allocates n blocks in one chunk, first fit, for a table that has so
+// many already.
+func (p *Pool) takeBlocks(n, has int) (run, []uint32, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.chunks {
@@ -152,6 +155,9 @@ func (p *Pool) takeBlocks(n int) (run, []uint32, error) {
 		}
 	}
 	i := len(p.chunks)
+	if has+n > p.opts.MaxChunks*chunkBlocks {
+		return run{}, nil, fmt.Errorf("%w: more than %d rows", ErrTooLarge, p.opts.MaxChunks*ChunkRows)
+	}
 	if i >= p.opts.MaxChunks {
 		return run{}, nil, fmt.Errorf("%w: all %d chunks are in use", ErrPoolFull, p.opts.MaxChunks)
 	}

@@ -96,7 +96,7 @@ func TestRandomBuildsAndFrees(t *testing.T) {
 					b := built{n: 1 + rnd.IntN(30_000), step: 1 + rnd.IntN(20), kinds: 2 + rnd.IntN(12)}
 					table, err := p.Build(wave(b.n, b.step, b.kinds))
 					if err != nil {
-						require.ErrorIs(t, err, ErrPoolFull)
+						require.True(t, errors.Is(err, ErrPoolFull) || errors.Is(err, ErrTooLarge), "%v", err)
 						full++
 					} else {
 						b.table = table
@@ -121,7 +121,8 @@ func TestRandomBuildsAndFrees(t *testing.T) {
 	}
 }
 
-func TestPoolFull(t *testing.T) {
+// What never fits is told apart from what does not fit now.
+func TestLimits(t *testing.T) {
 	for name, o := range map[string]PoolOptions{
 		"no chunks": {MaxPages: 10, MaxRules: 100},
 		"no pages":  {MaxChunks: 1, MaxRules: 100},
@@ -132,8 +133,27 @@ func TestPoolFull(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := NewPool(NewHeapMemory(o.MaxChunks, o.MaxPages, o.MaxRules), o)
 			_, err := p.Build(wave(70_000, 2, 2))
-			require.ErrorIs(t, err, ErrPoolFull)
+			require.ErrorIs(t, err, ErrTooLarge)
+			require.NotErrorIs(t, err, ErrPoolFull)
 			checkPool(t, p, nil)
+		})
+	}
+	for name, o := range map[string]PoolOptions{
+		"pages": {MaxChunks: 2, MaxPages: 3, MaxRules: 100},
+		"rows":  {MaxChunks: 1, MaxPages: 100, MaxRules: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := NewPool(NewHeapMemory(o.MaxChunks, o.MaxPages, o.MaxRules), o)
+			table, err := p.Build(wave(40_000, 2, 2))
+			require.NoError(t, err)
+			_, err = p.Build(wave(40_001, 2, 2))
+			require.ErrorIs(t, err, ErrPoolFull)
+			require.NotErrorIs(t, err, ErrTooLarge)
+			checkPool(t, p, []*Table{table})
+			p.Free(table)
+			table, err = p.Build(wave(40_001, 2, 2))
+			require.NoError(t, err)
+			checkPool(t, p, []*Table{table})
 		})
 	}
 }

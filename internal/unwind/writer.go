@@ -142,7 +142,11 @@ func (w *writer) reserve(n int) error {
 			return nil
 		}
 	}
-	r, rows, err := w.pool.takeBlocks(blocks(n))
+	has := 0
+	for _, r := range t.runs {
+		has += r.blocks
+	}
+	r, rows, err := w.pool.takeBlocks(blocks(n), has)
 	if err != nil {
 		return err
 	}
