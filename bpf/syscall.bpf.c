@@ -7,26 +7,21 @@
  * counted with the stack that made them instead. */
 
 #include "count.h"
+#include "syscallrows.h"
 #include "unwind.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define ROWS 32768
-
 /* Set by the loader. */
-const volatile __u64 slow_ns = 0;          /* calls that take as long are slow */
-const volatile __u32 row_mask = ROWS - 1;  /* rows of a map - 1, a power of two */
-const volatile __u32 max_rows = ROWS / 4 * 3; /* of them in use */
+const volatile __u64 slow_ns = 0; /* calls that take as long are slow */
 
 #define LATENCY_BUCKETS 30
-#define MAX_NR 1024      /* larger numbers are counted together: */
+#define MAX_NR 1024           /* larger numbers are counted together: */
 #define NO_SUCH_NR 0xffffffff /* a program can make up any number of them */
 #define DETAIL_ERROR 0x8000
 #define MAX_ERRNO 4095
 #define FIRST_RESTART 512 /* the kernel makes the call again, or it is EINTR */
 #define LAST_RESTART 516
-#define ROW_SHIFT 8    /* bits of a hash that do not tell where the row is */
-#define MAX_PROBES 64  /* rows that are looked at before the table counts as full */
 #define MEET_AGAIN 250 /* jiffies after which a thread may have become a target */
 #define COST_SHIFT 6   /* the program is measured at one call of 2^6 */
 
@@ -43,58 +38,6 @@ struct task_struct___thread_info {
 	struct thread_info thread_info;
 } CORE;
 #endif
-
-/* Calls are counted in rows of their process, number, outcome, bucket and
- * processor: a row has one writer, so it needs no atomics, and memory only for
- * the processors where a process runs. A row is found by a 64-bit hash of all
- * that, in a table with open addressing: a hash map of the kernel takes half as
- * long as all the rest. */
-struct row {
-	__u64 tag; /* the hash, 0 while the row is free */
-	__u64 count;
-	__u64 sum; /* of durations in nanoseconds */
-	__u64 min;
-	__u64 max;
-	__u64 image;
-	__u64 cgroup_id; /* of the thread that made the first of the calls */
-	__u32 tgid;
-	__u32 nr;
-	char comm[COMM_LEN]; /* name of the process */
-	__u32 detail;        /* bucket, DETAIL_ERROR */
-	__u32 claimed;       /* in row i: where the row is that was claimed as number i */
-	__u64 pad[5];        /* the counts are in one cache line */
-};
-
-/* Two of these take turns, as the counts do. The tag of the first row, which is
- * never used as one, is the number of rows in use. More than 4 MiB would be too
- * much for a value on older kernels. */
-struct rows_map {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, ROWS * sizeof(struct row));
-} rows_a SEC(".maps"), rows_b SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct rows_map);
-} rows SEC(".maps");
-
-/* What is known of a thread, so that a call need not find it out. */
-struct thread {
-	__u64 start; /* of the call, 0 outside of one */
-	__u64 image;
-	__u64 exec_id; /* that the rest was found out for, plus 1 */
-	__u64 met;     /* when, in jiffies */
-	__u64 seed;    /* of the hashes of its calls */
-	__u32 nr;
-	__u32 tgid;
-	__u32 ignored; /* the counter of its calls if they are not looked at */
-	__u32 pad;
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -115,6 +58,17 @@ static __always_inline struct scratch *scratch_of(void *loop_ctx)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/* Notes what a call costs that stands for many. Both programs find the thread
+ * and read the clock; for the kernel to get to the programs and back takes about
+ * half as long again; what else was done was done since now. */
+static __always_inline void measure(struct task_struct *task, __u64 now)
+{
+	__u64 before = bpf_ktime_get_ns();
+
+	if (bpf_task_storage_get(&threads, task, 0, 0))
+		add(C_RUN_NS, (before - now + 3 * (bpf_ktime_get_ns() - before)) << COST_SHIFT);
 }
 
 /* Finds out who the thread is and whether its calls matter; announces its
@@ -168,6 +122,8 @@ int BPF_PROG(aperture_sys_enter, struct pt_regs *regs, long nr)
 	}
 	if (t->ignored) {
 		add(t->ignored, 1);
+		if (!(++t->unmeasured & ((1 << COST_SHIFT) - 1)))
+			measure(task, bpf_ktime_get_ns());
 		return 0;
 	}
 	if (is_foreign(task, regs)) {
@@ -203,94 +159,6 @@ static __always_inline __u32 bucket_of(__u64 ns)
 		b += 2;
 	}
 	return b + (v >> 1);
-}
-
-static __always_inline struct row *row_at(void *table, __u32 i)
-{
-	return table + sizeof(struct row) * (i & row_mask);
-}
-
-/* Finds a row which is not where it belongs, or makes it. */
-static __noinline struct row *claim_row(struct thread *t, void *table, __u64 tag, __u32 detail)
-{
-	struct row *head = table;
-	struct task_struct *task;
-	struct row *r = 0;
-	__u32 i, at = 0;
-
-#pragma clang loop unroll(disable)
-	for (i = 0; i < MAX_PROBES; i++) {
-		at = (tag >> ROW_SHIFT) + i;
-		r = row_at(table, at);
-		if (r->tag == tag)
-			return r;
-		if (r->tag || r == head)
-			continue;
-		if (head->tag >= max_rows)
-			return 0;
-		if (!__sync_val_compare_and_swap(&r->tag, 0, tag)) /* else another processor was first */
-			goto claimed;
-	}
-	return 0;
-claimed:
-	row_at(table, __sync_fetch_and_add(&head->tag, 1))->claimed = at & row_mask;
-	task = (struct task_struct *)bpf_get_current_task_btf();
-	r->min = ~0ULL;
-	r->image = t->image;
-	r->tgid = t->tgid;
-	r->nr = t->nr;
-	r->detail = detail;
-	r->cgroup_id = bpf_get_current_cgroup_id();
-	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), task->group_leader->comm);
-	return r;
-}
-
-static __always_inline void count_call(struct thread *t, __u64 duration, __u32 detail)
-{
-	/* Of one seed, no two calls have the same hash but for the lowest bit. */
-	__u64 tag = mix(t->seed, (__u64)bpf_get_smp_processor_id() << 48 | (__u64)t->nr << 16 | detail) | 1;
-	__u32 zero = 0;
-	void *map = bpf_map_lookup_elem(&rows, &zero), *table;
-	struct row *r;
-
-	if (!map)
-		goto full;
-	table = bpf_map_lookup_elem(map, &zero);
-	if (!table)
-		goto full;
-	r = row_at(table, tag >> ROW_SHIFT);
-	if (r->tag != tag) {
-		r = claim_row(t, table, tag, detail);
-		if (!r)
-			goto full;
-	}
-	r->count++;
-	r->sum += duration;
-	if (duration < r->min)
-		r->min = duration;
-	if (duration > r->max)
-		r->max = duration;
-	add(C_SAMPLES, 1);
-	return;
-full:
-	add(C_HASH_FULL, 1);
-}
-
-/* Measures a call in so many, chosen by the clock, so that it costs the others
- * nothing: both programs find the thread and read the clock, what else they do
- * was done since now. What the kernel needs to get to the programs is not part of
- * it. */
-static __always_inline void measure(struct task_struct *task, __u64 now)
-{
-	__u64 counted, found;
-
-	if (now * 0x9e3779b97f4a7c15ULL >> (64 - COST_SHIFT))
-		return;
-	counted = bpf_ktime_get_ns();
-	if (!bpf_task_storage_get(&threads, task, 0, 0))
-		return;
-	found = bpf_ktime_get_ns();
-	add(C_RUN_NS, (counted - now + 2 * (found - counted)) << COST_SHIFT);
 }
 
 /* Counts the call with its user stack. */
@@ -346,7 +214,9 @@ static __always_inline int leave(long ret, int stacks)
 		return 0;
 	}
 	count_call(t, duration, detail);
-	measure(task, now);
+	/* Chosen by the clock, so that it costs the other calls nothing. */
+	if (!(now * 0x9e3779b97f4a7c15ULL >> (64 - COST_SHIFT)))
+		measure(task, now);
 	return 0;
 }
 

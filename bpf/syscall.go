@@ -22,7 +22,8 @@ type SyscallCount struct {
 	SyscallKey
 	// CgroupID is the id of the cgroup v2 of one of the callers.
 	CgroupID uint64
-	// Comm is the name of the process: of its main thread.
+	// Comm is the name of the process: of its main thread. It is empty for a
+	// successful exec, after which the process has another one.
 	Comm          string
 	Count         uint64
 	Sum, Min, Max uint64
