@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// unloadAfter is how many lookups may leave pages of a file in memory. Each may
+// read four places of it, and the kernel maps 64 KiB around each.
+const unloadAfter = 256
+
 // File states.
 const (
 	stateNew      = iota // headers read, tables not built
@@ -44,7 +48,9 @@ type File struct {
 	names  map[uint64]Symbol // of elf, by index
 	texts  map[uint64]string // of golang, by offset, goSource added for files
 	built  time.Time
-	jit    *jitCode // of anonymous memory; it has none of the others
+	// lookups is the number of those that read data since it was unloaded.
+	lookups int
+	jit     *jitCode // of anonymous memory; it has none of the others
 
 	// dataMu keeps the file mapped while it is read without mu. It is locked
 	// after mu.
@@ -82,7 +88,6 @@ func (f *File) Lookup(addr uint64, dst []Symbol) []Symbol {
 		}
 		return f.jit.lookup(addr, dst)
 	}
-	f.touched.Store(true)
 	n := len(dst)
 	err := guard(func() error {
 		dst = f.lookup(addr, dst)
@@ -93,11 +98,22 @@ func (f *File) Lookup(addr uint64, dst []Symbol) []Symbol {
 		f.cache.count(ErrorFault)
 		return dst[:n]
 	}
+	if f.lookups >= unloadAfter {
+		f.lookups = 0
+		f.unload()
+	}
 	return dst
+}
+
+// reading notes that a lookup reads the file.
+func (f *File) reading() {
+	f.touched.Store(true)
+	f.lookups++
 }
 
 func (f *File) lookup(addr uint64, dst []Symbol) []Symbol {
 	if f.golang != nil {
+		f.reading()
 		if i, ok := f.golang.find(addr); ok {
 			g, ok := f.golang.function(i)
 			if !ok {
@@ -122,6 +138,7 @@ func (f *File) lookup(addr uint64, dst []Symbol) []Symbol {
 	}
 	s, known := f.names[uint64(i)]
 	if !known {
+		f.reading()
 		s.Kind = KindNative
 		s.System = text(f.elf.name(i))
 		s.Name = demangled(s.System)

@@ -146,6 +146,7 @@ func startProgram(t *testing.T, name string, args ...string) *exec.Cmd {
 		t.Skip("no " + name)
 	}
 	cmd := exec.Command(name, args...)
+	cmd.Dir = t.TempDir() // node writes a log there
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

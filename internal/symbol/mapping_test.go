@@ -253,3 +253,29 @@ int main(void) { printf("%lx %lx\n", (long)far_function, (long)near_function); f
 		}
 	}
 }
+
+// TestMemfd tells executables in shared memory from code of a compiler there.
+func TestMemfd(t *testing.T) {
+	c := newTestCache(t, 16<<20)
+	s := c.Space(os.Getpid())
+	defer s.Close()
+	for name, content := range map[string][]byte{"program": elfFixture(fixtureFuncs), "doublemapper": make([]byte, 8192)} {
+		fd, err := unix.MemfdCreate(name, 0)
+		require.NoError(t, err)
+		_, err = unix.Write(fd, content)
+		require.NoError(t, err)
+		addr := mapFixture(t, "/proc/self/fd/"+strconv.Itoa(fd), unix.PROT_READ|unix.PROT_EXEC)
+		require.NoError(t, unix.Close(fd))
+		require.True(t, s.Rescan(addr))
+		m := mappingAt(s.Mappings(), addr)
+		require.NotNil(t, m)
+		assert.Equal(t, name == "doublemapper", m.Anonymous)
+		if name == "program" {
+			assert.Equal(t, "deadbeef", m.File.BuildID.ID)
+			continue
+		}
+		assert.Equal(t, Frame{File: m.File, Addr: addr}, s.Resolve(addr))
+	}
+	wait(t, c)
+	assert.Empty(t, c.Errors())
+}
