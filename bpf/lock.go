@@ -127,3 +127,17 @@ func tooOld(what string, major, minor int) error {
 		Detail: fmt.Sprintf("%s needs Linux %d.%d or later", what, major, minor),
 	}
 }
+
+// SetMinDuration changes how long a wait must be to have a stack, from the next
+// wait on.
+func (l *Lock) SetMinDuration(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("set minimum duration of waits for locks: %s is negative", d)
+	}
+	for _, o := range l.objects {
+		if err := o.coll.Variables["min_duration"].Set(uint64(d)); err != nil {
+			return fmt.Errorf("set minimum duration of waits for locks to %s: %w", d, err)
+		}
+	}
+	return nil
+}

@@ -10,7 +10,7 @@
 #include "unwind.h"
 
 /* Set by the loader: nanoseconds from which on a wait has a stack. */
-const volatile __u64 min_duration = 10000;
+volatile __u64 min_duration = 10000; /* not const: it is changed while the programs run */
 
 /* Besides the operation of a user lock or the flags of a kernel lock. */
 enum lock_detail {

@@ -144,14 +144,17 @@ struct {
 	__uint(max_entries, 256 << 10);
 } notices SEC(".maps");
 
-static __always_inline void notify(__u16 kind, __u32 tgid, __u64 image, __u64 addr, __u16 executable)
+/* 0 if user space will hear of it. */
+static __always_inline int notify(__u16 kind, __u32 tgid, __u64 image, __u64 addr, __u16 executable)
 {
 	struct notice n = {.image = image, .addr = addr, .tgid = tgid, .executable = executable, .kind = kind};
 	__u32 *w = begin_writing();
+	int err = bpf_ringbuf_output(&notices, &n, sizeof(n), BPF_RB_FORCE_WAKEUP);
 
-	if (bpf_ringbuf_output(&notices, &n, sizeof(n), BPF_RB_FORCE_WAKEUP))
+	if (err)
 		add(C_NOTICES_LOST, 1);
 	end_writing(w);
+	return err;
 }
 
 enum status {

@@ -245,7 +245,8 @@ static __always_inline int enter_mapping(struct unwind_state *u, __u64 pc)
 	u->executable = *x;
 	if (x->state == EXEC_UNKNOWN) {
 		x->state = EXEC_REQUESTED;
-		notify(NOTICE_WANT_TABLE, u->tgid, u->image, pc, m->executable);
+		if (notify(NOTICE_WANT_TABLE, u->tgid, u->image, pc, m->executable))
+			x->state = EXEC_UNKNOWN; /* the next sample asks again */
 	}
 	return 0;
 }
@@ -648,7 +649,11 @@ static __always_inline void announce(struct stack_record *r)
 	end_writing(w);
 	if (err)
 		return;
-	notify(NOTICE_UNKNOWN_PROCESS, r->tgid, image, 0, 0);
+	if (notify(NOTICE_UNKNOWN_PROCESS, r->tgid, image, 0, 0)) {
+		w = begin_writing();
+		bpf_map_delete_elem(&announced, &r->tgid); /* the next sample says so again */
+		end_writing(w);
+	}
 }
 
 /* Whether the process is to be profiled; announces it if it is not known. */

@@ -1,6 +1,133 @@
 package ebpfprofilingreceiver
-import ("time";"go.uber.org/zap")
-type budget struct{}
-type budgetState struct{ overhead float64; throttled map[string]float64 }
-func newBudget(*Config, *profilers, *zap.Logger) *budget { return &budget{} }
-func (b *budget) observe(map[string]time.Duration, time.Duration) budgetState { return budgetState{} }
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/overhead"
+)
+
+// budget keeps the cost of the profiles within max_overhead.
+type budget struct {
+	guard     *overhead.Guard
+	profilers *profilers
+	cfg       *Config
+	log       *zap.Logger
+	rates     overhead.Rates
+}
+
+// budgetState is what there is to report about the cost.
+type budgetState struct {
+	// overhead is the cost as a part of all processors.
+	overhead float64
+	// throttled has, by kind, the factor by which a rate is lower or a threshold
+	// higher than configured, 0 for a profile that was switched off.
+	throttled map[string]float64
+	// changed are the profiles that were switched off (false) or on again.
+	changed map[string]bool
+}
+
+func newBudget(cfg *Config, p *profilers, log *zap.Logger) *budget {
+	configured := overhead.Rates{
+		CPUFrequency: cfg.SamplingFrequency, OffCPUMinDuration: cfg.OffCPUMinDuration, LockMinDuration: cfg.LockMinDuration,
+	}
+	return &budget{
+		guard: overhead.New(cfg.MaxOverhead, runtime.NumCPU(), configured), profilers: p, cfg: cfg, log: log, rates: configured,
+	}
+}
+
+// observe takes what the interval cost, in the kernel by kind and in user space,
+// and sets the rates of the next one.
+func (b *budget) observe(kernel map[string]time.Duration, user, elapsed time.Duration) budgetState {
+	cost := overhead.Cost{Elapsed: elapsed, User: user}
+	total := user
+	for kind, name := range kinds {
+		cost.Kernel[kind] = kernel[name]
+		total += kernel[name]
+	}
+	d := b.guard.Observe(cost)
+	state := budgetState{throttled: make(map[string]float64), changed: make(map[string]bool)}
+	if elapsed > 0 {
+		state.overhead = float64(total) / float64(elapsed) / float64(runtime.NumCPU())
+	}
+	if d.Changed {
+		b.log.Warn("the cost of profiling is adjusted", zap.String("reason", d.Reason))
+		if err := b.apply(d.Rates, state.changed); err != nil {
+			b.log.Error("cannot adjust the cost of profiling", zap.Error(err))
+		}
+	}
+	for kind, name := range kinds {
+		if b.profilers.running[name] != nil {
+			state.throttled[name] = b.factor(bpf.Kind(kind))
+		}
+	}
+	return state
+}
+
+// factor returns by how much a profile is throttled.
+func (b *budget) factor(kind bpf.Kind) float64 {
+	r := b.rates
+	switch {
+	case r.Off[kind]:
+		return 0
+	case kind == bpf.KindCPU && r.CPUFrequency > 0:
+		return float64(b.cfg.SamplingFrequency) / float64(r.CPUFrequency)
+	case kind == bpf.KindOffCPU && b.cfg.OffCPUMinDuration > 0:
+		return float64(r.OffCPUMinDuration) / float64(b.cfg.OffCPUMinDuration)
+	case kind == bpf.KindLock && b.cfg.LockMinDuration > 0:
+		return float64(r.LockMinDuration) / float64(b.cfg.LockMinDuration)
+	}
+	return 1
+}
+
+// apply sets rates. It is called when everything was just collected, so that
+// nothing is lost with a profile that is started anew.
+func (b *budget) apply(r overhead.Rates, changed map[string]bool) (err error) {
+	p := b.profilers
+	for kind, name := range kinds {
+		if p.running[name] == nil || r.Off[kind] == b.rates.Off[kind] {
+			continue
+		}
+		changed[name] = !r.Off[kind]
+		if r.Off[kind] {
+			err = errors.Join(err, p.running[name].Stop())
+		} else {
+			err = errors.Join(err, p.restart(name, b.cfg))
+		}
+	}
+	b.rates = r
+	if p.cpu != nil && p.cpu.Frequency() != r.CPUFrequency {
+		err = errors.Join(err, p.cpu.SetFrequency(r.CPUFrequency))
+	}
+	if p.offCPU != nil && !r.Off[bpf.KindOffCPU] {
+		err = errors.Join(err, p.offCPU.SetMinDuration(r.OffCPUMinDuration))
+	}
+	if p.lock != nil && !r.Off[bpf.KindLock] {
+		err = errors.Join(err, p.lock.SetMinDuration(r.LockMinDuration))
+	}
+	return err
+}
+
+// restart starts a profile again that was stopped.
+func (p *profilers) restart(kind string, cfg *Config) error {
+	if err := p.running[kind].Close(); err != nil {
+		return fmt.Errorf("close %s profile: %w", kind, err)
+	}
+	return p.start(kind, cfg)
+}
+
+// threadTime returns the CPU time of the calling thread, to which the goroutine
+// must be locked.
+func threadTime() time.Duration {
+	var ru unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &ru) != nil {
+		return 0
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -116,6 +117,9 @@ func (r *ebpfReceiver) warnOfGaps(kernelErr error) {
 // loop emits a batch every interval, and a last one when it is told to stop.
 func (r *ebpfReceiver) loop(ctx context.Context) {
 	defer close(r.done)
+	// What this thread uses is part of the cost of profiling.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	ticker := time.NewTicker(r.cfg.Interval)
 	defer ticker.Stop()
 	for {
@@ -134,7 +138,7 @@ func (r *ebpfReceiver) loop(ctx context.Context) {
 
 // emit takes what was counted since the last call and queues it as one batch.
 func (r *ebpfReceiver) emit(ctx context.Context) {
-	p := r.profilers
+	p, used := r.profilers, threadTime()
 	r.collect()
 	start, end := r.began, time.Now()
 	r.began = end
@@ -156,7 +160,7 @@ func (r *ebpfReceiver) emit(ctx context.Context) {
 	}
 	r.kernel.Refresh()
 	p.symbols.Trim()
-	r.report(end.Sub(start))
+	r.report(end.Sub(start), used)
 }
 
 // collect takes the counts out of the kernel.
@@ -197,7 +201,9 @@ func (r *ebpfReceiver) queue(start, end time.Time) {
 	r.out.put(batch{pd: pd, samples: events, count: len(r.samples)})
 }
 
-func (r *ebpfReceiver) report(elapsed time.Duration) {
+// report reports what happened since the last call, and adjusts the rates to what
+// it cost. used is the time of this thread before.
+func (r *ebpfReceiver) report(elapsed, used time.Duration) {
 	p := r.profilers
 	frequency := r.cfg.SamplingFrequency
 	if p.cpu != nil {
@@ -213,8 +219,17 @@ func (r *ebpfReceiver) report(elapsed time.Duration) {
 		}
 		costs[kind] = r.tel.kernel(kind, stats)
 	}
+	if r.tel.noticesLost() > 0 {
+		p.tracker.Resync()
+	}
 	r.tel.state(p)
-	r.tel.overhead(r.budget.observe(costs, elapsed), frequency)
+	state := r.budget.observe(costs, threadTime()-used, elapsed)
+	r.tel.overhead(state, frequency)
+	for kind, on := range state.changed {
+		if on {
+			r.tel.restarted(kind)
+		}
+	}
 }
 
 // Shutdown emits what was counted since the last interval and waits until the

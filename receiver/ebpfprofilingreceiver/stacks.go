@@ -30,7 +30,8 @@ type stack struct {
 	failed bool
 	kernel []uint64
 	user   []symbol.Frame
-	used   uint64 // interval of its last sample
+	tables []uint16 // numbers of the executables of user frames
+	used   uint64   // interval of its last sample
 }
 
 func (s *stack) size() int64 { return 200 + int64(8*len(s.kernel)+16*len(s.user)+len(s.comm)) }
@@ -47,10 +48,11 @@ type stackTable struct {
 	interval uint64
 	forgot   uint64 // interval of the last call of forget
 	evicting bool
+	touched  map[uint16]bool // executables in the stacks of an interval
 }
 
 func newStackTable(t *tracker.Tracker) *stackTable {
-	return &stackTable{tracker: t, limit: stackCacheBytes, byHash: make(map[uint64]*stack), interval: 1}
+	return &stackTable{tracker: t, limit: stackCacheBytes, byHash: make(map[uint64]*stack), touched: make(map[uint16]bool), interval: 1}
 }
 
 // add takes a stack from the kernel. It is refused, which its samples will show
@@ -75,12 +77,10 @@ func (t *stackTable) add(s *bpf.Stack) {
 	if len(s.User) > 0 {
 		e.user = make([]symbol.Frame, len(s.User))
 	}
-	var last uint16
 	for i, f := range s.User {
 		e.user[i] = t.tracker.Resolve(s.PID, s.Image(), f)
-		if id := f.Executable(); id != last {
-			t.tracker.Touch(id)
-			last = id
+		if id := f.Executable(); id != 0 && !slices.Contains(e.tables, id) {
+			e.tables = append(e.tables, id)
 		}
 	}
 	t.byHash[s.Hash] = e
@@ -99,6 +99,7 @@ type sample struct {
 func (t *stackTable) take(counts []bpf.Count, dst []sample) (samples []sample, unknown uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	clear(t.touched)
 	for _, c := range counts {
 		s := t.byHash[c.Hash]
 		if s == nil {
@@ -106,7 +107,13 @@ func (t *stackTable) take(counts []bpf.Count, dst []sample) (samples []sample, u
 			continue
 		}
 		s.used = t.interval
+		for _, id := range s.tables {
+			t.touched[id] = true
+		}
 		dst = append(dst, sample{s, c.Count, c.Sum, c.Min, c.Max})
+	}
+	for id := range t.touched {
+		t.tracker.Touch(id)
 	}
 	return dst, unknown
 }

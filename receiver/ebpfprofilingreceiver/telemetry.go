@@ -17,6 +17,7 @@ import (
 type telemetry struct {
 	tb *metadata.TelemetryBuilder
 
+	runs     map[string]bool      // profiles that did
 	stats    map[string]bpf.Stats // by kind
 	tracked  tracker.Stats
 	errors   map[string]int64
@@ -31,7 +32,7 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &telemetry{tb: tb, stats: make(map[string]bpf.Stats)}, nil
+	return &telemetry{tb: tb, runs: make(map[string]bool), stats: make(map[string]bpf.Stats)}, nil
 }
 
 // with returns the option for attributes, given as keys and values.
@@ -43,13 +44,20 @@ func with(kv ...string) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attrs...))
 }
 
-// active tells that a profile runs, or why it does not.
+// active tells that a profile runs, or why it does not (any more).
 func (t *telemetry) active(kind, reason string) {
-	value := int64(0)
-	if reason == "" {
-		value = 1
+	record := func(value int64, reason string) {
+		t.tb.ReceiverEbpfProfilingActive.Record(context.Background(), value, with("profile", kind, "reason", reason))
 	}
-	t.tb.ReceiverEbpfProfilingActive.Record(context.Background(), value, with("profile", kind, "reason", reason))
+	if reason == "" {
+		t.runs[kind] = true
+		record(1, "")
+		return
+	}
+	if t.runs[kind] {
+		record(0, "")
+	}
+	record(0, reason)
 }
 
 func (t *telemetry) lost(kind, reason string, samples int64) {
@@ -110,6 +118,9 @@ func (t *telemetry) kernel(kind string, now bpf.Stats) time.Duration {
 	return time.Duration(of(bpf.RunNanos))
 }
 
+// restarted forgets the counters of a profile that was started anew.
+func (t *telemetry) restarted(kind string) { delete(t.stats, kind) }
+
 // noticesLost returns how many notices were lost since the last call.
 func (t *telemetry) noticesLost() uint64 {
 	n := t.notices
@@ -159,6 +170,13 @@ func (t *telemetry) state(p *profilers) {
 // overhead reports what the budget found.
 func (t *telemetry) overhead(o budgetState, frequency int) {
 	ctx := context.Background()
+	for kind, on := range o.changed {
+		if on {
+			t.active(kind, "")
+		} else {
+			t.active(kind, "over_budget")
+		}
+	}
 	t.tb.ReceiverEbpfProfilingOverhead.Record(ctx, o.overhead)
 	t.tb.ReceiverEbpfProfilingSamplingFrequency.Record(ctx, int64(frequency))
 	for kind, factor := range o.throttled {
