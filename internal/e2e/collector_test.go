@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,6 +36,7 @@ type collector struct {
 	dir                 string
 	config              []string
 	env                 []string
+	wrap                []string // a program, with arguments, that runs the binary
 	http, grpcAddr      string
 	telemetry, otlpGRPC string
 	cmd                 *exec.Cmd
@@ -89,14 +91,14 @@ func (c *collector) start() {
 	if _, err := os.Stat(binary); err != nil {
 		c.tb.Fatalf("%v: run make build", err)
 	}
-	var args []string
+	args := append(slices.Clone(c.wrap), binary)
 	for _, f := range c.config {
 		args = append(args, "--config", f)
 	}
 	log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(c.tb, err)
 	c.log = log
-	c.cmd = exec.Command(binary, args...)
+	c.cmd = exec.Command(args[0], args[1:]...)
 	c.cmd.Env, c.cmd.Stdout, c.cmd.Stderr = c.env, log, log
 	require.NoError(c.tb, c.cmd.Start())
 	c.exited = make(chan error, 1)

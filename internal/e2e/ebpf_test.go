@@ -50,26 +50,28 @@ func spin(n int) byte {
 	return h[0]
 }
 
-// A program of known functions shows up with its true shares.
-func TestEBPFFindsABusyProgram(t *testing.T) {
-	c := newCollector(t, "all-in-one.yaml")
-	c.startReady()
-	log := c.tail()
-	if strings.Contains(log, "eBPF") && strings.Contains(log, "off") {
-		if os.Getenv("EBPF_REQUIRED") == "1" {
-			t.Fatalf("eBPF is required:\n%s", log)
-		}
-		t.Skipf("eBPF is not available:\n%s", log)
-	}
+// startBusy runs this test binary as the program of known behaviour, and returns
+// its process id.
+func startBusy(t *testing.T) int {
+	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), busyEnv+"=1", "OTEL_SERVICE_NAME=busy-program", "GOMAXPROCS=1")
 	require.NoError(t, cmd.Start())
-	defer func() {
+	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-	}()
+	})
+	return cmd.Process.Pid
+}
+
+// A program of known functions shows up with its true shares.
+func TestEBPFFindsABusyProgram(t *testing.T) {
+	c := newCollector(t, "all-in-one.yaml")
+	c.startReady()
+	c.requireProfiles("cpu")
+	startBusy(t)
 
 	path := "/api/export/collapsed?" + url.Values{"service": {"busy-program"}}.Encode()
 	var shares map[string]float64

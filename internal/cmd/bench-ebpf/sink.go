@@ -96,6 +96,14 @@ func (s *sink) Export(_ context.Context, req pprofileotlp.ExportRequest) (pprofi
 	return pprofileotlp.NewExportResponse(), nil
 }
 
+// forget drops what was seen so far: the first moments of an agent, in which it
+// builds tables for the programs it meets.
+func (s *sink) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = nil
+}
+
 // of returns what was seen of a kind in a process.
 func (s *sink) of(kind string, pid int) (found []observation) {
 	s.mu.Lock()

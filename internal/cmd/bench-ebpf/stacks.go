@@ -165,6 +165,8 @@ func sampleTruth(ctx context.Context, b *bench, pid int) error {
 	if err != nil {
 		return err
 	}
+	err = sleep(ctx, 2*time.Second)
+	a.forget()
 	began := time.Now()
 	var got shares
 	for err == nil && got.samples < enough && time.Since(began) < patient {

@@ -43,6 +43,11 @@ func waits(ctx context.Context, b *bench, kind, what, path string, args ...strin
 	if err != nil {
 		return err
 	}
+	// Once before, so that the agent knows the program and its libraries.
+	err = warmUp(ctx, path, args)
+	if err != nil {
+		return errors.Join(err, a.stop())
+	}
 	p, err := fixtures.Start(path, args, nil)
 	if err != nil {
 		return errors.Join(err, a.stop())
@@ -67,4 +72,15 @@ func waits(ctx context.Context, b *bench, kind, what, path string, args ...strin
 			off, float64(own.TotalNS)/1e6, own.Count, count), "", math.Abs(off) <= 2)
 	}
 	return nil
+}
+
+// warmUp runs a program for a second.
+func warmUp(ctx context.Context, path string, args []string) error {
+	p, err := fixtures.Start(path, args, nil)
+	if err != nil {
+		return err
+	}
+	sleepErr := sleep(ctx, time.Second)
+	_, err = p.Stop()
+	return errors.Join(sleepErr, err)
 }
