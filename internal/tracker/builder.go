@@ -29,6 +29,7 @@ const (
 	ErrorNoInfo   = "no_info"   // nothing to build a table from
 	ErrorNoData   = "no_data"   // the file could not be read
 	ErrorPoolFull = "pool_full" // no memory; it may be tried again
+	ErrorTooLarge = "too_large" // it does not fit even alone
 	ErrorBroken   = "broken"    // the file contradicts itself or changed
 )
 
@@ -189,6 +190,9 @@ func (t *Tracker) built(id uint16, file *symbol.File, table *unwind.Table, err e
 		}
 		t.stats.TablesRefused++
 	}
+	if kind == ErrorTooLarge {
+		t.stats.TablesRefused++
+	}
 	t.setExecutable(id, x.forKernel())
 }
 
@@ -196,6 +200,8 @@ func errorKind(err error) string {
 	switch {
 	case errors.Is(err, unwind.ErrPoolFull), errors.Is(err, unix.ENOMEM):
 		return ErrorPoolFull
+	case errors.Is(err, unwind.ErrTooLarge):
+		return ErrorTooLarge
 	case errors.Is(err, unwind.ErrNoInfo):
 		return ErrorNoInfo
 	case errors.Is(err, symbol.ErrNoData):

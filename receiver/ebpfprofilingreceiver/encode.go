@@ -185,6 +185,9 @@ func setResource(attrs pcommon.Map, s *stack, info batchInfo) {
 	if p.PPID != 0 {
 		attrs.PutInt("process.parent_pid", int64(p.PPID))
 	}
+	if p.NamespacedPID != 0 && p.NamespacedPID != s.proc.PID {
+		attrs.PutInt("process.vpid", int64(p.NamespacedPID))
+	}
 	put("process.executable.name", p.Name)
 	put("process.executable.path", p.Path)
 	put("process.command", p.Command)

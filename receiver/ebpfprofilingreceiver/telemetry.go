@@ -154,6 +154,11 @@ func (t *telemetry) state(p *profilers) {
 	t.tb.ReceiverEbpfProfilingUnwindTableRows.Record(ctx, int64(now.Rows))
 	t.tb.ReceiverEbpfProfilingUnwindTableSize.Record(ctx, int64(now.Bytes))
 	t.tb.ReceiverEbpfProfilingUnwindTablesRefused.Add(ctx, now.TablesRefused-was.TablesRefused)
+	refused := t.tb.ReceiverEbpfProfilingRefused
+	refused.Add(ctx, now.ProcessesRefused-was.ProcessesRefused, with("reason", "process"))
+	refused.Add(ctx, now.ExecutablesRefused-was.ExecutablesRefused, with("reason", "executable"))
+	refused.Add(ctx, now.MappingsDropped-was.MappingsDropped, with("reason", "mapping"))
+	refused.Add(ctx, now.KernelErrors-was.KernelErrors, with("reason", "kernel"))
 	for reason, n := range now.BuildErrors {
 		t.tb.ReceiverEbpfProfilingUnwindTableErrors.Add(ctx, n-was.BuildErrors[reason], with("reason", reason))
 	}

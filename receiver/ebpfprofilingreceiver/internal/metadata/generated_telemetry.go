@@ -35,6 +35,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfProfilingNoticesLost         metric.Int64Counter
 	ReceiverEbpfProfilingOverhead            metric.Float64Gauge
 	ReceiverEbpfProfilingProcesses           metric.Int64Gauge
+	ReceiverEbpfProfilingRefused             metric.Int64Counter
 	ReceiverEbpfProfilingRetries             metric.Int64Counter
 	ReceiverEbpfProfilingRingFull            metric.Int64Counter
 	ReceiverEbpfProfilingSamples             metric.Int64Counter
@@ -138,6 +139,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_profiling_processes",
 		metric.WithDescription("Number of processes that are known. [Development]"),
 		metric.WithUnit("{process}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfProfilingRefused, err = builder.meter.Int64Counter(
+		"otelcol_receiver_ebpf_profiling_refused",
+		metric.WithDescription("Number of processes, executables and mappings that are not followed because of a limit. Their stacks follow frame pointers. [Development]"),
+		metric.WithUnit("{item}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingRetries, err = builder.meter.Int64Counter(

@@ -28,6 +28,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ReceiverEbpfProfilingNoticesLost.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingOverhead.Record(context.Background(), 1)
 	tb.ReceiverEbpfProfilingProcesses.Record(context.Background(), 1)
+	tb.ReceiverEbpfProfilingRefused.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingRetries.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingRingFull.Add(context.Background(), 1)
 	tb.ReceiverEbpfProfilingSamples.Add(context.Background(), 1)
@@ -73,6 +74,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfProfilingProcesses(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverEbpfProfilingRefused(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverEbpfProfilingRetries(t, testTel,
