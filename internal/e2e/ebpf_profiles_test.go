@@ -141,10 +141,11 @@ func TestEBPFUnprivileged(t *testing.T) {
 	if err != nil || os.Geteuid() != 0 {
 		t.Skip("needs root and setpriv")
 	}
-	c := newCollector(t, "all-in-one.yaml", often)
 	const user = 65534
-	// The data directory must be the user's, below folders that it may enter.
+	// The data directory must be the user's, below folders that it may enter. It is
+	// made first, so that it is removed after the collector has ended.
 	dir := sharedDir(t)
+	c := newCollector(t, "all-in-one.yaml", often)
 	require.NoError(t, os.Chown(dir, user, user))
 	c.env = append(c.env, "APERTURE_DATA_DIR="+filepath.Join(dir, "data"), "HOME="+dir)
 	const caps = "-all,+bpf,+perfmon,+syslog,+sys_ptrace"
