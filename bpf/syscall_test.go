@@ -150,9 +150,10 @@ func TestSyscallSwapLosesNothing(t *testing.T) {
 			}
 		}
 	}
-	collects := 0
+	collects, late := 0, time.Now().Add(2*time.Minute)
 	for range cap(done) {
 		for pid := 0; pid == 0; collects++ {
+			require.True(t, time.Now().Before(late), "the programs end: %v", of)
 			select {
 			case pid = <-done:
 			default:
@@ -277,10 +278,16 @@ func TestSyscallTargets(t *testing.T) {
 	other := ebpftest.Start(t, fixture, "getppid", "1000000", "1000")
 	notices := make(chan bpf.Notice, 65536)
 	h, s, _ := openSyscall(t, bpf.Options{Targeted: true, ExcludePID: other.PID(), OnNotice: func(n bpf.Notice) { notices <- n }}, bpf.SyscallOptions{})
-	for n := range notices {
-		if n.Kind == bpf.NoticeUnknownProcess && int(n.PID) == target.PID() {
-			require.NoError(t, h.SetProcess(n.PID, n.Image, true, nil))
-			break
+	for late, found := time.After(time.Minute), false; !found; {
+		select {
+		case n := <-notices:
+			if found = n.Kind == bpf.NoticeUnknownProcess && int(n.PID) == target.PID(); found {
+				require.NoError(t, h.SetProcess(n.PID, n.Image, true, nil))
+			}
+		case <-late:
+			st, err := s.Stats()
+			require.NoError(t, err)
+			require.Fail(t, "the process was not announced", "%d notices lost", st[bpf.NoticesLost])
 		}
 	}
 	var counts []bpf.SyscallCount
