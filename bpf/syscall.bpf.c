@@ -22,7 +22,9 @@ const volatile __u64 slow_ns = 0; /* calls that take as long are slow */
 #define MAX_ERRNO 4095
 #define FIRST_RESTART 512 /* the kernel makes the call again, or it is EINTR */
 #define LAST_RESTART 516
-#define MEET_AGAIN 250 /* jiffies after which a thread may have become a target */
+/* Jiffies after which a thread may have become a target, or a notice of its
+ * process that was lost be worth another try. */
+#define MEET_AGAIN 250
 #define COST_SHIFT 6   /* the program is measured at one call of 2^6 */
 
 #if defined(__TARGET_ARCH_arm64)
@@ -116,7 +118,7 @@ int BPF_PROG(aperture_sys_enter, struct pt_regs *regs, long nr)
 		add(C_NO_STORAGE, 1);
 		return 0;
 	}
-	if (t->exec_id != task->self_exec_id + 1 || (targeted && bpf_jiffies64() - t->met > MEET_AGAIN)) {
+	if (t->exec_id != task->self_exec_id + 1 || bpf_jiffies64() - t->met > MEET_AGAIN) {
 		if (meet(t))
 			return 0;
 	}
