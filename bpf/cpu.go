@@ -83,7 +83,7 @@ func (h *Host) StartCPU(frequency int) (*CPU, error) {
 	if !h.Unwinds() {
 		program = "aperture_cpu_fp"
 	}
-	o, err := h.load(spec, nil, program)
+	o, err := h.load(spec, 1, nil, program)
 	if err != nil {
 		return nil, explain("loading the CPU profile", err)
 	}
@@ -91,6 +91,7 @@ func (h *Host) StartCPU(frequency int) (*CPU, error) {
 		running: running{host: h, objects: []*object{o}}, clocks: clocks{},
 		frequency: frequency, program: o.coll.Programs[program].FD(),
 	}
+	o.links = append(o.links, c.clocks)
 	h.add(o)
 	if err := c.clocks.sync(frequency, c.program); err != nil {
 		_ = c.Close()
@@ -125,8 +126,7 @@ func (c *CPU) SetFrequency(frequency int) error {
 // Stop implements Profile.
 func (c *CPU) Stop() error {
 	c.stopped = true
-	c.clocks.close()
-	return nil
+	return c.running.Stop()
 }
 
 // Close implements Profile.

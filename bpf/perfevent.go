@@ -116,9 +116,11 @@ func (c clocks) sync(frequency, prog int) error {
 	return nil
 }
 
-func (c clocks) close() {
+// Close detaches the program from all processors.
+func (c clocks) Close() error {
 	for cpu, fd := range c {
 		_ = unix.Close(fd)
 		delete(c, cpu)
 	}
+	return nil
 }

@@ -28,12 +28,7 @@ func openRegion(pid int, m region) (int, error) {
 		return reopen(fd, 0, 0)
 	}
 	if m.deleted {
-		// The executable itself is still reachable.
-		fd, err := unix.Open(proc+"/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return -1, fmt.Errorf("open deleted %q: %w", m.path, err)
-		}
-		return reopen(fd, 0, m.inode)
+		return openExecutable(proc, m)
 	}
 	root, err := unix.Open(proc+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -48,7 +43,21 @@ func openRegion(pid int, m region) (int, error) {
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
+		// A directory on the way may be closed to us.
+		if fd, exeErr := openExecutable(proc, m); exeErr == nil {
+			return fd, nil
+		}
 		return -1, fmt.Errorf("open %q: %w", m.path, err)
+	}
+	return reopen(fd, 0, m.inode)
+}
+
+// openExecutable opens a mapped file that is the executable of the process: that
+// can be reached without its path.
+func openExecutable(proc string, m region) (int, error) {
+	fd, err := unix.Open(proc+"/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open executable %q: %w", m.path, err)
 	}
 	return reopen(fd, 0, m.inode)
 }
