@@ -1,0 +1,79 @@
+package ebpfprofilingreceiver
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// TestAmount compares the samples of busy processes with the CPU time that the
+// kernel's scheduler says they have used. That is exact, unlike /proc/stat, which
+// goes by the tick.
+func TestAmount(t *testing.T) {
+	ebpftest.Require(t)
+	s := profileHost(t, testConfig(func(c *Config) { c.SamplingFrequency = 997 }))
+	bin := ebpftest.BuildC(t, "burn.c")
+	var programs []*ebpftest.Program
+	for range 3 {
+		programs = append(programs, ebpftest.Start(t, bin, "2"))
+	}
+	for _, p := range programs {
+		awaitCPU(t, p.PID(), 1500*time.Millisecond)
+	}
+	want, got := 0.0, 0.0
+	for _, p := range programs {
+		want += 997 * p.Stop().CPUSeconds
+	}
+	all := s.stop()
+	for _, p := range programs {
+		_, n := sumOf(flatten(all, ofPID(p.PID())), func(*flatSample) bool { return true })
+		got += n
+	}
+	lost := s.counter("lost_samples")
+	t.Logf("%g samples of %g, %.4f; %d lost", got, want, got/want, lost)
+	assert.InEpsilon(t, want, got, 0.02)
+	assert.Zero(t, lost)
+	assert.Positive(t, s.counter("expected_samples"))
+	assert.Positive(t, s.counter("bpf_time"))
+}
+
+// TestOverload counts what it loses exactly: with room for few stacks, each event
+// that reached the programs is in a profile or in a counter.
+func TestOverload(t *testing.T) {
+	ebpftest.Require(t)
+	s := profileHost(t, testConfig(func(c *Config) {
+		c.Profiles = []string{profile.KindCPU, profile.KindLock}
+		c.SamplingFrequency, c.MaxMapEntries, c.Interval = 997, minMapEntries, 2*time.Second
+		c.LockMinDuration = 0
+	}))
+	p := ebpftest.Start(t, ebpftest.BuildC(t, "storm.c"), "80", "15")
+	q := ebpftest.Start(t, ebpftest.BuildC(t, "mmaplock.c"), "4")
+	p.Wait()
+	q.Stop()
+	p.Stop()
+	emitted := map[string]int64{}
+	for _, x := range flatten(s.stop(), everything) {
+		if x.typ == "samples" || x.typ == "contentions" {
+			emitted[x.kind] += x.sum
+		}
+	}
+	unknown := s.counter("lost_samples", "reason", "stack_unknown")
+	var taken int64
+	for _, kind := range s.receiver.cfg.Profiles {
+		samples := s.counter("samples", "profile", kind)
+		lost := s.counter("lost_samples", "profile", kind) // in the kernel
+		skipped := s.counter("skipped_events", "profile", kind)
+		assert.Equal(t, s.counter("bpf_runs", "profile", kind), samples+lost+skipped, kind)
+		assert.Positive(t, s.counter("lost_samples", "profile", kind, "reason", "hash_full"), kind)
+		assert.LessOrEqual(t, emitted[kind], samples)
+		taken += samples
+		t.Logf("%s: %d emitted, %d taken, %d lost, %d skipped", kind, emitted[kind], samples, lost, skipped)
+	}
+	assert.Equal(t, taken, emitted[profile.KindCPU]+emitted[profile.KindLock]+unknown)
+	require.Positive(t, emitted[profile.KindCPU])
+}

@@ -1,0 +1,157 @@
+package ebpfprofilingreceiver
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
+
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/receiver/ebpfprofilingreceiver/internal/metadata"
+)
+
+func init() {
+	ebpftest.RunWorkload()
+	runUnprivileged()
+}
+
+// testConfig takes the CPU profile often, and needs it to run.
+func testConfig(mutate ...func(*Config)) *Config {
+	cfg := createDefaultConfig().(*Config)
+	cfg.Interval = 100 * time.Millisecond
+	cfg.SamplingFrequency = 499
+	cfg.Profiles = []string{profile.KindCPU}
+	cfg.MaxOverhead = 0 // a loaded machine must not change the rate
+	cfg.Required = true
+	for _, m := range mutate {
+		m(cfg)
+	}
+	return cfg
+}
+
+// statusHost is a host that is told of the states of components.
+type statusHost struct {
+	component.Host
+	mu     sync.Mutex
+	events []*componentstatus.Event
+}
+
+func (h *statusHost) Report(e *componentstatus.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+// session is a receiver that profiles this host, and what it says.
+type session struct {
+	t        *testing.T
+	receiver *ebpfReceiver
+	host     *statusHost
+	sink     *consumertest.ProfilesSink
+	logs     *observer.ObservedLogs
+	tel      *componenttest.Telemetry
+	once     sync.Once
+}
+
+// profileHost starts a receiver, which stops with the test at the latest.
+func profileHost(t *testing.T, cfg *Config) *session {
+	t.Helper()
+	core, logs := observer.New(zapcore.DebugLevel)
+	s := &session{
+		t: t, sink: new(consumertest.ProfilesSink), logs: logs, tel: componenttest.NewTelemetry(),
+		host: &statusHost{Host: componenttest.NewNopHost()},
+	}
+	t.Cleanup(func() { require.NoError(t, s.tel.Shutdown(context.Background())) })
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.TelemetrySettings = s.tel.NewTelemetrySettings()
+	set.Logger = zap.New(core)
+	var err error
+	s.receiver, err = newReceiver(cfg, set, s.sink)
+	require.NoError(t, err)
+	require.NoError(t, s.receiver.Start(context.Background(), s.host))
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// stop ends the profile and returns what was emitted.
+func (s *session) stop() []pprofile.Profiles {
+	s.once.Do(func() {
+		require.NoError(s.t, s.receiver.Shutdown(context.Background()))
+		for _, e := range s.logs.FilterLevelExact(zapcore.ErrorLevel).All() {
+			s.t.Error(e.Message, e.ContextMap())
+		}
+	})
+	return s.sink.AllProfiles()
+}
+
+// settle waits until all that has happened so far was emitted and returns the
+// number of batches that have it.
+func (s *session) settle(t *testing.T) int {
+	t.Helper()
+	n := len(s.sink.AllProfiles()) + 2 // the current batch may have begun before
+	require.Eventually(t, func() bool { return len(s.sink.AllProfiles()) >= n }, time.Minute, 20*time.Millisecond)
+	return n
+}
+
+// counter returns the sum of a counter of the receiver over the attribute sets
+// that have all of kv (keys and values).
+func (s *session) counter(name string, kv ...string) (sum int64) {
+	s.t.Helper()
+	return counter(s.t, s.tel, name, kv...)
+}
+
+func counter(t *testing.T, tel *componenttest.Telemetry, name string, kv ...string) (sum int64) {
+	t.Helper()
+	m, err := tel.GetMetric("otelcol_receiver_ebpf_profiling_" + name)
+	require.NoError(t, err)
+	var points []metricdata.DataPoint[int64]
+	switch data := m.Data.(type) {
+	case metricdata.Sum[int64]:
+		points = data.DataPoints
+	case metricdata.Gauge[int64]:
+		points = data.DataPoints
+	}
+	for _, p := range points {
+		has := true
+		for i := 0; i < len(kv); i += 2 {
+			v, _ := p.Attributes.Value(attribute.Key(kv[i]))
+			has = has && v.AsString() == kv[i+1]
+		}
+		if has {
+			sum += p.Value
+		}
+	}
+	return sum
+}
+
+// cpuTime returns the CPU time of a process, of all its threads, to the
+// nanosecond. A process that is gone has none.
+func cpuTime(pid int) time.Duration {
+	var t unix.Timespec
+	// As clock_getcpuclockid(3): the pid's complement, and CPUCLOCK_SCHED.
+	if unix.ClockGettime(int32(^pid<<3|2), &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// awaitCPU waits until a process has used so much CPU time.
+func awaitCPU(t *testing.T, pid int, d time.Duration) {
+	t.Helper()
+	require.Eventually(t, func() bool { return cpuTime(pid) >= d }, time.Minute, 10*time.Millisecond, "process %d is busy", pid)
+}

@@ -1,0 +1,276 @@
+package ebpfprofilingreceiver
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest/fixtures"
+)
+
+// TestLife follows processes that change while they are profiled.
+func TestLife(t *testing.T) {
+	ebpftest.Require(t)
+	s := profileHost(t, testConfig(func(c *Config) { c.SamplingFrequency = 997 }))
+	t.Run("programs", func(t *testing.T) {
+		for _, c := range []struct {
+			name string
+			test func(*testing.T, *session)
+		}{
+			{"storm", testStorm},
+			{"dlopen", testDlopen},
+			{"fork", testFork},
+			{"exec", testExec},
+			{"deleted", testDeleted},
+			{"mount namespace", testMountNamespace},
+			{"pid namespace", testPIDNamespace},
+			{"pid again", testPIDAgain},
+			{"container", testContainer},
+		} {
+			t.Run(c.name, func(t *testing.T) { t.Parallel(); c.test(t, s) })
+		}
+	})
+}
+
+// testStorm names nearly all samples of processes that live for 30 ms, most of
+// which have ended when their samples are read.
+func testStorm(t *testing.T, s *session) {
+	bin := ebpftest.BuildC(t, "storm.c", append(fixtures.NoFramePointers, "-fno-optimize-sibling-calls")...)
+	p := ebpftest.Start(t, bin, "100", "30")
+	p.Wait()
+	s.settle(t)
+	report := p.Stop()
+	of := func(m pcommon.Map) bool {
+		path, _ := m.Get("process.executable.path")
+		name, _ := m.Get("process.executable.name")
+		// Where nothing but the thread's name is known it is that of the path it
+		// was started by, /proc/self/exe.
+		return path.Str() == bin || name.Str() == "exe"
+	}
+	samples := flatten(s.sink.AllProfiles(), of)
+	chain := mainChain("?", "storm_burn|clock_gettime|__clock_gettime", "storm_child")
+	burnt, _ := sumOf(samples, func(s *flatSample) bool { return s.has("storm_burn") || s.has("storm_child") })
+	whole, _ := sumOf(samples, func(s *flatSample) bool { return s.has("storm_child") && s.endsLike(chain...) })
+	want := (report.CPUSeconds + report.ChildrenCPUSeconds) * 997
+	_, n := sumOf(samples, func(*flatSample) bool { return true })
+	assert.InEpsilon(t, want, n, 0.1, "samples agree with CPU time")
+	named := checkMost(t, 0.95, samples, func(s *flatSample) bool { return len(s.frames) > 0 && s.frames[0].name != "" })
+	// How much is complete depends on how soon the receiver gets a processor.
+	assert.Greater(t, whole/burnt, 0.1, "complete")
+	t.Logf("of %g samples, %g expected: %.4f named, %.4f complete", n, want, named, whole/burnt)
+}
+
+// testDlopen finds a library that was loaded after the program was known.
+func testDlopen(t *testing.T, s *session) {
+	lib := ebpftest.BuildC(t, "libspin.c", "-O2", "-fomit-frame-pointer", "-shared", "-fPIC")
+	seen := s.observe(t, ebpftest.Start(t, ebpftest.BuildC(t, "dlopen.c"), lib, "300"), 700*time.Millisecond)
+	inLib, _ := sumOf(seen.all, func(s *flatSample) bool { return s.endsLike(mainChain("lib_leaf", "lib_spin", "after")...) })
+	want := seen.report.Counts["library_seconds"] * 997
+	require.Positive(t, want)
+	assert.GreaterOrEqual(t, inLib, 0.9*want)
+	checkChains(t, 0.95, seen.all, mainChain("before"), mainChain("lib_leaf", "lib_spin", "after"))
+}
+
+// child returns the only child of a process.
+func child(t *testing.T, pid int) (of int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		if err != nil {
+			return false
+		}
+		n, _ := fmt.Sscan(string(b), &of)
+		return n == 1
+	}, time.Minute, 5*time.Millisecond)
+	return of
+}
+
+// parent is a program whose child does the work.
+type parent struct {
+	*ebpftest.Program
+	pid int
+}
+
+func (p parent) PID() int { return p.pid }
+
+// testFork profiles a process that never called exec.
+func testFork(t *testing.T, s *session) {
+	p := ebpftest.Start(t, ebpftest.BuildC(t, "fork.c"))
+	pid := child(t, p.PID())
+	seen := s.observe(t, parent{p, pid}, 500*time.Millisecond)
+	assert.InDelta(t, pid, seen.report.Counts["child_pid"], 0)
+	checkAmount(t, 997, seen.report.ChildrenCPUSeconds, seen.all)
+	checkChains(t, 0.99, seen.settled, mainChain("child_burn", "child"))
+}
+
+// testExec tells the programs apart that one process runs one after the other.
+func testExec(t *testing.T, s *session) {
+	bin := ebpftest.BuildC(t, "burn.c")
+	p := ebpftest.Start(t, "/bin/sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec "+bin)
+	awaitExec(t, p.PID(), bin)
+	seen := s.observe(t, p, 500*time.Millisecond)
+	checkChains(t, 0.99, seen.settled, burnChain)
+	sh, burn := byPath(t, s.sink.AllProfiles(), p.PID(), "/sh"), byPath(t, s.sink.AllProfiles(), p.PID(), bin)
+	require.NotEmpty(t, sh)
+	for _, x := range sh {
+		assert.False(t, x.has("mid"), folded(x.frames))
+	}
+	_, n := sumOf(burn, func(*flatSample) bool { return true })
+	_, all := sumOf(seen.all, func(*flatSample) bool { return true })
+	assert.Greater(t, n, 400.0)
+	assert.Less(t, n, all)
+	for _, x := range burn {
+		for _, f := range x.user() {
+			assert.False(t, strings.HasSuffix(f.mapping, "sh"), folded(x.frames))
+		}
+	}
+}
+
+// awaitExec waits until a process runs a program.
+func awaitExec(t *testing.T, pid int, path string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		return err == nil && exe == path
+	}, time.Minute, 5*time.Millisecond)
+}
+
+// byPath returns the samples of a pid while it ran an executable whose path ends
+// like this; /bin/sh may be a link.
+func byPath(t *testing.T, all []pprofile.Profiles, pid int, path string) []flatSample {
+	t.Helper()
+	if target, err := filepath.EvalSymlinks("/bin" + path); err == nil {
+		path = target
+	}
+	return flatten(all, func(m pcommon.Map) bool {
+		v, _ := m.Get("process.executable.path")
+		return ofPID(pid)(m) && v.Str() == path
+	})
+}
+
+// testDeleted names the functions of an executable that was deleted.
+func testDeleted(t *testing.T, s *session) {
+	bin := ebpftest.BuildC(t, "burn.c")
+	seen := s.observe(t, ebpftest.Start(t, bin, "1", "6", "unlink"), 500*time.Millisecond)
+	assert.NoFileExists(t, bin)
+	checkShares(t, burnShares, seen.settled)
+	checkChains(t, 0.99, seen.settled, burnChain)
+}
+
+// testMountNamespace names functions of an executable that only its own mount
+// namespace has.
+func testMountNamespace(t *testing.T, s *session) {
+	unshare := find(t, "unshare")
+	requireRoot(t)
+	bin, dir := ebpftest.BuildC(t, "burn.c"), t.TempDir()
+	inside := filepath.Join(dir, "inside")
+	p := ebpftest.Start(t, unshare, "-m", "/bin/sh", "-c",
+		fmt.Sprintf("mount -t tmpfs tmpfs %s && cp %s %s && rm %s && exec %s", dir, bin, inside, bin, inside))
+	awaitExec(t, p.PID(), inside)
+	assert.NoFileExists(t, inside)
+	assert.NoFileExists(t, bin)
+	seen := s.observe(t, p, 500*time.Millisecond)
+	checkShares(t, burnShares, seen.settled)
+	checkChains(t, 0.99, seen.settled, burnChain)
+}
+
+// testPIDNamespace knows processes of other pid namespaces by their number in our
+// own.
+func testPIDNamespace(t *testing.T, s *session) {
+	unshare := find(t, "unshare")
+	requireRoot(t)
+	bin := ebpftest.BuildC(t, "burn.c")
+	p := ebpftest.Start(t, unshare, "-pf", "--mount-proc", bin)
+	pid := child(t, p.PID())
+	awaitExec(t, pid, bin)
+	seen := s.observe(t, parent{p, pid}, 500*time.Millisecond)
+	checkAmount(t, 997, seen.report.CPUSeconds, seen.all)
+	checkChains(t, 0.99, seen.settled, burnChain)
+}
+
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+// testPIDAgain gives a pid to another program as soon as the first has ended.
+func testPIDAgain(t *testing.T, s *session) {
+	requireRoot(t)
+	first, second := ebpftest.BuildC(t, "burn.c", append(fixtures.NoFramePointers, "-no-pie")...), ebpftest.BuildC(t, "mangled.cc")
+	var p, q *ebpftest.Program
+	// The next process is given the pid unless another one is faster.
+	for range 300 {
+		if p == nil {
+			p = ebpftest.Start(t, first)
+			awaitCPU(t, p.PID(), 150*time.Millisecond)
+			p.Stop()
+		}
+		require.NoError(t, os.WriteFile("/proc/sys/kernel/ns_last_pid", fmt.Append(nil, p.PID()-1), 0o644))
+		q = ebpftest.Start(t, second)
+		if q.PID() == p.PID() {
+			break
+		}
+		q.Stop()
+		q = nil
+	}
+	if q == nil {
+		t.Skip("the pid was not given to another program")
+	}
+	seen := s.observe(t, q, 300*time.Millisecond)
+	all := s.sink.AllProfiles()
+	was, is := byPath(t, all, p.PID(), first), byPath(t, all, p.PID(), second)
+	burnt, n := sumOf(was, func(s *flatSample) bool { return s.has("worker") })
+	assert.GreaterOrEqual(t, n, 100.0)
+	assert.GreaterOrEqual(t, burnt/n, 0.9)
+	for _, x := range is {
+		assert.False(t, x.has("worker"), folded(x.frames))
+	}
+	checkChains(t, 0.99, seen.settled, mainChain("shapes::(anonymous namespace)::leaf", "shapes::Circle<int>::area"))
+	checkAmount(t, 997, seen.report.CPUSeconds, is)
+}
+
+// testContainer tells the container of a process by its cgroup.
+func testContainer(t *testing.T, s *session) {
+	const id = "5d0c0a5b6bff1f5a6e0a8a5a1b0d7c6c4f3e2d1c0b9a8f7e6d5c4b3a29181706"
+	dir := makeCgroup(t, "docker-"+id+".scope")
+	p := ebpftest.Start(t, "/bin/sh", "-c", fmt.Sprintf("echo $$ >%s/cgroup.procs; exec %s", dir, ebpftest.BuildC(t, "burn.c")))
+	s.observe(t, p, 200*time.Millisecond)
+	found := flatten(s.sink.AllProfiles(), func(m pcommon.Map) bool {
+		v, _ := m.Get("container.id")
+		runtime, _ := m.Get("container.runtime")
+		return ofPID(p.PID())(m) && v.Str() == id && runtime.Str() == "docker"
+	})
+	_, n := sumOf(found, func(*flatSample) bool { return true })
+	assert.Greater(t, n, 100.0)
+}
+
+// makeCgroup makes a cgroup v2, or skips the test if that cannot be done.
+func makeCgroup(t *testing.T, name string) string {
+	t.Helper()
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err != nil {
+			continue
+		}
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			break
+		}
+		t.Cleanup(func() { // which must be empty by then
+			assert.Eventually(t, func() bool { return os.Remove(dir) == nil }, 10*time.Second, 10*time.Millisecond)
+		})
+		return dir
+	}
+	t.Skip("no cgroup v2 that can be written to")
+	return ""
+}
