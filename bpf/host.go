@@ -14,9 +14,10 @@ import (
 
 // Options says what all profiles of a host have in common.
 type Options struct {
-	// MaxEntries is the number of different stacks that each profile can count
-	// between two calls of Collect. One entry costs about 300 bytes of kernel
-	// memory.
+	// MaxEntries is the number of different stacks that the CPU profile can count
+	// between two calls of Collect; off-CPU waits and user locks have half as many,
+	// kernel locks and slow system calls a quarter. One entry costs about 300 bytes
+	// of kernel memory.
 	MaxEntries int
 	// MaxChunks bounds the memory of unwind tables in chunks of 256 KiB, up to
 	// 1024.
@@ -98,7 +99,7 @@ func (h *Host) open() error {
 	if h.notices, err = readRing(h.shared["notices"], h.noticeRecord); err != nil {
 		return err
 	}
-	h.proc, err = h.load(spec, nil)
+	h.proc, err = h.load(spec, 1, nil)
 	if err == nil {
 		err = h.proc.attachTracing()
 	}
@@ -121,9 +122,10 @@ func (h *Host) noticeRecord(b []byte) {
 	}
 }
 
-// load loads an object with the shared maps and settings. Only the named
-// programs are kept, all if none is named.
-func (h *Host) load(spec *ebpf.CollectionSpec, settings map[string]any, programs ...string) (*object, error) {
+// load loads an object with the shared maps and settings. It can count one part
+// in share of what Options.MaxEntries allows. Only the named programs are kept,
+// all if none is named.
+func (h *Host) load(spec *ebpf.CollectionSpec, share int, settings map[string]any, programs ...string) (*object, error) {
 	if len(programs) > 0 {
 		keep := make(map[string]*ebpf.ProgramSpec, len(programs))
 		for _, name := range programs {
@@ -150,7 +152,7 @@ func (h *Host) load(spec *ebpf.CollectionSpec, settings map[string]any, programs
 			return nil, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	if entries := uint32(h.opts.MaxEntries); spec.Maps["counts"] != nil {
+	if entries := uint32(max(1, h.opts.MaxEntries/share)); spec.Maps["counts"] != nil {
 		spec.Maps["counts_a"].MaxEntries = entries
 		spec.Maps["counts_b"].MaxEntries = entries
 		spec.Maps["counts"].InnerMap.MaxEntries = entries

@@ -109,7 +109,7 @@ func (h *Host) loadKernelLocks(settings map[string]any) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := h.load(spec, settings)
+	o, err := h.load(spec, 4, settings)
 	if err != nil {
 		return nil, explain("loading the profile of kernel locks", err)
 	}

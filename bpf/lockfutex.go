@@ -68,7 +68,7 @@ func (h *Host) loadUserLocks(settings map[string]any, programs ...string) (*obje
 	if err != nil {
 		return nil, err
 	}
-	o, err := h.load(spec, settings, programs...)
+	o, err := h.load(spec, 2, settings, programs...)
 	if err != nil {
 		return nil, explain("loading the profile of user locks", err)
 	}

@@ -87,7 +87,7 @@ func (h *Host) loadOffCPU(load func() (*ebpf.CollectionSpec, error), minDuration
 	if hasPrevState() {
 		settings["has_prev_state"] = uint32(1)
 	}
-	return h.load(spec, settings)
+	return h.load(spec, 2, settings)
 }
 
 // hasPrevState tells whether the sched_switch tracepoint says what state the

@@ -79,7 +79,7 @@ func (h *Host) StartSyscall(opts SyscallOptions) (*Syscall, error) {
 		exit = "aperture_sys_exit_slow"
 		settings["slow_ns"] = uint64(opts.SlowThreshold)
 	}
-	o, err := h.load(spec, settings, "aperture_sys_enter", exit)
+	o, err := h.load(spec, 4, settings, "aperture_sys_enter", exit)
 	if err != nil {
 		return nil, explain("loading the system call profile", err)
 	}

@@ -69,10 +69,12 @@ type Config struct {
 	// Default 10s.
 	Interval time.Duration `mapstructure:"interval"`
 
-	// MaxMapEntries is the number of different stacks that each profile can count
-	// in an interval, from 128 to 1048576. One entry takes about 250 bytes of
-	// kernel memory. Samples beyond are lost, and counted as lost. Default 0, which
-	// is 8192 for each processor, but from 16384 to 131072.
+	// MaxMapEntries is the number of different stacks that the CPU profile can
+	// count in an interval, from 128 to 1048576; off-CPU waits and locks of programs
+	// have half as many, locks of the kernel and slow system calls a quarter. One
+	// entry takes about 250 bytes of kernel memory. Samples beyond are lost, and
+	// counted as lost. Default 0, which is 8192 for each processor, but from 16384
+	// to 131072.
 	MaxMapEntries int `mapstructure:"max_map_entries"`
 
 	// MaxUnwindTableSize is how many bytes of kernel memory the unwind tables of

@@ -205,7 +205,7 @@ func setResource(attrs pcommon.Map, s *stack, info batchInfo) {
 func (e *encoder) stack(s *stack) int32 {
 	e.locations, e.functions = e.locations[:0], e.functions[:0]
 	for i, ip := range s.kernel {
-		if i > 0 {
+		if i > 0 || s.kind == bpf.KindOffCPU {
 			ip-- // a return address: the call is the byte before
 		}
 		f := e.kernelFrame(ip)
