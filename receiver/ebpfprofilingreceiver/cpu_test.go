@@ -35,8 +35,9 @@ func TestCPU(t *testing.T) {
 	for _, x := range flatten(all, everything) {
 		sum += x.sum
 	}
-	assert.Equal(t, s.counter("samples"), sum, "all samples that were taken were emitted")
-	assert.Zero(t, s.counter("lost_samples"))
+	lost := s.counter("lost_samples")
+	assert.Equal(t, s.counter("samples"), sum+lost, "all samples that were taken were emitted")
+	assert.LessOrEqual(t, float64(lost), 1e-4*float64(sum))
 	stacks, complete := s.counter("user_stacks"), s.counter("user_stacks", "end", "complete")
 	t.Logf("samples %d; %d of %d user stacks complete; BPF %d ns in %d runs", sum, complete, stacks,
 		s.counter("bpf_time"), s.counter("bpf_runs"))

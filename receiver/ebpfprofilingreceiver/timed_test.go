@@ -90,10 +90,17 @@ func checkWaits(t *testing.T, samples []flatSample, kind string, want fixtures.W
 	sum, _ := sumOf(ofType(samples, types[0].Type), m)
 	n, _ := sumOf(ofType(samples, types[1].Type), m)
 	require.Positive(t, want.Count)
-	if kind == profile.KindOffCPU {
+	switch kind {
+	case profile.KindOffCPU:
 		// A thread can be preempted on its way to sleep, and few waits are lost.
-		assert.InDelta(t, want.Count, n, 1+0.02*float64(want.Count))
-	} else {
+		assert.InDelta(t, want.Count, n, 1+0.03*float64(want.Count))
+	case profile.KindLock:
+		// The first can be over before their callers can be told.
+		assert.LessOrEqual(t, n, float64(want.Count))
+		assert.GreaterOrEqual(t, n, 0.85*float64(want.Count))
+		assert.InEpsilon(t, want.TotalNS/want.Count, sum/n, 0.05)
+		return
+	default:
 		assert.EqualValues(t, want.Count, n)
 	}
 	// Being preempted on the way adds to what the program measures.

@@ -149,8 +149,8 @@ func TestRefusal(t *testing.T) {
 	assert.True(t, anyHas(got.Statuses, "StatusRecoverableError", "eBPF profiles [cpu] of this host are off", why), got.Statuses)
 	assert.Equal(t, map[string]string{"cpu": "refused", "off_cpu": "", "lock": "", "syscall": ""}, got.Active)
 	assert.NotContains(t, got.Functions[pid], profile.KindCPU)
-	for _, kind := range kinds[1:] {
-		assert.Contains(t, got.Functions[pid], kind)
-	}
-	t.Log(got.Logs)
+	assert.Contains(t, got.Functions[pid], profile.KindOffCPU)
+	assert.Contains(t, got.Functions[pid], profile.KindSyscall)
+	// User locks are followed by performance events, too.
+	assert.True(t, anyHas(got.Logs, "warn", "a half of the lock profile does not run"), got.Logs)
 }
