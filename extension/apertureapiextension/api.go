@@ -167,6 +167,8 @@ func (a *api) routes() []route {
 		{"GET /api/batches", a.batchesHTTP, nil},
 		{"GET /api/export/json", a.exportJSON, nil},
 		{"GET /api/export/collapsed", a.exportCollapsed, nil},
+		{"GET /api/export/pprof", a.exportPprof, nil},
+		{"GET /debug/pprof/profile", a.debugPprofProfile, nil},
 	}
 	// These are part of the API but not there yet; clients are told so instead
 	// of being sent away with 404.

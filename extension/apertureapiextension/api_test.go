@@ -174,6 +174,9 @@ func TestLimit(t *testing.T) {
 	assert.Empty(t, resp.Header.Get(truncatedHeader))
 }
 
+// exportRoutes take the same filters.
+var exportRoutes = []string{"/api/export/json", "/api/export/collapsed", "/api/export/pprof"}
+
 func TestBadRequests(t *testing.T) {
 	f := start(t, options{store: newMemoryStore()})
 	for _, c := range []struct{ body, want string }{
@@ -224,7 +227,7 @@ func TestBadRequests(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	assert.Contains(t, errorOf(t, body), "more than 64")
 
-	for _, route := range []string{"/api/export/json", "/api/export/collapsed"} {
+	for _, route := range exportRoutes {
 		for query, want := range map[string]string{
 			"limit=x":                          "invalid `limit`: it is \"x\"",
 			"limit=":                           "invalid `limit`",
@@ -281,6 +284,8 @@ func TestMethodsAndRoutes(t *testing.T) {
 		"/api/batches":          "GET, HEAD",
 		"/api/export/json":      "GET, HEAD",
 		"/api/export/collapsed": "GET, HEAD",
+		"/api/export/pprof":     "GET, HEAD",
+		"/debug/pprof/profile":  "GET, HEAD",
 		"/api/diff":             "POST",
 		"/api/alerts":           "GET, HEAD, POST",
 		"/api/alerts/alert-1":   "DELETE",
@@ -326,8 +331,10 @@ func TestStoreTroubles(t *testing.T) {
 			return f.do(t, http.MethodPost, "/api/aggregate", `{"event_type":"cpu"}`)
 		},
 		func() (*http.Response, string) { return f.do(t, http.MethodGet, "/api/export/json", "") },
-		func() (*http.Response, string) { return f.do(t, http.MethodGet, "/api/export/collapsed", "") },
 		func() (*http.Response, string) { return f.do(t, http.MethodGet, "/api/batches", "") },
+	}
+	for _, route := range exportRoutes[1:] {
+		requests = append(requests, func() (*http.Response, string) { return f.do(t, http.MethodGet, route, "") })
 	}
 	for _, c := range []struct {
 		err    error
@@ -356,7 +363,7 @@ func TestStoreTroubles(t *testing.T) {
 
 func TestNoStorage(t *testing.T) {
 	f := start(t, options{})
-	for _, path := range []string{"/api/export/json", "/api/export/collapsed"} {
+	for _, path := range exportRoutes {
 		resp, body := f.do(t, http.MethodGet, path, "")
 		assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 		assert.Equal(t, "storage not configured (enable ClickHouse)", errorOf(t, body))
@@ -405,8 +412,11 @@ func TestTenants(t *testing.T) {
 		assert.Equal(t, want > 0, resp.StatusCode == http.StatusOK, tenant)
 	}
 	for _, headers := range [][]string{{"X-Scope-OrgID", "a/b"}, {"X-Scope-OrgID", ".."}, {"X-Scope-OrgID", "red", "X-Scope-OrgID", "blue"}, {"X-Scope-OrgID", strings.Repeat("a", 151)}} {
-		for _, route := range []string{"POST /api/aggregate", "GET /api/batches", "GET /api/export/json", "GET /api/export/collapsed"} {
-			method, path, _ := strings.Cut(route, " ")
+		for _, route := range append([]string{"POST /api/aggregate", "GET /api/batches"}, exportRoutes...) {
+			method, path, found := strings.Cut(route, " ")
+			if !found {
+				method, path = http.MethodGet, route
+			}
 			resp, body := f.do(t, method, path, "{}", headers...)
 			assert.Equal(t, http.StatusBadRequest, resp.StatusCode, route)
 			assert.Contains(t, errorOf(t, body), "invalid `x-scope-orgid`")

@@ -2,9 +2,7 @@ package apertureapiextension
 
 import (
 	"context"
-	"net/http"
 
-	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -19,36 +17,18 @@ const forestSize = 64 << 20
 
 // collapsed returns the tree of the kind that q names, nil if there are no
 // profiles of it.
-func (a *api) collapsed(r *http.Request, q *query) (tree *flame.Tree, truncated bool, err error) {
-	reader, err := a.reader()
-	if err != nil {
+func (a *api) collapsed(ctx context.Context, q *query) (tree *flame.Tree, truncated bool, err error) {
+	p, truncated, err := a.selectKind(ctx, q, false)
+	if p == nil || err != nil {
 		return nil, false, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.QueryTimeout)
-	defer cancel()
-	rows := q.rows(a.cfg.StacksCap, a.cfg.StacksCap)
-	merge, err := reader.MergeStacks(ctx, q.selector(), profilestore.MergeOptions{
-		BySyscall: q.kind == profile.KindSyscall,
-		MaxStacks: rows + 1, // what came without a stack is a row, too
-	})
-	if err != nil {
-		return nil, false, cause(ctx, err)
+	k := *p.Kind
+	k.Rows = withStack(p.Merge, k.Rows)
+	// Of stacks that are made up for the answer there is nothing to remember.
+	if a.store == nil || p.BySyscall {
+		return flame.Build(p.Merge, &k, folded), truncated, nil
 	}
-	if len(merge.Kinds) == 0 {
-		return nil, false, a.checkKind(ctx, reader, q, merge)
-	}
-	k := *mainKind(merge) // a copy: the merge is shared
-	truncated = k.TotalRows > len(k.Rows)
-	if k.Rows = withStack(merge, k.Rows); len(k.Rows) == 0 && len(k.Syscalls) > 0 {
-		return syscallTree(&k), false, nil
-	}
-	if len(k.Rows) > rows {
-		k.Rows, truncated = k.Rows[:rows], true
-	}
-	if a.store == nil {
-		return flame.Build(merge, &k, folded), truncated, nil
-	}
-	return a.forest.Build(merge, &k), truncated, nil
+	return a.forest.Build(p.Merge, &k), truncated, nil
 }
 
 // mainKind returns the kind whose sample types are those that we write. Profiles
@@ -62,17 +42,4 @@ func mainKind(merge *profilestore.Merge) *profilestore.KindMerge {
 		}
 	}
 	return &merge.Kinds[0]
-}
-
-// syscallTree is the tree of system calls whose producers record no stacks: one
-// path per system call.
-func syscallTree(k *profilestore.KindMerge) *flame.Tree {
-	m := profilestore.Merge{Kinds: []profilestore.KindMerge{{Kind: k.Kind}}}
-	for i := range k.Syscalls {
-		s := &k.Syscalls[i]
-		f := &profile.Frame{Type: profile.FrameKernel, Function: profile.Function{Name: aperturejson.SyscallName(s)}}
-		m.Stacks = append(m.Stacks, profilestore.Stack{Frames: []*profile.Frame{f}})
-		m.Kinds[0].Rows = append(m.Kinds[0].Rows, profilestore.Row{Stack: int32(i), Values: flame.Values{s.Total}})
-	}
-	return flame.Build(&m, &m.Kinds[0], folded)
 }

@@ -49,7 +49,9 @@ func (a *api) aggregateHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	a.writeResult(w, res, aperturejson.Options{SkippedBatches: true})
+	// Not compressed: dashboards on the same host ask for it all the time. An error
+	// can only mean that the client is gone.
+	_ = writeResult(w, w, res, aperturejson.Options{SkippedBatches: true})
 }
 
 func (a *api) exportJSON(w http.ResponseWriter, r *http.Request) {
@@ -65,15 +67,17 @@ func (a *api) exportJSON(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	attachment(w, "aperture-profile.json")
-	a.writeResult(w, res, aperturejson.Options{Indent: true})
+	sendCompressed(w, r, func(out io.Writer) error {
+		return writeResult(w, out, res, aperturejson.Options{Indent: true})
+	})
 }
 
-// writeResult sends a result. An error can only mean that the client is gone.
-func (a *api) writeResult(w http.ResponseWriter, res *result, o aperturejson.Options) {
+// writeResult sets the headers of a result and writes it to out.
+func writeResult(w http.ResponseWriter, out io.Writer, res *result, o aperturejson.Options) error {
 	w.Header().Set("Content-Type", "application/json")
 	markTruncated(w, res.truncated())
 	o.TotalEvents, o.MaxRows, o.Order = res.events, res.rows, res.order
-	_ = aperturejson.Write(w, res.merge, o)
+	return aperturejson.Write(out, res.merge, o)
 }
 
 func markTruncated(w http.ResponseWriter, truncated bool) {
@@ -101,26 +105,22 @@ func (a *api) exportCollapsed(w http.ResponseWriter, r *http.Request) {
 	done := a.observe(r.Context(), "export_collapsed")
 	var tree *flame.Tree
 	var truncated bool
-	q, err := a.exportQuery(r)
+	q, err := a.kindQuery(r, nil)
 	if err == nil {
-		if q.kind == "" {
-			q.kind = profile.KindCPU
-		}
-		tree, truncated, err = a.collapsed(r, q)
+		tree, truncated, err = a.collapsed(r.Context(), q)
 	}
 	done(err)
 	switch {
 	case err != nil:
 		a.writeError(w, r, err)
 	case tree == nil:
-		plain(w, http.StatusNotFound, fmt.Sprintf("No %s profile data available", kindTitle(q.kind)))
+		plain(w, http.StatusNotFound, noData(q.kind))
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		attachment(w, "aperture-collapsed.txt")
 		markTruncated(w, truncated)
-		// An error can only mean that the client is gone.
-		_ = tree.WriteFolded(w, 0)
+		sendCompressed(w, r, func(out io.Writer) error { return tree.WriteFolded(out, 0) })
 	}
 }
 
