@@ -29,8 +29,17 @@ type observed struct {
 // observe profiles a program that is busy for some more CPU time.
 func (s *session) observe(t *testing.T, p program, d time.Duration) observed {
 	t.Helper()
-	// Unwind tables are built when the first samples need them.
+	// Unwind tables are built when the first samples need them, by a thread that
+	// gives way to others.
 	awaitCPU(t, p.PID(), 50*time.Millisecond)
+	s.settle(t)
+	built := func() bool {
+		stats := s.receiver.profilers.tracker.Stats()
+		return stats.Pending+stats.Queued == 0
+	}
+	for end := time.Now().Add(20 * time.Second); !built() && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
 	from := s.settle(t)
 	awaitCPU(t, p.PID(), cpuTime(p.PID())+d)
 	report := p.Stop()
