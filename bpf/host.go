@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 )
 
 // Options says what all profiles of a host have in common.
@@ -93,16 +92,19 @@ func (h *Host) open() error {
 	if err := h.shared["generation"].Update(uint32(0), h.generation, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("open stack generation: %w", err)
 	}
-	if h.stacks, err = readRing(h.shared["stacks"], h.stackRecord()); err != nil {
-		return err
-	}
-	if h.notices, err = readRing(h.shared["notices"], h.noticeRecord); err != nil {
-		return err
-	}
 	h.proc, err = h.load(spec, 1, nil)
 	if err == nil {
 		err = h.proc.attachTracing()
 	}
+	if err != nil {
+		return err
+	}
+	// Last: the rings keep what comes before, and a Host that cannot be opened
+	// calls nobody, who may wait for it to be open.
+	if h.stacks, err = readRing(h.shared["stacks"], h.stackRecord()); err != nil {
+		return err
+	}
+	h.notices, err = readRing(h.shared["notices"], h.noticeRecord)
 	return err
 }
 
@@ -232,6 +234,9 @@ func (h *Host) Forget() error {
 	return nil
 }
 
+// Stats returns the counters of the programs that follow processes.
+func (h *Host) Stats() (Stats, error) { return h.proc.stats() }
+
 // Close stops everything, profiles included, and frees it. It may be called more
 // than once.
 func (h *Host) Close() error {
@@ -248,59 +253,5 @@ func (h *Host) Close() error {
 			err = errors.Join(err, m.Close())
 		}
 	})
-	return err
-}
-
-// ringReader hands the records of a ring on, from a goroutine of its own.
-type ringReader struct {
-	reader  *ringbuf.Reader
-	flushed chan struct{}
-	done    chan struct{}
-}
-
-func readRing(m *ebpf.Map, record func([]byte)) (*ringReader, error) {
-	reader, err := ringbuf.NewReader(m)
-	if err != nil {
-		return nil, fmt.Errorf("open ring: %w", err)
-	}
-	r := &ringReader{reader: reader, flushed: make(chan struct{}, 1), done: make(chan struct{})}
-	go r.run(record)
-	return r, nil
-}
-
-func (r *ringReader) run(record func([]byte)) {
-	defer close(r.done)
-	var rec ringbuf.Record
-	for {
-		switch err := r.reader.ReadInto(&rec); {
-		case errors.Is(err, ringbuf.ErrFlushed):
-			r.flushed <- struct{}{}
-		case err != nil: // closed
-			return
-		default:
-			record(rec.RawSample)
-		}
-	}
-}
-
-// flush returns when all records that were there have been handed on.
-func (r *ringReader) flush() error {
-	if err := r.reader.Flush(); err != nil {
-		return err
-	}
-	select {
-	case <-r.flushed:
-		return nil
-	case <-r.done:
-		return os.ErrClosed
-	}
-}
-
-func (r *ringReader) close() error {
-	if r == nil {
-		return nil
-	}
-	err := r.reader.Close()
-	<-r.done
 	return err
 }

@@ -14,12 +14,13 @@
 //
 // The rules:
 //   - It acts above [ActAt] of the budget, before the budget is exceeded, and
-//     goes on until the cost that it predicts is below. It always lowers the
-//     profile that costs most. At most one threshold is raised by one step in an
-//     interval that is within the budget.
-//   - If the cost was above the budget twice in a row, then what was done about
-//     it in between did not help: the most expensive profile of events is
-//     switched off.
+//     goes on until the cost that it predicts is below. It lowers the profile that
+//     costs most; in place of switching a profile off it raises the thresholds of
+//     others while that is enough. At most one threshold is raised by one step in
+//     an interval that is within the budget.
+//   - If the cost was above the budget twice in a row, and what was done about it
+//     in between hardly helped, or three times in a row, the most expensive
+//     profile of events is switched off.
 //   - When the cost was below half of the budget for some intervals, one profile
 //     goes back one step, if it is predicted to fit: the one that was lowered
 //     last. A profile that was switched off waits longer.

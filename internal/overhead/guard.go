@@ -66,8 +66,9 @@ type Guard struct {
 
 	knobs    [kinds]knob
 	interval int
-	calm     int  // intervals in a row that left room
-	over     bool // the last interval was above the budget
+	calm     int     // intervals in a row that left room
+	over     int     // intervals in a row above the budget
+	last     float64 // cost of the last interval as a part of the budget
 }
 
 // New returns a Guard that keeps the cost below limit, a part of each of cpus
@@ -110,7 +111,8 @@ func (g *Guard) Observe(c Cost) Decision {
 	switch {
 	case total > ActAt:
 		g.calm = 0
-		done = g.lower(cost, total > 1, total > 1 && g.over)
+		again := g.over >= 2 || g.over == 1 && total > g.last*helped
+		done = g.lower(cost, total > 1, total > 1 && again)
 		if len(done) == 0 {
 			done = []string{"nothing is left to lower"}
 		} else {
@@ -124,7 +126,11 @@ func (g *Guard) Observe(c Cost) Decision {
 	default:
 		g.calm = 0
 	}
-	g.over = total > 1
+	g.last = total
+	g.over++
+	if total <= 1 {
+		g.over = 0
+	}
 	d.Rates = g.Rates()
 	if len(done) > 0 {
 		d.Reason = fmt.Sprintf("profiling cost %.2f %% of the processors, limit %.2f %%: %s",
@@ -163,12 +169,7 @@ func sum(cost [kinds]float64) (total float64) {
 func (g *Guard) lower(cost [kinds]float64, above, again bool) (done []string) {
 	measured := cost
 	for sum(cost) > ActAt {
-		most := -1
-		for i := range g.knobs {
-			if g.knobs[i].canLower() && cost[i] > 0 && (most < 0 || cost[i] > cost[most]) {
-				most = i
-			}
-		}
+		most := g.most(cost, !again)
 		if most < 0 {
 			break
 		}
@@ -192,6 +193,32 @@ func (g *Guard) lower(cost [kinds]float64, above, again bool) (done []string) {
 		}
 	}
 	return done
+}
+
+// most returns the most expensive profile that can be lowered, -1 if there is
+// none. With spare, one that would be switched off is not it while the thresholds
+// of others can make up for it.
+func (g *Guard) most(cost [kinds]float64, spare bool) int {
+	most, raisable, rest := -1, -1, sum(cost)
+	for i := range g.knobs {
+		k := &g.knobs[i]
+		if !k.canLower() || cost[i] <= 0 {
+			continue
+		}
+		if most < 0 || cost[i] > cost[most] {
+			most = i
+		}
+		if !k.clock && k.step < k.last {
+			rest -= cost[i]
+			if raisable < 0 || cost[i] > cost[raisable] {
+				raisable = i
+			}
+		}
+	}
+	if spare && most >= 0 && !g.knobs[most].clock && raisable >= 0 && rest <= ActAt {
+		return raisable
+	}
+	return most
 }
 
 // restore brings the profile that was lowered last back by one step, if it may

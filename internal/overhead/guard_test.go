@@ -73,13 +73,31 @@ func TestGuardRaisesThresholds(t *testing.T) {
 	assert.Equal(t, 99, d.CPUFrequency)
 }
 
-// TestGuardSwitchesOffWhatExceedsTwice does not try small steps for long.
+// TestGuardSwitchesOffWhatExceedsTwice does not try small steps for long, but goes
+// on with them while they help.
 func TestGuardSwitchesOffWhatExceedsTwice(t *testing.T) {
 	g := New(0.01, 2, configured)
-	d := g.Observe(cost(0.1, 9, 0, 0))
-	assert.False(t, d.Off[bpf.KindOffCPU])
-	d = g.Observe(cost(0.1, 4, 0, 0))
+	d := g.Observe(cost(0.1, 3, 0, 0))
+	assert.Equal(t, 8*time.Millisecond, d.OffCPUMinDuration)
+	d = g.Observe(cost(0.1, 1.5, 0, 0))
+	assert.False(t, d.Off[bpf.KindOffCPU], "it was three times as much")
+	assert.Equal(t, 32*time.Millisecond, d.OffCPUMinDuration)
+	d = g.Observe(cost(0.1, 1.4, 0, 0))
 	assert.True(t, d.Off[bpf.KindOffCPU])
+}
+
+// TestGuardRaisesThresholdsFirst keeps a profile that can only be switched off
+// while the thresholds of others make up for it.
+func TestGuardRaisesThresholdsFirst(t *testing.T) {
+	g := New(0.01, 2, configured)
+	d := g.Observe(cost(0.1, 1.9, 0.4, 0.6))
+	assert.False(t, d.Off[bpf.KindSyscall])
+	assert.Equal(t, 99, d.CPUFrequency)
+	assert.Greater(t, d.OffCPUMinDuration, 8*time.Millisecond)
+	assert.Greater(t, d.LockMinDuration, 20*time.Microsecond)
+	g = New(0.01, 2, configured)
+	d = g.Observe(cost(0.1, 0.3, 0, 0.75))
+	assert.True(t, d.Off[bpf.KindSyscall], "too much without the others")
 }
 
 // TestGuardSyscalls switches them off and tries again, each time later.

@@ -77,3 +77,18 @@ func TestOverload(t *testing.T) {
 	assert.Equal(t, taken, emitted[profile.KindCPU]+emitted[profile.KindLock]+unknown)
 	require.Positive(t, emitted[profile.KindCPU])
 }
+
+// TestExpected compares the samples with what the receiver expects itself, by
+// /proc/stat. The processors are busy while the profiles start.
+func TestExpected(t *testing.T) {
+	ebpftest.Require(t)
+	bin := ebpftest.BuildC(t, "burn.c")
+	p, q := ebpftest.Start(t, bin, "2"), ebpftest.Start(t, bin, "2")
+	s := profileHost(t, testConfig(func(c *Config) { c.Profiles = kinds }))
+	awaitCPU(t, p.PID(), cpuTime(p.PID())+time.Second)
+	p.Stop()
+	q.Stop()
+	s.stop()
+	got := s.counter("samples", "profile", profile.KindCPU) + s.counter("lost_samples", "profile", profile.KindCPU)
+	assert.InEpsilon(t, s.counter("expected_samples"), got, 0.1)
+}

@@ -13,8 +13,13 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/overhead"
 )
 
+// settling is for how long after the start the cost is reported but nothing done
+// about it: every stack is new then, and every table is being built.
+const settling = 15 * time.Second
+
 // budget keeps the cost of the profiles within max_overhead.
 type budget struct {
+	from      time.Time // when it begins to
 	guard     *overhead.Guard
 	profilers *profilers
 	cfg       *Config
@@ -29,8 +34,9 @@ type budgetState struct {
 	// throttled has, by kind, the factor by which a rate is lower or a threshold
 	// higher than configured, 0 for a profile that was switched off.
 	throttled map[string]float64
-	// changed are the profiles that were switched off (false) or on again.
-	changed map[string]bool
+	// changed are the profiles that were switched off, with the reason, or on
+	// again, without.
+	changed map[string]string
 }
 
 func newBudget(cfg *Config, p *profilers, log *zap.Logger) *budget {
@@ -38,6 +44,7 @@ func newBudget(cfg *Config, p *profilers, log *zap.Logger) *budget {
 		CPUFrequency: cfg.SamplingFrequency, OffCPUMinDuration: cfg.OffCPUMinDuration, LockMinDuration: cfg.LockMinDuration,
 	}
 	return &budget{
+		from:  time.Now().Add(settling),
 		guard: overhead.New(cfg.MaxOverhead, runtime.NumCPU(), configured), profilers: p, cfg: cfg, log: log, rates: configured,
 	}
 }
@@ -51,8 +58,11 @@ func (b *budget) observe(kernel map[string]time.Duration, user, elapsed time.Dur
 		cost.Kernel[kind] = kernel[name]
 		total += kernel[name]
 	}
-	d := b.guard.Observe(cost)
-	state := budgetState{throttled: make(map[string]float64), changed: make(map[string]bool)}
+	d := overhead.Decision{Rates: b.rates}
+	if time.Now().After(b.from) {
+		d = b.guard.Observe(cost)
+	}
+	state := budgetState{throttled: make(map[string]float64), changed: make(map[string]string)}
 	if elapsed > 0 {
 		state.overhead = float64(total) / float64(elapsed) / float64(runtime.NumCPU())
 	}
@@ -88,18 +98,20 @@ func (b *budget) factor(kind bpf.Kind) float64 {
 
 // apply sets rates. It is called when everything was just collected, so that
 // nothing is lost with a profile that is started anew.
-func (b *budget) apply(r overhead.Rates, changed map[string]bool) (err error) {
+func (b *budget) apply(r overhead.Rates, changed map[string]string) (err error) {
 	p := b.profilers
 	for kind, name := range kinds {
 		if p.running[name] == nil || r.Off[kind] == b.rates.Off[kind] {
 			continue
 		}
-		changed[name] = !r.Off[kind]
 		if r.Off[kind] {
+			changed[name] = "over_budget"
 			err = errors.Join(err, p.running[name].Stop())
-		} else {
-			err = errors.Join(err, p.restart(name, b.cfg))
+			continue
 		}
+		again := p.restart(name, b.cfg)
+		changed[name] = reasonOf(again)
+		err = errors.Join(err, again)
 	}
 	b.rates = r
 	if p.cpu != nil && p.cpu.Frequency() != r.CPUFrequency {
@@ -114,9 +126,12 @@ func (b *budget) apply(r overhead.Rates, changed map[string]bool) (err error) {
 	return err
 }
 
-// restart starts a profile again that was stopped.
+// restart starts a profile again that was stopped. If it cannot, the profile is
+// off for good.
 func (p *profilers) restart(kind string, cfg *Config) error {
-	if err := p.running[kind].Close(); err != nil {
+	stopped := p.running[kind]
+	delete(p.running, kind)
+	if err := stopped.Close(); err != nil {
 		return fmt.Errorf("close %s profile: %w", kind, err)
 	}
 	return p.start(kind, cfg)

@@ -126,6 +126,10 @@ func (r *ebpfReceiver) startAll(host component.Host) error {
 			continue
 		}
 		err := p.start(kind, r.cfg)
+		if kind == profile.KindCPU {
+			// Samples are expected from now on: the other profiles take their time.
+			r.tel.expect(readStat(), r.cfg.SamplingFrequency)
+		}
 		r.tel.active(kind, reasonOf(err))
 		if err != nil && r.cfg.Required {
 			return errors.Join(err, p.close())

@@ -76,6 +76,7 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	if r.agent == "" {
 		r.agent = name
 	}
+	r.began = time.Now()
 	if err := r.startAll(host); err != nil || r.profilers == nil {
 		return err
 	}
@@ -83,8 +84,6 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	r.kernel = kernel
 	r.warnOfGaps(kernelErr)
 	r.budget = newBudget(r.cfg, r.profilers, r.log)
-	r.tel.expect(readStat(), r.cfg.SamplingFrequency)
-	r.began = time.Now()
 
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.stop, r.done = cancel, make(chan struct{}), make(chan struct{})
@@ -225,14 +224,19 @@ func (r *ebpfReceiver) report(elapsed, used time.Duration) {
 		}
 		costs[kind] = r.tel.kernel(kind, stats)
 	}
+	if stats, err := p.host.Stats(); err != nil {
+		r.log.Error("cannot read counters", zap.Error(err))
+	} else {
+		r.tel.followed(stats)
+	}
 	if r.tel.noticesLost() > 0 {
 		p.tracker.Resync()
 	}
 	r.tel.state(p)
 	state := r.budget.observe(costs, threadTime()-used, elapsed)
 	r.tel.overhead(state, frequency)
-	for kind, on := range state.changed {
-		if on {
+	for kind, reason := range state.changed {
+		if reason == "" {
 			r.tel.restarted(kind)
 		}
 	}

@@ -17,14 +17,15 @@ import (
 type telemetry struct {
 	tb *metadata.TelemetryBuilder
 
-	runs     map[string]bool      // profiles that did
-	stats    map[string]bpf.Stats // by kind
-	tracked  tracker.Stats
-	errors   map[string]int64
-	notices  uint64
-	busy     float64
-	busyOK   bool
-	fraction float64 // of an expected sample, not reported yet
+	runs      map[string]bool      // profiles that did
+	stats     map[string]bpf.Stats // by kind
+	tracked   tracker.Stats
+	following bpf.Stats
+	errors    map[string]int64
+	notices   uint64
+	busy      float64
+	busyOK    bool
+	fraction  float64 // of an expected sample, not reported yet
 }
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
@@ -77,7 +78,7 @@ func (t *telemetry) unnamed(kernel, user int64) {
 var (
 	skippedBy = map[bpf.Counter]string{
 		bpf.Idle: "idle", bpf.Skipped: "excluded", bpf.Filtered: "filtered",
-		bpf.ForeignPIDNS: "foreign_pid_namespace", bpf.Below: "below_threshold",
+		bpf.ForeignPIDNS: "foreign_pid_namespace", bpf.Below: "below_threshold", bpf.ForeignABI: "foreign_abi",
 	}
 	lostBy = map[bpf.Counter]string{
 		bpf.Nested: "nested", bpf.HashFull: "hash_full", bpf.NoStorage: "no_storage", bpf.NoWork: "no_work",
@@ -99,8 +100,7 @@ func (t *telemetry) kernel(kind string, now bpf.Stats) time.Duration {
 	t.tb.ReceiverEbpfProfilingBpfRuns.Add(ctx, of(bpf.Runs), profile)
 	t.tb.ReceiverEbpfProfilingBpfTime.Add(ctx, of(bpf.RunNanos), profile)
 	t.tb.ReceiverEbpfProfilingUserFrames.Add(ctx, of(bpf.Frames), profile)
-	t.tb.ReceiverEbpfProfilingNoticesLost.Add(ctx, of(bpf.NoticesLost))
-	t.notices += d[bpf.NoticesLost]
+	t.lostNotices(d[bpf.NoticesLost])
 	for c, reason := range lostBy {
 		t.lost(kind, reason, of(c))
 	}
@@ -116,6 +116,17 @@ func (t *telemetry) kernel(kind string, now bpf.Stats) time.Duration {
 		}
 	}
 	return time.Duration(of(bpf.RunNanos))
+}
+
+// followed reports the counters of the programs that follow processes.
+func (t *telemetry) followed(now bpf.Stats) {
+	t.lostNotices(now[bpf.NoticesLost] - t.following[bpf.NoticesLost])
+	t.following = now
+}
+
+func (t *telemetry) lostNotices(n uint64) {
+	t.tb.ReceiverEbpfProfilingNoticesLost.Add(context.Background(), int64(n))
+	t.notices += n
 }
 
 // restarted forgets the counters of a profile that was started anew.
@@ -175,12 +186,8 @@ func (t *telemetry) state(p *profilers) {
 // overhead reports what the budget found.
 func (t *telemetry) overhead(o budgetState, frequency int) {
 	ctx := context.Background()
-	for kind, on := range o.changed {
-		if on {
-			t.active(kind, "")
-		} else {
-			t.active(kind, "over_budget")
-		}
+	for kind, reason := range o.changed {
+		t.active(kind, reason)
 	}
 	t.tb.ReceiverEbpfProfilingOverhead.Record(ctx, o.overhead)
 	t.tb.ReceiverEbpfProfilingSamplingFrequency.Record(ctx, int64(frequency))

@@ -131,7 +131,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfProfilingOverhead, err = builder.meter.Float64Gauge(
 		"otelcol_receiver_ebpf_profiling_overhead",
-		metric.WithDescription("Part of all processors that the programs in the kernel used in the last interval. [Development]"),
+		metric.WithDescription("Part of all processors that the programs in the kernel, and collecting their samples, used in the last interval. [Development]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)

@@ -134,7 +134,7 @@ func AssertEqualReceiverEbpfProfilingNoticesLost(t *testing.T, tt *componenttest
 func AssertEqualReceiverEbpfProfilingOverhead(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_profiling_overhead",
-		Description: "Part of all processors that the programs in the kernel used in the last interval. [Development]",
+		Description: "Part of all processors that the programs in the kernel, and collecting their samples, used in the last interval. [Development]",
 		Unit:        "1",
 		Data: metricdata.Gauge[float64]{
 			DataPoints: dps,
