@@ -168,6 +168,7 @@ func (a *api) routes() []route {
 		{"GET /api/export/json", a.exportJSON, nil},
 		{"GET /api/export/collapsed", a.exportCollapsed, nil},
 		{"GET /api/export/pprof", a.exportPprof, nil},
+		{"GET /api/export/speedscope", a.exportSpeedscope, nil},
 		{"GET /debug/pprof/profile", a.debugPprofProfile, nil},
 	}
 	// These are part of the API but not there yet; clients are told so instead

@@ -175,7 +175,7 @@ func TestLimit(t *testing.T) {
 }
 
 // exportRoutes take the same filters.
-var exportRoutes = []string{"/api/export/json", "/api/export/collapsed", "/api/export/pprof"}
+var exportRoutes = []string{"/api/export/json", "/api/export/collapsed", "/api/export/pprof", "/api/export/speedscope"}
 
 func TestBadRequests(t *testing.T) {
 	f := start(t, options{store: newMemoryStore()})
@@ -276,23 +276,24 @@ func TestMethodsAndRoutes(t *testing.T) {
 	f := start(t, options{store: newMemoryStore()})
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 	for path, allowed := range map[string]string{
-		"/healthz":              "GET, HEAD",
-		"/readyz":               "GET, HEAD",
-		"/metrics":              "GET, HEAD",
-		"/api/health":           "GET, HEAD",
-		"/api/aggregate":        "POST",
-		"/api/batches":          "GET, HEAD",
-		"/api/export/json":      "GET, HEAD",
-		"/api/export/collapsed": "GET, HEAD",
-		"/api/export/pprof":     "GET, HEAD",
-		"/debug/pprof/profile":  "GET, HEAD",
-		"/api/diff":             "POST",
-		"/api/alerts":           "GET, HEAD, POST",
-		"/api/alerts/alert-1":   "DELETE",
-		"/api/alerts/x/toggle":  "POST",
-		"/api/alerts/toggle":    "DELETE",
-		"/api/alerts/history":   "DELETE, GET, HEAD",
-		"/api/alerts/evaluate":  "DELETE, POST",
+		"/healthz":               "GET, HEAD",
+		"/readyz":                "GET, HEAD",
+		"/metrics":               "GET, HEAD",
+		"/api/health":            "GET, HEAD",
+		"/api/aggregate":         "POST",
+		"/api/batches":           "GET, HEAD",
+		"/api/export/json":       "GET, HEAD",
+		"/api/export/collapsed":  "GET, HEAD",
+		"/api/export/pprof":      "GET, HEAD",
+		"/api/export/speedscope": "GET, HEAD",
+		"/debug/pprof/profile":   "GET, HEAD",
+		"/api/diff":              "POST",
+		"/api/alerts":            "GET, HEAD, POST",
+		"/api/alerts/alert-1":    "DELETE",
+		"/api/alerts/x/toggle":   "POST",
+		"/api/alerts/toggle":     "DELETE",
+		"/api/alerts/history":    "DELETE, GET, HEAD",
+		"/api/alerts/evaluate":   "DELETE, POST",
 	} {
 		for _, method := range methods {
 			resp, body := f.do(t, method, path, "")
