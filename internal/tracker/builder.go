@@ -2,7 +2,6 @@ package tracker
 
 import (
 	"errors"
-	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +12,6 @@ import (
 )
 
 const (
-	// builderNice makes the builder give way to what is measured.
-	builderNice = 5
 	// maxAttempts is how often a table may wait for memory to be freed before it
 	// is refused, retryRefused after how many ticks that is forgotten.
 	maxAttempts  = 3
@@ -134,9 +131,6 @@ func (t *Tracker) next() (uint16, *symbol.File) {
 // build builds tables until the tracker is closed, one at a time.
 func (t *Tracker) build() {
 	defer t.wg.Done()
-	// The thread ends with the goroutine, and its priority with it.
-	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), builderNice)
 	for {
 		select {
 		case <-t.closing:

@@ -5,7 +5,7 @@
 // ended meanwhile.
 //
 // One goroutine handles the notices of the kernel, in their order and at once;
-// another one, of low priority, builds unwind tables. Processes that were there
+// another one builds unwind tables. Processes that were there
 // before the tracker become known by their first sample like all others that
 // were missed: only the kernel knows how to tell the programs of a pid apart.
 package tracker
