@@ -17,7 +17,7 @@
 //     goes on until the cost that it predicts is below. It lowers the profile that
 //     costs most; in place of switching a profile off it raises the thresholds of
 //     others while that is enough. At most one threshold is raised by one step in
-//     an interval that is within the budget.
+//     an interval that is within the budget, and nothing is switched off.
 //   - If the cost was above the budget twice in a row, and what was done about it
 //     in between hardly helped, or three times in a row, the most expensive
 //     profile of events is switched off.

@@ -169,7 +169,7 @@ func sum(cost [kinds]float64) (total float64) {
 func (g *Guard) lower(cost [kinds]float64, above, again bool) (done []string) {
 	measured := cost
 	for sum(cost) > ActAt {
-		most := g.most(cost, !again)
+		most := g.most(cost, !again, above)
 		if most < 0 {
 			break
 		}
@@ -185,7 +185,7 @@ func (g *Guard) lower(cost [kinds]float64, above, again bool) (done []string) {
 		} else {
 			// Half is a guess, which the next interval corrects.
 			useless := k.useless(g.interval, measured[most])
-			cost[most] *= k.raise(again || useless, g.interval, measured[most])
+			cost[most] *= k.raise(above && (again || useless), g.interval, measured[most])
 		}
 		done = append(done, before+" -> "+k.String())
 		if !above {
@@ -197,18 +197,18 @@ func (g *Guard) lower(cost [kinds]float64, above, again bool) (done []string) {
 
 // most returns the most expensive profile that can be lowered, -1 if there is
 // none. With spare, one that would be switched off is not it while the thresholds
-// of others can make up for it.
-func (g *Guard) most(cost [kinds]float64, spare bool) int {
+// of others can make up for it; without above, it never is.
+func (g *Guard) most(cost [kinds]float64, spare, above bool) int {
 	most, raisable, rest := -1, -1, sum(cost)
 	for i := range g.knobs {
 		k := &g.knobs[i]
-		if !k.canLower() || cost[i] <= 0 {
+		if !k.canLower() || cost[i] <= 0 || !above && k.atLast() {
 			continue
 		}
 		if most < 0 || cost[i] > cost[most] {
 			most = i
 		}
-		if !k.clock && k.step < k.last {
+		if !k.clock && !k.atLast() {
 			rest -= cost[i]
 			if raisable < 0 || cost[i] > cost[raisable] {
 				raisable = i

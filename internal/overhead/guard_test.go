@@ -67,7 +67,9 @@ func TestGuardRaisesThresholds(t *testing.T) {
 	assert.False(t, d.Changed)
 	d = g.Observe(cost(0.1, 0.1, 0.75, 0))
 	assert.Equal(t, 20*time.Microsecond, d.LockMinDuration)
-	d = g.Observe(cost(0.1, 0.1, 0.65, 0))
+	d = g.Observe(cost(0.1, 0.1, 0.75, 0))
+	assert.Equal(t, 40*time.Microsecond, d.LockMinDuration, "nothing is switched off within the budget")
+	d = g.Observe(cost(0.1, 0.1, 0.85, 0))
 	assert.True(t, d.Off[bpf.KindLock], "it hardly helped")
 	assert.Equal(t, 20*time.Microsecond<<5, d.LockMinDuration)
 	assert.Equal(t, 99, d.CPUFrequency)
@@ -104,7 +106,7 @@ func TestGuardRaisesThresholdsFirst(t *testing.T) {
 func TestGuardSyscalls(t *testing.T) {
 	g := New(0.01, 2, configured)
 	var tries []int
-	off := g.Observe(cost(0.1, 0, 0, 0.9))
+	off := g.Observe(cost(0.1, 0, 0, 0.95))
 	require.True(t, off.Off[bpf.KindSyscall])
 	assert.Contains(t, off.Reason, "syscall on -> syscall off")
 	last := 0

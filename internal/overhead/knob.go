@@ -70,6 +70,9 @@ func (k *knob) canLower() bool {
 	return !k.off()
 }
 
+// atLast tells that the next thing to do is to switch the profile off.
+func (k *knob) atLast() bool { return !k.clock && k.step >= k.last }
+
 // lowering notes that the knob is about to be turned down: what brought it up
 // before did not last if that was not long ago.
 func (k *knob) lowering(interval int) {

@@ -59,7 +59,8 @@ func (b *budget) observe(kernel map[string]time.Duration, user, elapsed time.Dur
 		total += kernel[name]
 	}
 	d := overhead.Decision{Rates: b.rates}
-	if time.Now().After(b.from) {
+	// An interval that was cut short, as after one that took too long, tells little.
+	if time.Now().After(b.from) && elapsed >= b.cfg.Interval/2 {
 		d = b.guard.Observe(cost)
 	}
 	state := budgetState{throttled: make(map[string]float64), changed: make(map[string]string)}

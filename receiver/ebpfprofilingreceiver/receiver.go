@@ -41,6 +41,7 @@ type ebpfReceiver struct {
 
 	sequence int64
 	began    time.Time
+	reported time.Time
 	counts   []bpf.Count
 	calls    []bpf.SyscallCount
 	samples  []sample
@@ -77,6 +78,7 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 		r.agent = name
 	}
 	r.began = time.Now()
+	r.reported = r.began
 	if err := r.startAll(host); err != nil || r.profilers == nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func (r *ebpfReceiver) emit(ctx context.Context) {
 	}
 	r.kernel.Refresh()
 	p.symbols.Trim()
-	r.report(end.Sub(start), used)
+	r.report(used)
 }
 
 // collect takes the counts out of the kernel.
@@ -208,8 +210,10 @@ func (r *ebpfReceiver) queue(start, end time.Time) {
 
 // report reports what happened since the last call, and adjusts the rates to what
 // it cost. used is the time of this thread before.
-func (r *ebpfReceiver) report(elapsed, used time.Duration) {
-	p := r.profilers
+func (r *ebpfReceiver) report(used time.Duration) {
+	p, now := r.profilers, time.Now()
+	elapsed := now.Sub(r.reported) // not from batch to batch: the wait for symbols differs
+	r.reported = now
 	frequency := r.cfg.SamplingFrequency
 	if p.cpu != nil {
 		frequency = p.cpu.Frequency()
