@@ -169,6 +169,7 @@ func (a *api) routes() []route {
 		{"GET /api/export/collapsed", a.exportCollapsed, nil},
 		{"GET /api/export/pprof", a.exportPprof, nil},
 		{"GET /api/export/speedscope", a.exportSpeedscope, nil},
+		{"GET /api/export/svg", a.exportSVG, nil},
 		{"GET /debug/pprof/profile", a.debugPprofProfile, nil},
 	}
 	// These are part of the API but not there yet; clients are told so instead

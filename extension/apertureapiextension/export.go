@@ -24,8 +24,8 @@ type kindExport struct {
 	params func(url.Values, *query) error
 	// suffix of the file's name and contentType.
 	suffix, contentType string
-	// inline says that browsers are to show it.
-	inline func() bool
+	// header, if not nil, changes the headers of an answer.
+	header func(http.Header)
 	// compressed is true for formats that are.
 	compressed bool
 	write      func(io.Writer, *export.Profile) error
@@ -53,8 +53,8 @@ func (a *api) exportKind(w http.ResponseWriter, r *http.Request, e *kindExport) 
 	h.Set("Content-Type", e.contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	attachment(w, "aperture-"+fileName(q.kind)+e.suffix)
-	if e.inline != nil && e.inline() {
-		h.Set("Content-Disposition", strings.Replace(h.Get("Content-Disposition"), "attachment", "inline", 1))
+	if e.header != nil {
+		e.header(h)
 	}
 	markTruncated(w, truncated)
 	if e.compressed {

@@ -18,5 +18,6 @@ func TestExportsOfClickHouse(t *testing.T) {
 	f.storeProfiles(t, "anonymous", exportProfiles(exportStart+int64(time.Hour), 3))
 	t.Run("pprof", func(t *testing.T) { checkPprof(t, f, "once") })
 	t.Run("speedscope", func(t *testing.T) { checkSpeedscope(t, f, "once") })
+	t.Run("svg", func(t *testing.T) { checkSVG(t, f, "once") })
 	t.Run("pprof tool", func(t *testing.T) { checkPprofTool(t, f) })
 }

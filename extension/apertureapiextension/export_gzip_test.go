@@ -26,7 +26,7 @@ func TestAcceptsGzip(t *testing.T) {
 func TestExportsAreGzipped(t *testing.T) {
 	f := start(t, options{store: newMemoryStore()})
 	f.storeProfiles(t, "anonymous", exportProfiles(exportStart, 1))
-	for _, path := range []string{"/api/export/json", "/api/export/collapsed", "/api/export/speedscope"} {
+	for _, path := range []string{"/api/export/json", "/api/export/collapsed", "/api/export/speedscope", "/api/export/svg"} {
 		plain, want := f.do(t, http.MethodGet, path, "", "Accept-Encoding", "identity")
 		assert.Empty(t, plain.Header.Get("Content-Encoding"), path)
 		resp, body := f.do(t, http.MethodGet, path, "", "Accept-Encoding", "gzip")
