@@ -238,17 +238,7 @@ func (r *result) other(k *profilestore.KindMerge) {
 	w := r.w
 	w.keyUint("total_events", k.Events)
 	w.keyInt("period", k.Period)
-	w.key("types")
-	w.open('[')
-	for _, t := range k.Types {
-		w.open('{')
-		w.key("type")
-		w.string(t.Type)
-		w.key("unit")
-		w.string(t.Unit)
-		w.close('}')
-	}
-	w.close(']')
+	r.types(k.Types)
 	r.values("totals", k, &k.Totals)
 	r.rows("stacks", k, func(row *profilestore.Row) {
 		r.stack(row)
@@ -257,6 +247,21 @@ func (r *result) other(k *profilestore.KindMerge) {
 		w.keyInt("max", row.Max)
 		w.keyInt("min", row.Min)
 	})
+}
+
+func (r *result) types(types []profile.ValueType) {
+	w := r.w
+	w.key("types")
+	w.open('[')
+	for _, t := range types {
+		w.open('{')
+		w.key("type")
+		w.string(t.Type)
+		w.key("unit")
+		w.string(t.Unit)
+		w.close('}')
+	}
+	w.close(']')
 }
 
 func (r *result) values(key string, k *profilestore.KindMerge, values *[profile.MaxTypes]int64) {
@@ -268,8 +273,9 @@ func (r *result) values(key string, k *profilestore.KindMerge, values *[profile.
 	r.w.close(']')
 }
 
-func (r *result) stack(row *profilestore.Row) {
-	frames := r.m.Stacks[row.Stack].Frames
+func (r *result) stack(row *profilestore.Row) { r.frames(r.m.Stacks[row.Stack].Frames) }
+
+func (r *result) frames(frames []*profile.Frame) {
 	r.w.key("stack")
 	r.w.open('{')
 	r.w.key("frames")

@@ -1,7 +1,9 @@
 package aperturejson
 
 import (
+	"bytes"
 	"io"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
@@ -91,6 +93,25 @@ func (w *writer) int(v int64) {
 	w.buf = strconv.AppendInt(w.buf, v, 10)
 }
 
+// float writes a number that always is one with a fraction or an exponent, as
+// clients with typed numbers expect it; what is no number is null.
+func (w *writer) float(v float64) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		w.null()
+		return
+	}
+	w.next()
+	if size := math.Abs(v); size != 0 && (size < 1e-5 || size >= 1e16) {
+		w.buf = strconv.AppendFloat(w.buf, v, 'e', -1, 64)
+		return
+	}
+	start := len(w.buf)
+	w.buf = strconv.AppendFloat(w.buf, v, 'f', -1, 64)
+	if bytes.IndexByte(w.buf[start:], '.') < 0 {
+		w.buf = append(w.buf, ".0"...)
+	}
+}
+
 func (w *writer) null() {
 	w.next()
 	w.buf = append(w.buf, "null"...)
@@ -104,6 +125,11 @@ func (w *writer) string(s string) {
 func (w *writer) keyUint(k string, v uint64) {
 	w.key(k)
 	w.uint(v)
+}
+
+func (w *writer) keyFloat(k string, v float64) {
+	w.key(k)
+	w.float(v)
 }
 
 func (w *writer) keyInt(k string, v int64) {

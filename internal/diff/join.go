@@ -1,0 +1,122 @@
+package diff
+
+import (
+	"math"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// join finds the rows of both sides that belong together.
+type join struct {
+	kind                 string
+	baseline, comparison *side
+	measure              measure
+}
+
+// pair is a row of both sides; one of them may be nil. Sorting moves these, so
+// they are small.
+type pair struct {
+	baseline, comparison *entry
+	change               float64 // absolute
+}
+
+func (p *pair) any() *entry {
+	if p.baseline != nil {
+		return p.baseline
+	}
+	return p.comparison
+}
+
+func (p *pair) key() *key { return &p.any().key }
+
+// pairs returns all rows, in the order of the sides, and whether none had to be
+// left out.
+func (j *join) pairs() (list []pair, complete bool) {
+	b, c := j.baseline.entries, j.comparison.entries
+	complete = !j.baseline.cut && !j.comparison.cut
+	list = make([]pair, 0, len(b)+len(c))
+	index := make(map[key]int32, len(b))
+	for i := range b {
+		index[b[i].key] = int32(i)
+		list = append(list, pair{baseline: &b[i]})
+	}
+	for i := range c {
+		if at, ok := index[c[i].key]; ok {
+			list[at].comparison = &c[i]
+		} else if !j.baseline.hides(&c[i]) {
+			list = append(list, pair{comparison: &c[i]})
+		}
+	}
+	kept := list[:0]
+	for _, p := range list {
+		if p.comparison == nil && j.comparison.hides(p.baseline) {
+			continue
+		}
+		delta, _ := j.measure.compare(j.measured(p.baseline), j.measured(p.comparison))
+		p.change = math.Abs(delta)
+		kept = append(kept, p)
+	}
+	return kept, complete
+}
+
+// hides reports whether s may have left out a row like e, which it does not
+// have: so it may be the same on both sides.
+func (s *side) hides(e *entry) bool { return s.cut && e.row.Values[0] <= s.kept }
+
+// measured returns what a row is measured by.
+func (j *join) measured(e *entry) int64 {
+	switch {
+	case e == nil:
+		return 0
+	case j.kind == profile.KindSyscall:
+		return saturate(e.row.Count)
+	}
+	return e.row.Values[0]
+}
+
+func (j *join) fill(r *Row, p *pair) {
+	e := p.any()
+	r.Stack, r.Frames, r.Number, r.Name = e.key.stack, e.frames, e.key.number, e.name
+	if r.Name == "" && p.comparison != nil {
+		r.Name = p.comparison.name
+	}
+	r.Baseline, r.Comparison = j.values(p.baseline), j.values(p.comparison)
+	x, y := j.measured(p.baseline), j.measured(p.comparison)
+	b, c := &j.baseline.totals, &j.comparison.totals
+	r.Delta = minus(y, x)
+	_, r.DeltaPercent = j.measure.compare(x, y)
+	r.BaselineShare, r.ComparisonShare = share(x, b.Measure), share(y, c.Measure)
+	r.DeltaPerSecond = perSecond(y, c.Duration) - perSecond(x, b.Duration)
+	r.Status = j.status(p)
+	if p.baseline == nil && j.baseline.cut || p.comparison == nil && j.comparison.cut {
+		r.PValue = math.NaN()
+		return
+	}
+	r.PValue = PValue(r.Baseline.Count, r.Comparison.Count, j.measure.a, j.measure.b)
+}
+
+func (j *join) values(e *entry) Values {
+	if e == nil {
+		return Values{}
+	}
+	v := Values{Count: e.row.Count, Values: e.row.Values}
+	if j.kind == profile.KindCPU {
+		v.Count = countOf(v.Values[0])
+	}
+	return v
+}
+
+func (j *join) status(p *pair) Status {
+	switch {
+	case p.baseline == nil && !j.baseline.cut:
+		return New
+	case p.comparison == nil && !j.comparison.cut:
+		return Gone
+	case p.baseline != nil && p.comparison != nil && equal(p.baseline.row, p.comparison.row):
+		return Unchanged
+	}
+	return Changed
+}
+
+func equal(a, b *profilestore.Row) bool { return a.Count == b.Count && a.Values == b.Values }

@@ -1,0 +1,148 @@
+package diff
+
+import (
+	"math"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// side is one of the two profiles.
+type side struct {
+	entries []entry
+	totals  Totals
+	// cut is true if the merge left out rows, which are those whose first value
+	// is at most kept.
+	cut  bool
+	kept int64
+}
+
+// key is what makes rows of both sides the same row.
+type key struct {
+	stack profile.ID
+	// number is the address of a lock or the number of a system call.
+	number uint64
+}
+
+type entry struct {
+	key    key
+	row    *profilestore.Row
+	frames []*profile.Frame
+	name   string
+}
+
+// newSide gathers the rows of k, which is nil if there was nothing.
+func newSide(w Window, k *profilestore.KindMerge, kind string) *side {
+	s := &side{totals: Totals{Duration: w.duration(k)}}
+	if k == nil {
+		return s
+	}
+	t := &s.totals
+	t.Count, t.Values = k.Events, k.Totals
+	switch kind {
+	case profile.KindSyscall:
+		t.Measure = saturate(k.Events)
+		s.syscalls(k)
+		return s
+	case profile.KindCPU, profile.KindLock, profile.KindOffCPU:
+		// What came without a stack is no part of these profiles.
+		t.Count -= k.StacklessEvents
+		t.Values[0] -= k.StacklessValue
+	}
+	t.Measure = t.Values[0]
+	if kind == profile.KindCPU {
+		t.Count = countOf(t.Values[0])
+	}
+	s.stacks(w.Merge, k)
+	return s
+}
+
+func (s *side) stacks(m *profilestore.Merge, k *profilestore.KindMerge) {
+	if n := len(k.Rows); n > 0 && k.TotalRows > n {
+		s.cut, s.kept = true, k.Rows[n-1].Values[0]
+	}
+	s.entries = make([]entry, 0, len(k.Rows))
+	for i := range k.Rows {
+		row := &k.Rows[i]
+		stack := &m.Stacks[row.Stack]
+		if len(stack.Frames) > 0 {
+			s.entries = append(s.entries, entry{key: key{stack.ID, row.LockAddress}, row: row, frames: stack.Frames})
+		}
+	}
+}
+
+func (s *side) syscalls(k *profilestore.KindMerge) {
+	for i := range k.Syscalls {
+		c := &k.Syscalls[i]
+		s.entries = append(s.entries, entry{
+			key:  key{number: uint64(c.Number)},
+			row:  &profilestore.Row{Count: c.Count, Values: [profile.MaxTypes]int64{c.Total}},
+			name: c.Name,
+		})
+	}
+}
+
+// kindsOf returns the observations of kind on both sides; each may be nil.
+// Profiles of others can come under the same name with sample types of their
+// own: those that the kind has are taken first, then types that both sides have,
+// and never types that differ.
+func kindsOf(kind string, baseline, comparison *profilestore.Merge) (b, c *profilestore.KindMerge) {
+	if own := profile.Types(kind); own != nil {
+		b, c = find(baseline, kind, own[:1]), find(comparison, kind, own[:1])
+		if b != nil || c != nil {
+			return b, c
+		}
+	}
+	for i := range baseline.Kinds {
+		k := &baseline.Kinds[i]
+		if k.Kind != kind {
+			continue
+		}
+		if c = find(comparison, kind, k.Types); c != nil {
+			return k, c
+		}
+		if b == nil {
+			b = k
+		}
+	}
+	if b == nil {
+		c = find(comparison, kind, nil)
+	}
+	return b, c
+}
+
+// find returns the first of the kind whose types start with these.
+func find(m *profilestore.Merge, kind string, types []profile.ValueType) *profilestore.KindMerge {
+next:
+	for i := range m.Kinds {
+		k := &m.Kinds[i]
+		if k.Kind != kind || len(k.Types) < len(types) {
+			continue
+		}
+		for j := range types {
+			if k.Types[j] != types[j] {
+				continue next
+			}
+		}
+		return k
+	}
+	return nil
+}
+
+// countOf returns a sum of samples as a count; producers can send negative ones,
+// which count nothing.
+func countOf(v int64) uint64 { return uint64(max(v, 0)) }
+
+func saturate(v uint64) int64 { return int64(min(v, math.MaxInt64)) }
+
+// minus returns a-b, at the bounds of an int64 if it is beyond.
+func minus(a, b int64) int64 {
+	d := a - b
+	switch {
+	case a >= 0 && b < 0 && d < 0:
+		return math.MaxInt64
+	case a < 0 && b > 0 && d >= 0:
+		return math.MinInt64
+	}
+	return d
+}
