@@ -75,10 +75,13 @@ type Cache struct {
 }
 
 // buildKey joins files that are copies of one another. The size is part of it
-// because a stripped executable has the same build id with fewer symbols.
+// because a stripped executable has the same build id with fewer symbols, the owner
+// because everybody can write a file with the build id of another one: it must not
+// stand for that of another user.
 type buildKey struct {
 	id   BuildID
 	size int64
+	uid  uint32
 }
 
 // NewCache returns a cache that keeps at most maxBytes of symbols on the heap.
@@ -191,7 +194,7 @@ func (c *Cache) acquire(pid int, m region) *File {
 
 // newFile maps a file and reads its headers.
 func newFile(c *Cache, path string, fd int, key fileKey) *File {
-	f := &File{Path: path, cache: c, size: key.size}
+	f := &File{Path: path, cache: c, size: key.size, uid: key.uid}
 	data, err := mapFile(fd, key.size)
 	if err == nil {
 		f.data, f.mapped = data, true
@@ -225,7 +228,7 @@ func (c *Cache) add(key fileKey, f *File) *File {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	other := c.byStat[key]
-	build := buildKey{f.BuildID, key.size}
+	build := buildKey{f.BuildID, key.size, key.uid}
 	if other == nil && f.BuildID.ID != "" {
 		other = c.byBuild[build]
 	}
@@ -370,7 +373,7 @@ func (c *Cache) forget(f *File) {
 		delete(c.pseudo, f.Path)
 	default:
 		c.files--
-		if k := (buildKey{f.BuildID, f.size}); c.byBuild[k] == f {
+		if k := (buildKey{f.BuildID, f.size, f.uid}); c.byBuild[k] == f {
 			delete(c.byBuild, k)
 		}
 		for _, k := range f.stats {

@@ -33,6 +33,7 @@ type File struct {
 	cache    *Cache
 	segments []segment
 	size     int64
+	uid      uint32    // owner
 	stats    []fileKey // keys in cache.byStat; guarded by cache.mu
 	refs     int       // guarded by cache.mu
 	used     atomic.Int64

@@ -100,6 +100,7 @@ type fileKey struct {
 	mtimeSec, mtimeNs int64
 	size              int64
 	ctimeSec, ctimeNs int64
+	uid               uint32
 }
 
 func statKey(fd int) (fileKey, error) {
@@ -108,7 +109,7 @@ func statKey(fd int) (fileKey, error) {
 		return fileKey{}, fmt.Errorf("stat mapped file: %w", err)
 	}
 	return fileKey{
-		dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
+		uid: st.Uid, dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
 		mtimeSec: int64(st.Mtim.Sec), mtimeNs: int64(st.Mtim.Nsec),
 		ctimeSec: int64(st.Ctim.Sec), ctimeNs: int64(st.Ctim.Nsec),
 	}, nil
