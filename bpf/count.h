@@ -62,14 +62,16 @@ static __always_inline int count_records(struct stack_record *r, __u64 n, __u64 
 	struct count_value first = {.count = n, .sum = sum, .min = min, .max = max, .unsent = 1};
 	struct count_value *v;
 	void *map = bpf_map_lookup_elem(&counts, &zero);
-	__u32 *w = begin_writing();
+	__u32 *w;
 	long err = -1;
 
 	if (!map)
 		goto full;
 	v = bpf_map_lookup_elem(map, &r->hash);
 	if (!v) {
+		w = begin_writing();
 		err = bpf_map_update_elem(map, &r->hash, &first, BPF_NOEXIST);
+		end_writing(w);
 		v = bpf_map_lookup_elem(map, &r->hash);
 		if (!v)
 			goto full;
@@ -82,13 +84,15 @@ static __always_inline int count_records(struct stack_record *r, __u64 n, __u64 
 			to_max(&v->max, max);
 		}
 	}
-	if (v->unsent && !send_stack(r))
-		v->unsent = 0;
-	end_writing(w);
+	if (v->unsent) {
+		w = begin_writing();
+		if (!send_stack(r))
+			v->unsent = 0;
+		end_writing(w);
+	}
 	add(C_SAMPLES, n);
 	return 0;
 full:
-	end_writing(w);
 	add(C_HASH_FULL, n);
 	return -1;
 }

@@ -17,7 +17,7 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct scratch *scratch_of(void *loop_ctx)
+static __always_inline struct scratch *get_scratch(void)
 {
 	__u32 zero = 0;
 
@@ -25,7 +25,7 @@ static __always_inline struct scratch *scratch_of(void *loop_ctx)
 }
 
 /* The user stack along the frame pointers, as raw addresses, for kernels
- * without bpf_loop. */
+ * before 5.17. */
 static __always_inline void take_fp_stack(void *ctx, struct stack_record *r)
 {
 	long n = bpf_get_stack(ctx, &r->frames[r->kernel_frames & 127], MAX_FRAMES * 8, BPF_F_USER_STACK);
@@ -39,7 +39,7 @@ static __always_inline void take_fp_stack(void *ctx, struct stack_record *r)
 static __always_inline void sample(struct perf_event_context *ctx, struct scratch *s, int unwind)
 {
 	struct stack_record *r = &s->rec;
-	__u32 flags = 0, loop_ctx = 0;
+	__u32 flags = 0;
 
 	if (identify(r, &flags))
 		return;
@@ -63,7 +63,7 @@ static __always_inline void sample(struct perf_event_context *ctx, struct scratc
 		take_kernel_stack(ctx, r);
 	if (!(flags & PF_KTHREAD)) {
 		if (unwind)
-			take_user_stack(s, &loop_ctx);
+			take_user_stack(s);
 		else
 			take_fp_stack(ctx, r);
 	}
@@ -74,7 +74,7 @@ static __always_inline void sample(struct perf_event_context *ctx, struct scratc
 static __always_inline int tick(struct perf_event_context *ctx, int unwind)
 {
 	__u64 start = bpf_ktime_get_ns();
-	struct scratch *s = scratch_of(0);
+	struct scratch *s = get_scratch();
 
 	add(C_RUNS, 1);
 	if (!s)
@@ -90,7 +90,7 @@ static __always_inline int tick(struct perf_event_context *ctx, int unwind)
 	return 0;
 }
 
-/* Needs kernel 5.17 (bpf_loop). */
+/* Needs bpf_task_pt_regs; loaded from kernel 5.17 on. */
 SEC("perf_event")
 int aperture_cpu(struct perf_event_context *ctx)
 {

@@ -136,7 +136,7 @@ func (c *CPU) Close() error {
 }
 
 // Unwinds tells whether this kernel can unwind stacks without frame pointers
-// (5.17, bpf_loop).
+// (from 5.17 on).
 func (h *Host) Unwinds() bool {
 	v, err := features.LinuxVersionCode()
 	return err == nil && v >= 5<<16|17<<8

@@ -31,7 +31,7 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct scratch *scratch_of(void *loop_ctx)
+static __always_inline struct scratch *get_scratch(void)
 {
 	__u32 zero = 0;
 
@@ -43,7 +43,7 @@ static __always_inline struct scratch *scratch_of(void *loop_ctx)
 static __always_inline void sample_wait(void *ctx, struct scratch *s, __u64 lock, __u16 detail, __u64 duration, int stack)
 {
 	struct stack_record *r = &s->rec;
-	__u32 flags = 0, loop_ctx = 0;
+	__u32 flags = 0;
 
 	if (identify(r, &flags))
 		return;
@@ -68,7 +68,7 @@ static __always_inline void sample_wait(void *ctx, struct scratch *s, __u64 lock
 		if (ctx)
 			take_kernel_stack(ctx, r);
 		if (!(flags & PF_KTHREAD))
-			take_user_stack(s, &loop_ctx);
+			take_user_stack(s);
 	}
 	r->hash = hash_record(r);
 	if (count_record(r, duration, 1))
@@ -82,7 +82,7 @@ static __always_inline void sample_wait(void *ctx, struct scratch *s, __u64 lock
 /* Accounts for a wait that ended now. */
 static __always_inline void end_wait(void *ctx, __u64 lock, __u16 detail, __u64 now, __u64 duration, int stack)
 {
-	struct scratch *s = scratch_of(0);
+	struct scratch *s = get_scratch();
 
 	if (!s || s->busy) {
 		add(C_NESTED, 1);

@@ -58,11 +58,6 @@ struct {
 	__type(value, struct wait);
 } waits SEC(".maps");
 
-static __always_inline struct scratch *scratch_of(void *loop_ctx)
-{
-	return *(struct scratch **)loop_ctx;
-}
-
 static __always_inline __u16 wait_state(int preempt, __u32 state)
 {
 	if (preempt || !state)
@@ -180,7 +175,6 @@ static __always_inline void count_waits(struct stack_record *r, __u64 n, __u64 s
 static __always_inline int take_current(struct scratch *s)
 {
 	struct stack_record *r = &s->rec;
-	struct scratch *loop_ctx = s;
 	__u32 flags = 0;
 
 	r->profile = PROFILE_OFF_CPU;
@@ -195,6 +189,6 @@ static __always_inline int take_current(struct scratch *s)
 		leave_out(C_FILTERED);
 		return -1;
 	}
-	take_user_stack(s, &loop_ctx);
+	take_user_stack(s);
 	return 0;
 }

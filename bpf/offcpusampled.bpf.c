@@ -11,7 +11,7 @@
  * whether waits resemble each other or not, as the choice does not depend on the
  * wait that is measured.
  *
- * Needs kernel 5.17 (bpf_loop). */
+ * Loaded from kernel 5.17 on. */
 
 #include "offcpu.h"
 

@@ -16,7 +16,7 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct scratch *scratch_of(void *loop_ctx)
+static __always_inline struct scratch *get_scratch(void)
 {
 	__u32 zero = 0;
 
@@ -25,7 +25,7 @@ static __always_inline struct scratch *scratch_of(void *loop_ctx)
 
 static __always_inline int tell(__u16 kind)
 {
-	struct scratch *s = scratch_of(0);
+	struct scratch *s = get_scratch();
 	__u32 flags = 0;
 
 	add(C_RUNS, 1);

@@ -48,22 +48,28 @@ enum counter {
 	C_COUNTERS = C_END + 12,
 };
 
+struct counters {
+	__u64 n[C_COUNTERS];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, C_COUNTERS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct counters);
 } stats SEC(".maps");
 
 static __always_inline void add(__u32 i, __u64 n)
 {
-	__u64 *v = bpf_map_lookup_elem(&stats, &i);
-	if (!v)
+	__u32 zero = 0;
+	struct counters *c = bpf_map_lookup_elem(&stats, &zero);
+
+	if (!c || i >= C_COUNTERS)
 		return;
 #ifdef PREEMPTIBLE /* parts of the object are */
-	__sync_fetch_and_add(v, n);
+	__sync_fetch_and_add(&c->n[i], n);
 #else
-	*v += n;
+	c->n[i] += n;
 #endif
 }
 
@@ -238,15 +244,14 @@ static __always_inline __u64 hash_record(struct stack_record *r)
  * be a kernel thread of interest only: *flags tells. */
 static __always_inline int identify(struct stack_record *r, __u32 *flags)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	struct task_struct *task, *leader;
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf(), *leader;
 
-	if ((__u32)id == 0) {
+	r->tgid = task->tgid;
+	r->tid = task->pid;
+	if (!r->tid) {
 		add(C_IDLE, 1);
 		return -1;
 	}
-	r->tgid = id >> 32;
-	r->tid = (__u32)id;
 	if (pidns_ino) {
 		struct bpf_pidns_info ns = {};
 
@@ -261,11 +266,10 @@ static __always_inline int identify(struct stack_record *r, __u32 *flags)
 		add(C_SKIPPED, 1);
 		return -1;
 	}
-	task = (struct task_struct *)bpf_get_current_task();
-	leader = BPF_CORE_READ(task, group_leader);
-	r->start_time = BPF_CORE_READ(leader, start_boottime);
-	r->exec_id = BPF_CORE_READ(leader, self_exec_id);
-	*flags = BPF_CORE_READ(task, flags);
+	leader = task->group_leader;
+	r->start_time = leader->start_boottime;
+	r->exec_id = leader->self_exec_id;
+	*flags = task->flags;
 	r->cgroup_id = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(r->comm, sizeof(r->comm));
 	return 0;

@@ -116,16 +116,15 @@ func (s Stats) Ended(e End) uint64 { return s[UserEnds+Counter(e)] }
 
 // stats reads the counters of the object.
 func (o *object) stats() (Stats, error) {
-	var s Stats
-	var perCPU []uint64
-	m := o.coll.Maps["stats"]
-	for i := range s {
-		if err := m.Lookup(uint32(i), &perCPU); err != nil {
-			return s, fmt.Errorf("read BPF counter %d: %w", i, err)
-		}
-		for _, v := range perCPU {
-			s[i] += v
+	var sum Stats
+	var perCPU []Stats
+	if err := o.coll.Maps["stats"].Lookup(uint32(0), &perCPU); err != nil {
+		return sum, fmt.Errorf("read BPF counters: %w", err)
+	}
+	for _, s := range perCPU {
+		for i, v := range s {
+			sum[i] += v
 		}
 	}
-	return s, nil
+	return sum, nil
 }

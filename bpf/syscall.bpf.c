@@ -55,7 +55,7 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct scratch *scratch_of(void *loop_ctx)
+static __always_inline struct scratch *get_scratch(void)
 {
 	__u32 zero = 0;
 
@@ -77,7 +77,7 @@ static __always_inline void measure(struct task_struct *task, __u64 now)
  * process if it is not known. 0 if the call is to be looked at further. */
 static __noinline int meet(struct thread *t)
 {
-	struct scratch *s = scratch_of(0);
+	struct scratch *s = get_scratch();
 	struct stack_record *r;
 	__u32 flags = 0;
 
@@ -166,8 +166,8 @@ static __always_inline __u32 bucket_of(__u64 ns)
 /* Counts the call with its user stack. */
 static __noinline int count_slow(struct thread *t, __u64 duration, __u32 detail)
 {
-	struct scratch *s = scratch_of(0);
-	__u32 flags = 0, loop_ctx = 0;
+	struct scratch *s = get_scratch();
+	__u32 flags = 0;
 	struct stack_record *r;
 
 	if (!s || !t)
@@ -181,7 +181,7 @@ static __noinline int count_slow(struct thread *t, __u64 duration, __u32 detail)
 	r->status = 0;
 	r->kernel_frames = 0;
 	r->user_frames = 0;
-	take_user_stack(s, &loop_ctx);
+	take_user_stack(s);
 	r->hash = hash_record(r);
 	count_record(r, duration, 1);
 	return 0;
@@ -228,7 +228,7 @@ int BPF_PROG(aperture_sys_exit, struct pt_regs *regs, long ret)
 	return leave(ret, 0);
 }
 
-/* Needs kernel 5.17 (bpf_loop). */
+/* Needs bpf_task_pt_regs; loaded from kernel 5.17 on. */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(aperture_sys_exit_slow, struct pt_regs *regs, long ret)
 {

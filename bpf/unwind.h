@@ -16,6 +16,7 @@
 #define MAX_PARTS 8
 #define CHUNK_ROWS 65536
 #define MAX_EXECUTABLES 32768
+#define WINDOW 512 /* bytes of stack that are read at once */
 
 enum unwind_end {
 	END_TRUNCATED, /* more than MAX_FRAMES */
@@ -168,6 +169,8 @@ struct unwind_state {
 	__u64 lr; /* arm64: the link register, in a leaf frame */
 	__u64 regs; /* the saved registers of user mode */
 	__u64 image;
+	__u64 window_at;   /* address of the window, NO_WINDOW for none */
+	__u64 window_last; /* offset of the last two words in it */
 	struct mapping mapping; /* the one of the last address; end 0 for none */
 	struct executable executable;
 	__u32 tgid;
@@ -179,17 +182,14 @@ struct unwind_state {
 	__u8 known; /* the mappings of the process are known */
 };
 
-/* What the step function works on. An object defines scratch_of. */
+/* What the step function works on. */
 struct scratch {
 	__u32 busy;
 	__u32 pad;
 	struct unwind_state unwind;
+	__u64 window[WINDOW / 8]; /* a part of the user stack */
 	struct stack_record rec;
 };
-
-/* Finds the scratch memory from the context of the loop, which is on the stack
- * of the program. */
-static __always_inline struct scratch *scratch_of(void *loop_ctx);
 
 static __always_inline struct mapping *search_mappings(struct process *p, __u64 pc)
 {
@@ -318,17 +318,52 @@ static __always_inline struct unwind_rule *find_rule(struct unwind_state *u, __u
 #define SIGNAL_FP (40 + 10 * 8)
 #endif
 
+#define SMALLEST_PAGE 4096
+#define NO_WINDOW 1 /* is not aligned: no address is at its beginning */
+
+/* Reads size bytes of the user stack, 8 or 16; 0 if it could. A call to read user
+ * memory takes much longer than to copy a few frames more, which the next steps
+ * will want. Pages that are not wanted yet are not read: they may not be there. */
+static __always_inline int read_stack(struct scratch *s, __u64 addr, __u64 *words, __u32 size)
+{
+	struct unwind_state *u = &s->unwind;
+	__u64 at = addr - u->window_at, n;
+
+	if (addr & 7)
+		return bpf_probe_read_user(words, size, (void *)addr);
+	if (at > u->window_last) {
+		n = SMALLEST_PAGE - (addr & (SMALLEST_PAGE - 1));
+		if (n < 16)
+			return bpf_probe_read_user(words, size, (void *)addr);
+		if (n > WINDOW)
+			n = WINDOW;
+		u->window_at = NO_WINDOW;
+		u->window_last = 0;
+		if (bpf_probe_read_user(s->window, n, (void *)addr))
+			return -1;
+		u->window_at = addr;
+		u->window_last = n - 16;
+		at = 0;
+	}
+	at = at / 8 & (WINDOW / 8 - 1);
+	words[0] = s->window[at];
+	if (size == 16)
+		words[1] = s->window[(at + 1) & (WINDOW / 8 - 1)];
+	return 0;
+}
+
 /* Follows the frame pointer; 0 to go on. Both architectures keep the caller's
  * frame pointer and the return address in that order where it points. */
-static __always_inline int follow_fp(struct unwind_state *u)
+static __always_inline int follow_fp(struct scratch *s)
 {
+	struct unwind_state *u = &s->unwind;
 	__u64 pair[2];
 
 	if (!u->fp) {
 		u->end = END_COMPLETE;
 		return 1;
 	}
-	if (u->fp & 7 || bpf_probe_read_user(pair, sizeof(pair), (void *)u->fp)) {
+	if (u->fp & 7 || read_stack(s, u->fp, pair, sizeof(pair))) {
 		u->end = END_FP_CHAIN;
 		return 1;
 	}
@@ -439,8 +474,9 @@ static __always_inline int frame_address(struct unwind_state *u, struct unwind_r
 }
 
 /* Goes to the caller by a rule; 0 to go on. */
-static __always_inline int follow_rule(struct unwind_state *u, struct unwind_rule *r)
+static __always_inline int follow_rule(struct scratch *s, struct unwind_rule *r)
 {
+	struct unwind_state *u = &s->unwind;
 	__u64 cfa, pair[2], ra, fp = u->fp;
 	__s64 ra_off = -8;
 
@@ -464,21 +500,23 @@ static __always_inline int follow_rule(struct unwind_state *u, struct unwind_rul
 	}
 #endif
 	if (r->fp == FP_CFA && r->fp_off == ra_off - 8) { /* one read for both */
-		if (bpf_probe_read_user(pair, sizeof(pair), (void *)(cfa + ra_off - 8)))
+		if (read_stack(s, cfa + ra_off - 8, pair, sizeof(pair)))
 			goto unreadable;
 		u->fp = pair[0];
 		ra = pair[1];
 		goto move;
 	}
-	if (bpf_probe_read_user(&ra, 8, (void *)(cfa + ra_off)))
+	/* It is below the return address: the window begins there. */
+	if (r->fp == FP_CFA && read_stack(s, cfa + r->fp_off, &fp, 8))
+		goto unreadable;
+	if (read_stack(s, cfa + ra_off, &ra, 8))
 		goto unreadable;
 #if defined(__TARGET_ARCH_arm64)
 have_ra:
+	if (r->fp == FP_CFA && r->reg == 1 && read_stack(s, cfa + r->fp_off, &fp, 8))
+		goto unreadable;
 #endif
-	if (r->fp == FP_CFA) {
-		if (bpf_probe_read_user(&fp, 8, (void *)(cfa + r->fp_off)))
-			goto unreadable;
-	} else if (r->fp == FP_FP) {
+	if (r->fp == FP_FP) {
 		if (bpf_probe_read_user(&fp, 8, (void *)(u->fp + r->fp_off)))
 			goto unreadable;
 	} else if (r->fp == FP_UNDEFINED) {
@@ -503,12 +541,14 @@ unreadable:
 
 #define ADDRESS_BITS 0x0000ffffffffffffULL
 
-/* One frame: notes where it is and goes to its caller. */
-static long unwind_step(__u32 i, void *loop_ctx)
+/* One frame: notes where it is and goes to its caller; 0 to go on. As a global
+ * function it is verified once and not for each call: so the walk can be a plain
+ * loop. bpf_loop would call it through a pointer, which takes long where such
+ * calls are guarded (retpolines). */
+__noinline int unwind_step(struct scratch *s)
 {
-	struct scratch *s = scratch_of(loop_ctx);
 	struct unwind_state *u;
-	struct unwind_rule *rule = 0;
+	struct unwind_rule *rule;
 	__u64 pc, frame;
 
 	if (!s)
@@ -520,7 +560,7 @@ static long unwind_step(__u32 i, void *loop_ctx)
 			miss_mapping(u, pc);
 			u->end = END_NO_MAPPING;
 			/* What a guess led to is no frame; a rule is no guess. */
-			if (i > 0 && u->executable.state == EXEC_FRAME_POINTERS)
+			if (u->frames && u->executable.state == EXEC_FRAME_POINTERS)
 				return 1;
 			u->mapping.executable = 0;
 			u->mapping.bias = 0;
@@ -539,17 +579,17 @@ static long unwind_step(__u32 i, void *loop_ctx)
 		rule = find_rule(u, pc - u->mapping.bias);
 		break;
 	case EXEC_FRAME_POINTERS:
-		return follow_fp(u);
+		return follow_fp(s);
 	default:
 		u->end = END_NO_TABLE; /* the walk goes on, but cannot be trusted */
-		return follow_fp(u) ? 1 : 0;
+		return follow_fp(s);
 	}
 	if (!rule) {
 		u->end = END_NO_ROW;
 		return 1;
 	}
 	if (rule->kind == RULE_FP_CHAIN || (rule->kind == RULE_GO_SP && !u->leaf))
-		return follow_fp(u);
+		return follow_fp(s);
 	if (rule->kind == RULE_END) {
 		u->end = END_COMPLETE;
 		return 1;
@@ -560,7 +600,21 @@ static long unwind_step(__u32 i, void *loop_ctx)
 		u->end = END_READ;
 		return 1;
 	}
-	return follow_rule(u, rule);
+	return follow_rule(s, rule);
+}
+
+/* All frames. This is a global function so that what follows it is verified once
+ * and not for each round that may be the last. */
+__noinline int unwind_steps(struct scratch *s)
+{
+	if (!s)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_FRAMES; i++) {
+		if (unwind_step(s))
+			break;
+	}
+	return 0;
 }
 
 /* Begins an unwinding of the current task's user stack into s->rec, behind the
@@ -573,14 +627,14 @@ static __always_inline void unwind_begin(struct scratch *s)
 	struct process *p;
 
 #if defined(__TARGET_ARCH_arm64)
-	u->pc = BPF_CORE_READ(regs, pc);
-	u->sp = BPF_CORE_READ(regs, sp);
-	u->fp = BPF_CORE_READ(regs, regs[29]);
-	u->lr = RETURN_ADDRESS(BPF_CORE_READ(regs, regs[30]));
+	u->pc = regs->pc;
+	u->sp = regs->sp;
+	u->fp = regs->regs[29];
+	u->lr = RETURN_ADDRESS(regs->regs[30]);
 #else
-	u->pc = BPF_CORE_READ(regs, ip);
-	u->sp = BPF_CORE_READ(regs, sp);
-	u->fp = BPF_CORE_READ(regs, bp);
+	u->pc = regs->ip;
+	u->sp = regs->sp;
+	u->fp = regs->bp;
 	u->lr = 0;
 #endif
 	u->regs = (__u64)regs;
@@ -591,6 +645,8 @@ static __always_inline void unwind_begin(struct scratch *s)
 	u->exact = 1;
 	u->leaf = 1;
 	u->end = END_TRUNCATED;
+	u->window_at = NO_WINDOW;
+	u->window_last = 0;
 	u->mapping.start = 0;
 	u->mapping.end = 0;
 	u->mapping.bias = 0;
@@ -619,19 +675,19 @@ static __always_inline void unwind_finish(struct scratch *s)
 		add(C_END + u->end, 1);
 }
 
-/* Takes the user stack; loop_ctx is on the caller's stack (see scratch_of). */
-static __always_inline void take_user_stack(struct scratch *s, void *loop_ctx)
+/* Takes the user stack of the current task. */
+static __always_inline void take_user_stack(struct scratch *s)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 
 	/* A thread without memory runs on that of any other process. */
-	if (!BPF_CORE_READ(task, mm)) {
+	if (!task->mm) {
 		s->rec.user_frames = 0;
 		s->rec.end = END_NONE;
 		return;
 	}
 	unwind_begin(s);
-	bpf_loop(MAX_FRAMES, unwind_step, loop_ctx, 0);
+	unwind_steps(s);
 	unwind_finish(s);
 }
 

@@ -170,6 +170,7 @@ func (a *api) routes() []route {
 		{"GET /api/export/pprof", a.exportPprof, nil},
 		{"GET /api/export/speedscope", a.exportSpeedscope, nil},
 		{"GET /api/export/svg", a.exportSVG, nil},
+		{"GET /api/export/otlp", a.exportOTLP, nil},
 		{"GET /debug/pprof/profile", a.debugPprofProfile, nil},
 	}
 	// These are part of the API but not there yet; clients are told so instead

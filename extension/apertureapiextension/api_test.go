@@ -175,7 +175,7 @@ func TestLimit(t *testing.T) {
 }
 
 // exportRoutes take the same filters.
-var exportRoutes = []string{"/api/export/json", "/api/export/collapsed", "/api/export/pprof", "/api/export/speedscope", "/api/export/svg"}
+var exportRoutes = []string{"/api/export/json", "/api/export/collapsed", "/api/export/pprof", "/api/export/speedscope", "/api/export/svg", "/api/export/otlp"}
 
 func TestBadRequests(t *testing.T) {
 	f := start(t, options{store: newMemoryStore()})
@@ -287,6 +287,7 @@ func TestMethodsAndRoutes(t *testing.T) {
 		"/api/export/pprof":      "GET, HEAD",
 		"/api/export/speedscope": "GET, HEAD",
 		"/api/export/svg":        "GET, HEAD",
+		"/api/export/otlp":       "GET, HEAD",
 		"/debug/pprof/profile":   "GET, HEAD",
 		"/api/diff":              "POST",
 		"/api/alerts":            "GET, HEAD, POST",

@@ -85,6 +85,9 @@ func (a *api) kindQuery(r *http.Request, own func(url.Values, *query) error) (*q
 }
 
 func noData(kind string) string {
+	if kind == "" {
+		return "No profile data available"
+	}
 	return fmt.Sprintf("No %s profile data available", kindTitle(kind))
 }
 
