@@ -164,6 +164,7 @@ func (a *api) routes() []route {
 		{"GET /metrics", a.metrics, always},
 		{"GET /api/health", a.health, always},
 		{"POST /api/aggregate", a.aggregateHTTP, nil},
+		{"POST /api/diff", a.diffHTTP, nil},
 		{"GET /api/batches", a.batchesHTTP, nil},
 		{"GET /api/export/json", a.exportJSON, nil},
 		{"GET /api/export/collapsed", a.exportCollapsed, nil},
@@ -176,7 +177,6 @@ func (a *api) routes() []route {
 	// These are part of the API but not there yet; clients are told so instead
 	// of being sent away with 404.
 	for _, pattern := range []string{
-		"POST /api/diff",
 		"GET /api/alerts",
 		"POST /api/alerts",
 		"DELETE /api/alerts/{id}",

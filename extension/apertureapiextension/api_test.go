@@ -310,7 +310,7 @@ func TestMethodsAndRoutes(t *testing.T) {
 		}
 	}
 	for _, route := range []string{
-		"POST /api/diff", "GET /api/alerts", "POST /api/alerts", "DELETE /api/alerts/a", "POST /api/alerts/a/toggle",
+		"GET /api/alerts", "POST /api/alerts", "DELETE /api/alerts/a", "POST /api/alerts/a/toggle",
 		"GET /api/alerts/history", "POST /api/alerts/evaluate",
 	} {
 		method, path, _ := strings.Cut(route, " ")
@@ -333,6 +333,7 @@ func TestStoreTroubles(t *testing.T) {
 		func() (*http.Response, string) {
 			return f.do(t, http.MethodPost, "/api/aggregate", `{"event_type":"cpu"}`)
 		},
+		func() (*http.Response, string) { return f.do(t, http.MethodPost, "/api/diff", `{}`) },
 		func() (*http.Response, string) { return f.do(t, http.MethodGet, "/api/export/json", "") },
 		func() (*http.Response, string) { return f.do(t, http.MethodGet, "/api/batches", "") },
 	}

@@ -15,15 +15,24 @@ const maxBody = 1 << 20
 
 // readBody reads the JSON object that asks for an aggregate.
 func (q *query) readBody(w http.ResponseWriter, r *http.Request) error {
+	text, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	return q.parseBody(text)
+}
+
+// readBody returns the body of a query.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return fmt.Errorf("read body: %w: the limit is %d bytes", err, tooLarge.Limit)
+			return nil, fmt.Errorf("read body: %w: the limit is %d bytes", err, tooLarge.Limit)
 		}
-		return invalid("body", "%s", err)
+		return nil, invalid("body", "%s", err)
 	}
-	return q.parseBody(text)
+	return text, nil
 }
 
 // parseBody parses the JSON object that asks for an aggregate. Unknown keys are
@@ -34,10 +43,7 @@ func (q *query) parseBody(text []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		key string
-		set func(json.RawMessage) error
-	}{
+	if err := setFields(fields, []jsonField{
 		{"agent_id", textField("agent_id", q.setAgentID)},
 		{"time_start_ns", intField("time_start_ns", q.setStart)},
 		{"time_end_ns", intField("time_end_ns", q.setEnd)},
@@ -46,7 +52,21 @@ func (q *query) parseBody(text []byte) error {
 		{"service", textField("service", q.setService)},
 		{"frame_order", textField("frame_order", q.setOrder)},
 		{"labels", q.labelsField},
-	} {
+	}); err != nil {
+		return err
+	}
+	return q.check()
+}
+
+// jsonField is a key of a request's JSON object and what takes its value.
+type jsonField struct {
+	key string
+	set func(json.RawMessage) error
+}
+
+// setFields takes the fields that are there, in the order of the list.
+func setFields(fields map[string]json.RawMessage, list []jsonField) error {
+	for _, f := range list {
 		value, ok := fields[f.key]
 		if !ok || bytes.Equal(value, []byte("null")) {
 			continue
@@ -55,7 +75,7 @@ func (q *query) parseBody(text []byte) error {
 			return err
 		}
 	}
-	return q.check()
+	return nil
 }
 
 func textField(key string, set func(string) error) func(json.RawMessage) error {

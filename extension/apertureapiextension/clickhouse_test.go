@@ -69,6 +69,7 @@ func TestClickHouse(t *testing.T) {
 
 	pushFiltered(t, f)
 	checkFilters(t, f)
+	checkDiff(t, f)
 	stored, err := f.rpc.QueryStorage(t.Context(), &aggregatorv1.QueryStorageRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, []uint64{1, 3, 2, 1}, sequences(stored.GetBatches()))

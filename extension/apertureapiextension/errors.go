@@ -67,16 +67,22 @@ func outcomeOf(err error) outcome {
 
 // writeError answers an HTTP request with err.
 func (a *api) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	o := outcomeOf(err)
-	if o.status == http.StatusInternalServerError {
-		a.logger.Warn("query failed", zap.String("path", r.URL.Path),
-			zap.String("request_id", httpserver.RequestID(r.Context())), zap.Error(err))
-	}
+	o := a.failed(r, err)
 	if o.retry {
 		httpserver.WriteRetry(w, r, o.status, retryAfter, err.Error())
 		return
 	}
 	httpserver.WriteError(w, r, o.status, err.Error())
+}
+
+// failed returns how an error is answered and logs one that nobody expected.
+func (a *api) failed(r *http.Request, err error) outcome {
+	o := outcomeOf(err)
+	if o.status == http.StatusInternalServerError {
+		a.logger.Warn("query failed", zap.String("path", r.URL.Path),
+			zap.String("request_id", httpserver.RequestID(r.Context())), zap.Error(err))
+	}
+	return o
 }
 
 // grpcError returns err as a gRPC status.

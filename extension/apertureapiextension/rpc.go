@@ -3,10 +3,8 @@ package apertureapiextension
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
 	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
@@ -79,15 +77,24 @@ const maxResultJSON = 7 << 19 // 3.5 MiB
 // resultJSON writes a merge in at most limit bytes: if it is longer, the stacks
 // that count least are left out, and totals stay what they are.
 func resultJSON(m *profilestore.Merge, o aperturejson.Options, limit int) string {
+	return bounded(o.MaxRows, limit, func(out io.Writer, rows int) error {
+		o.MaxRows = rows
+		return aperturejson.Write(out, m, o)
+	})
+}
+
+// bounded returns what write writes with so many rows that it is at most limit
+// bytes.
+func bounded(rows, limit int, write func(out io.Writer, rows int) error) string {
 	for {
 		var text strings.Builder
 		// A strings.Builder takes all.
-		_ = aperturejson.Write(&text, m, o)
-		if text.Len() <= limit || o.MaxRows <= 1 {
+		_ = write(&text, rows)
+		if text.Len() <= limit || rows <= 1 {
 			return text.String()
 		}
 		// A little less than fits on average: the next try is mostly the last.
-		o.MaxRows = max(1, min(o.MaxRows/2, o.MaxRows*limit/text.Len()*9/10))
+		rows = max(1, min(rows/2, rows*limit/text.Len()*9/10))
 	}
 }
 
@@ -113,8 +120,20 @@ func (a *api) aggregateRPC(ctx context.Context, req *aggregatorv1.AggregateReque
 }
 
 // Diff implements [apertureapi.QueryServer].
-func (a *api) Diff(context.Context, *aggregatorv1.DiffRequest) (*aggregatorv1.DiffResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "not implemented: Diff")
+func (a *api) Diff(ctx context.Context, req *aggregatorv1.DiffRequest) (*aggregatorv1.DiffResponse, error) {
+	done := a.observe(ctx, "diff")
+	text, err := a.diffRPC(ctx, req)
+	done(err)
+	var kind *kindError
+	switch {
+	case err == nil:
+		return &aggregatorv1.DiffResponse{ResultJson: text}, nil
+	case errors.Is(err, errNoStorage):
+		return &aggregatorv1.DiffResponse{Error: err.Error()}, nil
+	case errors.As(err, &kind):
+		return &aggregatorv1.DiffResponse{Error: kind.rpcText()}, nil
+	}
+	return nil, grpcError(err)
 }
 
 // setRange takes the agent and the time range of a request, each of which may

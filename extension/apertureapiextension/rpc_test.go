@@ -126,8 +126,6 @@ func TestAggregateRPC(t *testing.T) {
 	}
 	_, err := f.rpc.Aggregate(asTenant(t, "red", "blue"), &aggregatorv1.AggregateRequest{})
 	assert.Equal(t, codes.InvalidArgument, status.Code(err))
-	_, err = f.rpc.Diff(t.Context(), &aggregatorv1.DiffRequest{})
-	assert.Equal(t, codes.Unimplemented, status.Code(err))
 }
 
 func TestRPCStoreTroubles(t *testing.T) {
@@ -143,6 +141,9 @@ func TestRPCStoreTroubles(t *testing.T) {
 		store.fail(cause)
 		_, err := f.rpc.Aggregate(t.Context(), &aggregatorv1.AggregateRequest{})
 		assert.Equal(t, code, status.Code(err), err)
+		_, err = f.rpc.Diff(t.Context(), &aggregatorv1.DiffRequest{EventType: "cpu"})
+		assert.Equal(t, code, status.Code(err), err)
+		assert.Regexp(t, "(baseline|comparison): ", err.Error())
 		_, err = f.rpc.QueryStorage(t.Context(), &aggregatorv1.QueryStorageRequest{})
 		assert.Equal(t, code, status.Code(err), err)
 	}
