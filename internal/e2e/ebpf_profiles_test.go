@@ -17,8 +17,12 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest/fixtures"
 )
 
-// often makes batches frequent, so that tests need not wait long.
-const often = "yaml:receivers::ebpf_profiling::interval: 1s"
+// often makes batches frequent, so that tests need not wait long; unlimited keeps
+// all profiles on at any cost, as on a busy machine.
+const (
+	often     = "yaml:receivers::ebpf_profiling::interval: 1s"
+	unlimited = "yaml:receivers::ebpf_profiling::max_overhead: 0"
+)
 
 var allProfiles = []string{"cpu", "off_cpu", "lock", "syscall"}
 
@@ -26,7 +30,7 @@ var allProfiles = []string{"cpu", "off_cpu", "lock", "syscall"}
 // numbers of programs that know them: native code without frame pointers, Go, and
 // code of a just-in-time compiler.
 func TestEBPFProfiles(t *testing.T) {
-	c := newCollector(t, "all-in-one.yaml", often)
+	c := newCollector(t, "all-in-one.yaml", often, unlimited)
 	c.startReady()
 	c.requireProfiles(allProfiles...)
 
@@ -145,7 +149,7 @@ func TestEBPFUnprivileged(t *testing.T) {
 	// The data directory must be the user's, below folders that it may enter. It is
 	// made first, so that it is removed after the collector has ended.
 	dir := sharedDir(t)
-	c := newCollector(t, "all-in-one.yaml", often)
+	c := newCollector(t, "all-in-one.yaml", often, unlimited)
 	require.NoError(t, os.Chown(dir, user, user))
 	c.env = append(c.env, "APERTURE_DATA_DIR="+filepath.Join(dir, "data"), "HOME="+dir)
 	const caps = "-all,+bpf,+perfmon,+syslog,+sys_ptrace"

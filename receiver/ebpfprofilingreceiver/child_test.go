@@ -89,8 +89,10 @@ func runChild(required bool) (report childReport) {
 	return report
 }
 
+// activeKinds returns, by kind, why it does not run: empty if it does, "without "
+// and the reason if it runs without a part.
 func activeKinds(tel *componenttest.Telemetry) map[string]string {
-	active := map[string]string{}
+	active, runs := map[string]string{}, map[string]bool{}
 	m, err := tel.GetMetric("otelcol_receiver_ebpf_profiling_active")
 	if err != nil {
 		return active
@@ -98,9 +100,18 @@ func activeKinds(tel *componenttest.Telemetry) map[string]string {
 	for _, p := range m.Data.(metricdata.Gauge[int64]).DataPoints {
 		kind, _ := p.Attributes.Value("profile")
 		reason, _ := p.Attributes.Value("reason")
-		active[kind.AsString()] = reason.AsString()
 		if (p.Value == 1) != (reason.AsString() == "") {
 			active[kind.AsString()] = fmt.Sprint(p.Value, " ", reason.AsString())
+			return active
+		}
+		if p.Value == 1 {
+			runs[kind.AsString()] = true
+		}
+		active[kind.AsString()] += reason.AsString()
+	}
+	for kind, reason := range active {
+		if runs[kind] && reason != "" {
+			active[kind] = "without " + reason
 		}
 	}
 	return active

@@ -60,9 +60,11 @@ type Config struct {
 	// ExcludeSelf leaves the collector's own process out. Default false.
 	ExcludeSelf bool `mapstructure:"exclude_self"`
 
-	// MaxOverhead is the part of every processor that the programs in the kernel
-	// may use all together, from 0 to 1; 0 for no limit. Before it is reached,
-	// rates are lowered and thresholds raised, and restored later. Default 0.01.
+	// MaxOverhead is the part of every processor that the programs in the kernel,
+	// and collecting what they counted, may use all together, from 0 to 1; 0 for no
+	// limit. Before it is reached, rates are lowered and thresholds raised, at last
+	// profiles are switched off, and all that is restored later. Reading symbols
+	// and unwind tables of new programs is not part of it. Default 0.01.
 	MaxOverhead float64 `mapstructure:"max_overhead"`
 
 	// Interval is how often a batch of profiles is emitted, from 100ms to 10m.
@@ -79,7 +81,7 @@ type Config struct {
 
 	// MaxUnwindTableSize is how many bytes of kernel memory the unwind tables of
 	// executables may take, from 1048576 (1 MiB) to 268435456 (256 MiB). Stacks of
-	// executables beyond follow frame pointers. Default 33554432 (32 MiB).
+	// executables beyond follow frame pointers. Default 37748736 (36 MiB).
 	MaxUnwindTableSize int64 `mapstructure:"max_unwind_table_size"`
 
 	// SymbolCacheSize is how many bytes of symbol tables and names are kept, at
@@ -114,7 +116,7 @@ func createDefaultConfig() component.Config {
 		SyscallSlowThreshold: 10 * time.Millisecond,
 		MaxOverhead:          0.01,
 		Interval:             defaultInterval,
-		MaxUnwindTableSize:   32 << 20,
+		MaxUnwindTableSize:   36 << 20,
 		SymbolCacheSize:      32 << 20,
 	}
 }

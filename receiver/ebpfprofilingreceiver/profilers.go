@@ -92,6 +92,17 @@ func (p *profilers) start(kind string, cfg *Config) error {
 	return nil
 }
 
+// incomplete tells why a profile that runs lacks a part, nil if it does not.
+func (p *profilers) incomplete(kind string) error {
+	switch {
+	case kind == profile.KindLock && p.lock.Missing() != nil:
+		return fmt.Errorf("start all of the lock profile: %w", p.lock.Missing())
+	case kind == profile.KindOffCPU && p.offCPU.Sampled() != nil:
+		return fmt.Errorf("start the exact off_cpu profile, which is an estimate now: %w", p.offCPU.Sampled())
+	}
+	return nil
+}
+
 // stop ends sampling; what was counted can still be collected.
 func (p *profilers) stop() (err error) {
 	for _, r := range p.running {
@@ -131,6 +142,11 @@ func (r *ebpfReceiver) startAll(host component.Host) error {
 			r.tel.expect(readStat(), r.cfg.SamplingFrequency)
 		}
 		r.tel.active(kind, reasonOf(err))
+		if err == nil {
+			if err = p.incomplete(kind); err != nil {
+				r.tel.incomplete(kind, reasonOf(err))
+			}
+		}
 		if err != nil && r.cfg.Required {
 			return errors.Join(err, p.close())
 		}
@@ -140,8 +156,12 @@ func (r *ebpfReceiver) startAll(host component.Host) error {
 		return errors.Join(r.unavailable(host, errors.New("eBPF profiling of this host is off"), failed), p.close())
 	}
 	if failed != nil {
+		what := "a part of the eBPF profiles of this host is off"
 		missing := slices.DeleteFunc(slices.Clone(r.cfg.Profiles), func(kind string) bool { return p.running[kind] != nil })
-		_ = r.unavailable(host, fmt.Errorf("eBPF profiles %v of this host are off", missing), failed)
+		if len(missing) > 0 {
+			what = fmt.Sprintf("eBPF profiles %v of this host are off", missing)
+		}
+		_ = r.unavailable(host, errors.New(what), failed)
 	}
 	r.profilers = p
 	return nil

@@ -107,12 +107,6 @@ func (r *ebpfReceiver) warnOfGaps(kernelErr error) {
 	if kernelErr != nil {
 		gaps = append(gaps, "kernel functions have no names: "+kernelErr.Error())
 	}
-	if l := r.profilers.lock; l != nil && l.Missing() != nil {
-		gaps = append(gaps, "a half of the lock profile does not run: "+l.Missing().Error())
-	}
-	if o := r.profilers.offCPU; o != nil && o.Sampled() != nil {
-		gaps = append(gaps, "the off_cpu profile is an estimate from a part of the waits: "+o.Sampled().Error())
-	}
 	if len(bpf.MissingCapabilities(bpf.CapSysPtrace)) > 0 {
 		gaps = append(gaps, "functions of other users' processes have no names: CAP_SYS_PTRACE is missing")
 	}

@@ -61,6 +61,11 @@ func (t *telemetry) active(kind, reason string) {
 	record(0, reason)
 }
 
+// incomplete tells that a profile runs without a part of it, and why.
+func (t *telemetry) incomplete(kind, reason string) {
+	t.tb.ReceiverEbpfProfilingActive.Record(context.Background(), 0, with("profile", kind, "reason", reason))
+}
+
 func (t *telemetry) lost(kind, reason string, samples int64) {
 	t.tb.ReceiverEbpfProfilingLostSamples.Add(context.Background(), samples, with("profile", kind, "reason", reason))
 }

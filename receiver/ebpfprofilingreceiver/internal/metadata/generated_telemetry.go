@@ -89,7 +89,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ReceiverEbpfProfilingActive, err = builder.meter.Int64Gauge(
 		"otelcol_receiver_ebpf_profiling_active",
-		metric.WithDescription("1 if the profile runs, 0 if it does not. [Development]"),
+		metric.WithDescription("1 if the profile runs, 0 if it does not, with the reason. A profile that runs without a part of it (locks of programs or of the kernel; exact waits) has both. [Development]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)

@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualReceiverEbpfProfilingActive(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_profiling_active",
-		Description: "1 if the profile runs, 0 if it does not. [Development]",
+		Description: "1 if the profile runs, 0 if it does not, with the reason. A profile that runs without a part of it (locks of programs or of the kernel; exact waits) has both. [Development]",
 		Unit:        "1",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
