@@ -173,18 +173,20 @@ func (t *Tracker) built(id uint16, file *symbol.File, table *unwind.Table, err e
 		return
 	}
 	kind := errorKind(err)
-	t.stats.BuildErrors[kind]++
 	x.state = tableAbsent
 	if kind == ErrorPoolFull {
 		x.attempts++
 		x.state = tableRefused
 		if x.attempts <= maxAttempts && (t.makeRoom(x.attempts) || len(t.building.freed) > 0) {
 			x.state = tableWaiting
-			return
+			return // no error yet
 		}
-		t.stats.TablesRefused++
 	}
-	if kind == ErrorTooLarge {
+	if kind != ErrorPoolFull && kind != ErrorTooLarge {
+		t.stats.BuildErrors[kind]++
+	} else if !x.refused { // it may be refused many times
+		x.refused = true
+		t.stats.BuildErrors[kind]++
 		t.stats.TablesRefused++
 	}
 	t.setExecutable(id, x.forKernel())

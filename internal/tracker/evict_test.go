@@ -52,7 +52,7 @@ func TestATableMakesRoomWhenItsProgramsAreGone(t *testing.T) {
 	assert.EqualValues(t, 2, s.Builds)
 	assert.Equal(t, 1, s.Tables)
 	assert.Zero(t, s.TablesRefused)
-	assert.Equal(t, map[string]int64{ErrorPoolFull: 1}, s.BuildErrors)
+	assert.Empty(t, s.BuildErrors, "it only had to wait")
 }
 
 func TestTablesInUseDoNotTakeTurns(t *testing.T) {
@@ -74,7 +74,8 @@ func TestTablesInUseDoNotTakeTurns(t *testing.T) {
 	require.Equal(t, bpf.ExecUnknown, h.kernel.state(idB))
 	h.want(idB)
 	assert.Equal(t, bpf.ExecFramePointers, h.kernel.state(idB))
-	assert.EqualValues(t, 2, h.Stats().TablesRefused)
+	assert.EqualValues(t, 1, h.Stats().TablesRefused, "it is the same table")
+	assert.Equal(t, map[string]int64{ErrorPoolFull: 1}, h.Stats().BuildErrors)
 	assert.Zero(t, h.Stats().Evicted)
 
 	// The one that was not used for longest gives way.

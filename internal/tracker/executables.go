@@ -41,6 +41,8 @@ type executable struct {
 	// no memory.
 	tried    uint64
 	attempts int
+	// refused is true once its table was counted as refused.
+	refused bool
 	// retired is true in quarantine, since a tick.
 	retired   bool
 	retiredAt uint64

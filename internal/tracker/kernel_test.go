@@ -20,7 +20,8 @@ type modelKernel struct {
 	mu          sync.Mutex
 	processes   map[uint32]modelProcess
 	executables map[uint16]bpf.Executable
-	refuse      bool
+	refuse      error // what SetProcess returns
+	tried       int   // calls of SetProcess
 	deleted     int
 }
 
@@ -33,8 +34,9 @@ type modelProcess struct {
 func (k *modelKernel) SetProcess(pid uint32, image uint64, target bool, m []bpf.Mapping) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.refuse {
-		return errors.New("map is full")
+	k.tried++
+	if k.refuse != nil {
+		return k.refuse
 	}
 	if len(m) > bpf.MaxMappings {
 		return errors.New("too many mappings")

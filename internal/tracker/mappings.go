@@ -11,19 +11,21 @@ import (
 // addressBits is what a frame of the kernel has for an address.
 const addressBits = 48
 
-// publish tells the kernel what a process has mapped. work is held.
-func (t *Tracker) publish(p *Process) {
+// publish tells the kernel what a process has mapped. If the kernel does not
+// take it that is counted, Tick tries again, and the error is returned. work is
+// held.
+func (t *Tracker) publish(p *Process) error {
 	var ms []symbol.Mapping
 	switch space := p.space.Load(); {
 	case space != nil:
 		ms = space.Mappings()
 	case t.opts.Targets == nil:
-		return // the kernel need not know that there is nothing to know
+		return nil // the kernel need not know that there is nothing to know
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.ended {
-		return
+		return nil
 	}
 	mappings, uses := t.translate(ms)
 	t.executables.use(uses)
@@ -31,9 +33,10 @@ func (t *Tracker) publish(p *Process) {
 	p.mappings, p.uses = mappings, uses
 	if err := t.opts.Kernel.SetProcess(p.PID, p.Image, p.target, mappings); err != nil {
 		t.stats.KernelErrors++
-		return
+		return err
 	}
 	t.published[p.PID] = p
+	return nil
 }
 
 // translate gives files their numbers, and keeps within what the kernel takes.
@@ -129,7 +132,7 @@ func (t *Tracker) rescan(p *Process, addr uint64) {
 	}
 	t.count(func(s *Stats) { s.Rescans++ })
 	if space.Rescan(addr) {
-		t.publish(p)
+		_ = t.publish(p)
 	}
 }
 

@@ -171,7 +171,7 @@ func (t *Tracker) handle(n bpf.Notice) *Process {
 			t.look(p)
 			return p
 		} else if p.looked {
-			t.publish(p)
+			_ = t.publish(p)
 		} else {
 			t.look(p)
 		}

@@ -118,7 +118,7 @@ func (t *Tracker) look(p *Process) {
 		p.target = target
 		t.mu.Unlock()
 	}
-	t.publish(p)
+	_ = t.publish(p)
 }
 
 // refresh reads all mappings of a process anew and tells the kernel. It reports
@@ -132,7 +132,7 @@ func (t *Tracker) refresh(p *Process) bool {
 		return false
 	}
 	old.Close()
-	t.publish(p)
+	_ = t.publish(p)
 	return true
 }
 

@@ -10,7 +10,9 @@ type Stats struct {
 	Processes, Executables, Tables, Rows, Bytes int
 	// Pending notices are not handled yet, Queued tables not built, currently.
 	Pending, Queued int
-	// Builds of tables that succeeded, BuildErrors those that did not, by kind.
+	// Builds of tables that succeeded, BuildErrors those that did not, by kind. A
+	// table that is refused for lack of memory counts once, however often it is
+	// tried again.
 	Builds      int64
 	BuildErrors map[string]int64
 	// Evicted tables made room for others, TablesRefused found none.

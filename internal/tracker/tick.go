@@ -1,6 +1,10 @@
 package tracker
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // Tick is called once every interval in which the stacks of the kernel are
 // collected, after they were. What stacks may refer to is kept for a number of
@@ -9,7 +13,9 @@ func (t *Tracker) Tick() {
 	t.work.Lock()
 	defer t.work.Unlock()
 	for _, p := range t.sweep() {
-		t.publish(p)
+		if err := t.publish(p); errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) {
+			break // the map is full: others will fare no better until one ends
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

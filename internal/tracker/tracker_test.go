@@ -1,6 +1,7 @@
 package tracker
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -185,16 +186,44 @@ func TestContainerOfAProcessThatIsGone(t *testing.T) {
 
 func TestTheKernelRefuses(t *testing.T) {
 	h := newHarness(t, unwind.PoolOptions{}, nil)
-	h.kernel.refuse = true
+	h.kernel.refuse = errors.New("refused")
 	p := start(t, self(t))
 	h.notify(bpf.NoticeUnknownProcess, p.pid(), p.image)
 	require.Eventually(t, func() bool { return h.Stats().KernelErrors > 0 }, 10*time.Second, time.Millisecond)
 	h.kernel.mu.Lock()
-	h.kernel.refuse = false
+	h.kernel.refuse = nil
 	h.kernel.mu.Unlock()
 	h.Tick()
 	_, ok := h.kernel.process(p.pid())
 	assert.True(t, ok, "it is tried again")
+}
+
+// A kernel whose map is full is not asked to take every process in every tick.
+func TestTheKernelIsFull(t *testing.T) {
+	h := newHarness(t, unwind.PoolOptions{}, nil)
+	h.kernel.refuse = fmt.Errorf("set process: %w", unix.E2BIG)
+	programs := []*program{start(t, self(t)), start(t, self(t)), start(t, self(t))}
+	for _, p := range programs {
+		h.notify(bpf.NoticeUnknownProcess, p.pid(), p.image)
+	}
+	h.settle()
+	ask := func(refuse error) (tried int) {
+		h.kernel.mu.Lock()
+		h.kernel.refuse, h.kernel.tried = refuse, 0
+		h.kernel.mu.Unlock()
+		h.Tick()
+		h.kernel.mu.Lock()
+		defer h.kernel.mu.Unlock()
+		return h.kernel.tried
+	}
+	assert.Equal(t, 1, ask(fmt.Errorf("set process: %w", unix.E2BIG)))
+	assert.Equal(t, len(programs), ask(errors.New("refused")), "the next may be taken")
+	assert.Equal(t, len(programs), ask(nil))
+	assert.Zero(t, ask(nil))
+	for _, p := range programs {
+		_, ok := h.kernel.process(p.pid())
+		assert.True(t, ok)
+	}
 }
 
 // Programs that live for 30 ms are known, by name and mappings, when they have
