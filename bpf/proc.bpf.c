@@ -5,7 +5,7 @@
 /* Life of processes: tells user space at once when a program begins and when a
  * process ends. This object also has all maps that the others share. */
 
-#include "unwind.h"
+#include "tables.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -64,7 +64,7 @@ const (
 // End tells how the unwinding of a user stack ended.
 type End uint8
 
-// Ends, as enum unwind_end in unwind.h.
+// Ends, as enum unwind_end in tables.h.
 const (
 	// EndTruncated: the stack has more than MaxFrames.
 	EndTruncated End = iota
