@@ -23,6 +23,7 @@ const (
 	minMapEntries   = 128
 	maxMapEntries   = 1 << 20
 	minSymbolCache  = 1 << 20
+	maxSymbolCache  = 1 << 40
 	maxAgentID      = 256
 	defaultInterval = 10 * time.Second
 	maxDuration     = time.Minute
@@ -84,8 +85,8 @@ type Config struct {
 	// executables beyond follow frame pointers. Default 37748736 (36 MiB).
 	MaxUnwindTableSize int64 `mapstructure:"max_unwind_table_size"`
 
-	// SymbolCacheSize is how many bytes of symbol tables and names are kept, at
-	// least 1048576 (1 MiB). Default 33554432 (32 MiB).
+	// SymbolCacheSize is how many bytes of symbol tables and names are kept, from
+	// 1048576 (1 MiB) to 1099511627776 (1 TiB). Default 33554432 (32 MiB).
 	SymbolCacheSize int64 `mapstructure:"symbol_cache_size"`
 
 	// Tenant owns the profiles (resource attribute `aperture.tenant.id`). Without
@@ -131,17 +132,23 @@ func (c *Config) Validate() error {
 	for i, p := range c.Profiles {
 		if !slices.Contains(kinds, p) {
 			fail("`profiles[%d]` must be one of %s, found %q", i, strings.Join(kinds, ", "), p)
+		} else if first := slices.Index(c.Profiles, p); first < i {
+			fail("`profiles[%d]` must not be the same as `profiles[%d]`, found %q", i, first, p)
 		}
 	}
 	if c.SamplingFrequency < 1 || c.SamplingFrequency > maxFrequency {
 		fail("`sampling_frequency` must be from 1 to %d, found %d", maxFrequency, c.SamplingFrequency)
 	}
-	for key, d := range map[string]time.Duration{
-		"off_cpu_min_duration": c.OffCPUMinDuration, "lock_min_duration": c.LockMinDuration,
-		"syscall_slow_threshold": c.SyscallSlowThreshold,
+	for _, k := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"off_cpu_min_duration", c.OffCPUMinDuration},
+		{"lock_min_duration", c.LockMinDuration},
+		{"syscall_slow_threshold", c.SyscallSlowThreshold},
 	} {
-		if d < 0 || d > maxDuration {
-			fail("`%s` must be from 0 to %s, found %s", key, maxDuration, d)
+		if k.value < 0 || k.value > maxDuration {
+			fail("`%s` must be from 0 to %s, found %s", k.name, maxDuration, k.value)
 		}
 	}
 	if _, err := procinfo.Compile(c.Targets); err != nil {
@@ -159,8 +166,8 @@ func (c *Config) Validate() error {
 	if c.MaxUnwindTableSize < minTables || c.MaxUnwindTableSize > maxTables {
 		fail("`max_unwind_table_size` must be from %d to %d bytes, found %d", minTables, maxTables, c.MaxUnwindTableSize)
 	}
-	if c.SymbolCacheSize < minSymbolCache {
-		fail("`symbol_cache_size` must be at least %d bytes, found %d", minSymbolCache, c.SymbolCacheSize)
+	if c.SymbolCacheSize < minSymbolCache || c.SymbolCacheSize > maxSymbolCache {
+		fail("`symbol_cache_size` must be from %d to %d bytes, found %d", minSymbolCache, int64(maxSymbolCache), c.SymbolCacheSize)
 	}
 	if len(c.AgentID) > maxAgentID {
 		fail("`agent_id` must have at most %d bytes, found %d", maxAgentID, len(c.AgentID))

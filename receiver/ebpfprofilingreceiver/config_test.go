@@ -45,21 +45,35 @@ func TestConfig(t *testing.T) {
 func TestConfigBad(t *testing.T) {
 	bad := load(t, "ebpf_profiling/bad")
 	bad.AgentID = strings.Repeat("x", 257)
+	bad.Profiles = append(bad.Profiles, "lock", bad.Profiles[0])
 	err := confmap.Validate(bad)
-	for _, want := range []string{
+	at := -1
+	for _, want := range []string{ // in this order
 		"`profiles[1]` must be one of cpu, off_cpu, lock, syscall, found \"gpu\"",
+		"`profiles[3]` must not be the same as `profiles[0]`, found \"cpu\"",
+		"`sampling_frequency` must be from 1 to 1000, found 1001",
 		"`off_cpu_min_duration` must be from 0 to 1m0s, found -1s",
 		"`lock_min_duration` must be from 0 to 1m0s, found 2m0s",
 		"`syscall_slow_threshold` must be from 0 to 1m0s, found -1ns",
-		"`max_overhead` must be from 0 to 1, found 1.5",
-		"`max_unwind_table_size` must be from 1048576 to 268435456 bytes, found 7",
 		"`targets::executables[0]` must be a pattern",
-		"`sampling_frequency` must be from 1 to 1000, found 1001",
+		"`max_overhead` must be from 0 to 1, found 1.5",
 		"`interval` must be from 100ms to 10m0s, found 1ms",
 		"`max_map_entries` must be 0 or from 128 to 1048576, found 1",
-		"`symbol_cache_size` must be at least 1048576 bytes, found 5",
+		"`max_unwind_table_size` must be from 1048576 to 268435456 bytes, found 7",
+		"`symbol_cache_size` must be from 1048576 to 1099511627776 bytes, found 5",
 		"`agent_id` must have at most 256 bytes, found 257",
 	} {
-		assert.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want)
+		i := strings.Index(err.Error(), want)
+		assert.Greater(t, i, at, want)
+		at = i
 	}
+}
+
+func TestConfigSymbolCacheSize(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.SymbolCacheSize = 1 << 40
+	require.NoError(t, cfg.Validate())
+	cfg.SymbolCacheSize++
+	assert.ErrorContains(t, cfg.Validate(), "`symbol_cache_size` must be from 1048576 to 1099511627776 bytes, found 1099511627777")
 }

@@ -101,6 +101,10 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 // take the last batch.
 const stopTimeout = 10 * time.Second
 
+// stopGrace is how long the collecting of the last samples may take when there
+// is no more time for it.
+const stopGrace = time.Second
+
 // warnOfGaps says, once, what will be missing from the profiles.
 func (r *ebpfReceiver) warnOfGaps(kernelErr error) {
 	var gaps []string
@@ -241,7 +245,9 @@ func (r *ebpfReceiver) report(used time.Duration) {
 }
 
 // Shutdown emits what was counted since the last interval and waits until the
-// pipeline has taken or refused it, or ctx ends.
+// pipeline has taken or refused it, or ctx ends. If by then the profiles are not
+// even collected (a file that is read may be of a network that is away), it
+// returns an error and frees nothing: what hangs still uses it.
 func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 	if r.profilers == nil {
 		return nil
@@ -252,7 +258,16 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 		defer cancel()
 		defer context.AfterFunc(ctx, r.cancel)()
 		close(r.stop)
-		<-r.done
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			select {
+			case <-r.done: // it was told by its context as well
+			case <-time.After(stopGrace):
+				err = fmt.Errorf("collect the last samples: %w", context.Cause(ctx))
+				return
+			}
+		}
 		r.out.finish()
 		<-r.out.done
 		r.cancel()

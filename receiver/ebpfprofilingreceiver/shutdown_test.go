@@ -40,5 +40,21 @@ func TestShutdownOfAStuckPipeline(t *testing.T) {
 	require.NoError(t, r.Shutdown(ctx))
 }
 
+// TestShutdownOfALoopThatHangs gives up, and frees nothing of what the loop uses.
+func TestShutdownOfALoopThatHangs(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &ebpfReceiver{
+		profilers: &profilers{},                                                 // to close it would panic
+		cancel:    cancel, stop: make(chan struct{}), done: make(chan struct{}), // which nobody closes
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	err := r.Shutdown(over)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "collect the last samples")
+	require.Error(t, ctx.Err(), "the loop is told to end")
+	require.NoError(t, r.Shutdown(t.Context()), "it is tried once")
+}
+
 // TestZSummary is the last test and prints what was tested for real.
 func TestZSummary(*testing.T) { fmt.Println(ebpftest.Summary()) }
