@@ -68,6 +68,7 @@ type CPU struct {
 	running
 	clocks    clocks
 	frequency int
+	uneven    bool // not all clocks have the frequency
 	program   int
 	stopped   bool
 }
@@ -101,26 +102,38 @@ func (h *Host) StartCPU(frequency int) (*CPU, error) {
 }
 
 // Follow attaches to processors that were switched on and lets go of those that
-// were switched off. Call it now and then.
+// were switched off. It makes up for a SetFrequency that failed. Call it now and
+// then.
 func (c *CPU) Follow() error {
 	if c.stopped {
 		return nil
 	}
-	return c.clocks.sync(c.frequency, c.program)
+	err := c.clocks.sync(c.frequency, c.program)
+	if c.uneven {
+		err = errors.Join(err, c.SetFrequency(c.frequency))
+	}
+	return err
 }
 
-// Frequency returns how often a processor is sampled in a second.
+// Frequency returns how often a processor is sampled in a second. After a
+// SetFrequency that failed it is what all of them will have.
 func (c *CPU) Frequency() int { return c.frequency }
 
-// SetFrequency changes how often processors are sampled.
+// SetFrequency changes how often processors are sampled, to a number from 1 on.
+// If that fails for some of them, Follow tries again.
 func (c *CPU) SetFrequency(frequency int) error {
+	if frequency < 1 {
+		return fmt.Errorf("set frequency of the CPU profile: %d Hz, must be at least 1", frequency)
+	}
+	c.frequency, c.uneven = frequency, false
+	var errs error
 	for cpu, fd := range c.clocks {
 		if err := setFrequency(fd, frequency); err != nil {
-			return fmt.Errorf("set clock of processor %d to %d Hz: %w", cpu, frequency, err)
+			c.uneven = true
+			errs = errors.Join(errs, fmt.Errorf("set clock of processor %d to %d Hz: %w", cpu, frequency, err))
 		}
 	}
-	c.frequency = frequency
-	return nil
+	return errs
 }
 
 // Stop implements Profile.

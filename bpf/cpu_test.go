@@ -242,9 +242,17 @@ func TestCPUSetFrequency(t *testing.T) {
 		return after[bpf.Runs] - before[bpf.Runs]
 	}
 	slow := runs()
-	require.NoError(t, c.SetFrequency(499))
+	restore := c.SpoilClocks()
+	require.Error(t, c.SetFrequency(0))
+	assert.Equal(t, 19, c.Frequency())
+	require.ErrorContains(t, c.SetFrequency(499), "set clock of processor 0 to 499 Hz")
+	require.Error(t, c.Follow())
+	restore()
+	assert.Less(t, runs(), 3*slow, "nothing has changed yet")
+	require.NoError(t, c.Follow())
 	assert.Equal(t, 499, c.Frequency())
 	assert.Greater(t, runs(), 5*slow)
+	require.NoError(t, c.SetFrequency(19))
 }
 
 // TestNotices hears of a program that begins and ends.

@@ -49,36 +49,31 @@ func (h *Host) StartOffCPU(opts OffCPUOptions) (*OffCPU, error) {
 	return h.startOffCPU(opts, loadOffcpuObj, loadOffcpusampledObj)
 }
 
-// startOffCPU runs the first of the objects that the kernel takes.
+// startOffCPU runs the first of the objects that the kernel takes and attaches.
 func (h *Host) startOffCPU(opts OffCPUOptions, specs ...func() (*ebpf.CollectionSpec, error)) (*OffCPU, error) {
-	const doing = "loading the off-CPU profile"
 	if opts.MinDuration < 0 {
 		return nil, fmt.Errorf("start the off-CPU profile: minimum duration %s is negative", opts.MinDuration)
 	}
 	if !h.Unwinds() {
-		return nil, &UnavailableError{Reason: ReasonKernelTooOld, Detail: doing + " needs kernel 5.17 or later"}
+		return nil, &UnavailableError{Reason: ReasonKernelTooOld, Detail: "loading the off-CPU profile needs kernel 5.17 or later"}
 	}
 	var o *object
 	var err, sampled error
 	for _, spec := range specs {
 		sampled = err
-		if o, err = h.loadOffCPU(spec, opts.MinDuration); err == nil {
+		if o, err = h.runOffCPU(spec, opts.MinDuration); err == nil {
 			break
 		}
 	}
 	if err != nil {
-		return nil, explain(doing, err)
-	}
-	c := &OffCPU{running: running{host: h, objects: []*object{o}}, sampled: sampled}
-	h.add(o)
-	if err := o.attachTracing(); err != nil {
-		_ = c.Close()
 		return nil, explain("starting the off-CPU profile", err)
 	}
-	return c, nil
+	h.add(o)
+	return &OffCPU{running: running{host: h, objects: []*object{o}}, sampled: sampled}, nil
 }
 
-func (h *Host) loadOffCPU(load func() (*ebpf.CollectionSpec, error), minDuration time.Duration) (*object, error) {
+// runOffCPU loads one of the objects and attaches its programs.
+func (h *Host) runOffCPU(load func() (*ebpf.CollectionSpec, error), minDuration time.Duration) (*object, error) {
 	spec, err := load()
 	if err != nil {
 		return nil, err
@@ -87,7 +82,15 @@ func (h *Host) loadOffCPU(load func() (*ebpf.CollectionSpec, error), minDuration
 	if hasPrevState() {
 		settings["has_prev_state"] = uint32(1)
 	}
-	return h.load(spec, 2, settings)
+	o, err := h.load(spec, 2, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.attachTracing(); err != nil {
+		_ = o.close()
+		return nil, err
+	}
+	return o, nil
 }
 
 // hasPrevState tells whether the sched_switch tracepoint says what state the

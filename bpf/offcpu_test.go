@@ -384,3 +384,15 @@ func TestOffCPUSetMinDuration(t *testing.T) {
 	_, err := h.StartOffCPU(bpf.OffCPUOptions{MinDuration: -1})
 	assert.ErrorContains(t, err, "-1ns is negative")
 }
+
+// TestOffCPUFallsBack measures where the exact programs cannot be attached.
+func TestOffCPUFallsBack(t *testing.T) {
+	ebpftest.Require(t)
+	h, _ := open(t, bpf.Options{MaxEntries: 1024})
+	c, err := h.StartOffCPUUnattachable(bpf.OffCPUOptions{MinDuration: time.Millisecond})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, c.Close()) }()
+	require.ErrorContains(t, c.Sampled(), "attach")
+	_, err = h.Collect(nil)
+	require.NoError(t, err, "nothing is left of the others")
+}

@@ -13,7 +13,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/unwind"
 )
 
-// Limits of the tables, as in unwind.h.
+// Limits of the tables, as in tables.h.
 const (
 	// MaxExecutables bounds the numbers of executables; 0 is none of them.
 	MaxExecutables = 32768
@@ -41,7 +41,7 @@ type Mapping struct {
 // ExecState says how the stacks of an executable are unwound.
 type ExecState uint32
 
-// States of executables, as enum executable_state in unwind.h.
+// States of executables, as enum executable_state in tables.h.
 const (
 	// ExecUnknown: the first sample asks for a table by a Notice.
 	ExecUnknown ExecState = iota
@@ -225,6 +225,10 @@ func (h *Host) SetProcess(pid uint32, image uint64, target bool, m []Mapping) er
 			t.raw.mappings[i] = rawMapping{start: x.Start, end: x.End, bias: x.Bias, executable: uint32(x.Executable)}
 		}
 		if err := t.processes.Update(processKey{pid, uint32(part)}, unsafe.Pointer(&t.raw), ebpf.UpdateAny); err != nil {
+			// Parts that no first part leads to would take room for good.
+			for part++; part < parts; part++ {
+				_ = t.processes.Delete(processKey{pid, uint32(part)})
+			}
 			return fmt.Errorf("set process %d: %w", pid, err)
 		}
 	}
