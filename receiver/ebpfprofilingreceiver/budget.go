@@ -25,6 +25,8 @@ type budget struct {
 	cfg       *Config
 	log       *zap.Logger
 	rates     overhead.Rates
+	// configured are the rates that hold while there is room.
+	configured overhead.Rates
 }
 
 // budgetState is what there is to report about the cost.
@@ -45,7 +47,7 @@ func newBudget(cfg *Config, p *profilers, log *zap.Logger) *budget {
 	}
 	return &budget{
 		from:  time.Now().Add(settling),
-		guard: overhead.New(cfg.MaxOverhead, runtime.NumCPU(), configured), profilers: p, cfg: cfg, log: log, rates: configured,
+		guard: overhead.New(cfg.MaxOverhead, runtime.NumCPU(), configured), profilers: p, cfg: cfg, log: log, rates: configured, configured: configured,
 	}
 }
 
@@ -68,7 +70,12 @@ func (b *budget) observe(kernel map[string]time.Duration, user, elapsed time.Dur
 		state.overhead = float64(total) / float64(elapsed) / float64(runtime.NumCPU())
 	}
 	if d.Changed {
-		b.log.Warn("the cost of profiling is adjusted", zap.String("reason", d.Reason))
+		// Once for each time that profiling begins to cost too much.
+		level := zap.InfoLevel
+		if b.rates == b.configured {
+			level = zap.WarnLevel
+		}
+		b.log.Log(level, "the cost of profiling is adjusted", zap.String("reason", d.Reason))
 		if err := b.apply(d.Rates, state.changed); err != nil {
 			b.log.Error("cannot adjust the cost of profiling", zap.Error(err))
 		}
