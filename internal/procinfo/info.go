@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 )
 
@@ -63,7 +62,9 @@ func Read(pid uint32, comm string, kthread bool) Info {
 	p.Service, p.Attributes = resource(readLimited(dir+"/environ", maxEnviron))
 	command, _, _ := bytes.Cut(readLimited(dir+"/cmdline", maxAttribute), []byte{0})
 	p.Command = clean(string(command))
-	p.status(readLimited(dir+"/status", maxStatus))
+	if s, err := ReadStatus(pid); err == nil {
+		p.PPID, p.NamespacedPID = s.PPID, s.NamespacedPID
+	}
 	if p.Name == "" {
 		if name := bytes.TrimSpace(readLimited(dir+"/comm", 64)); len(name) > 0 {
 			comm = string(name)
@@ -97,29 +98,4 @@ func (p *Info) SetCgroups(b []byte) {
 			return
 		}
 	}
-}
-
-// status takes the numbers of a process from its status (proc_pid_status(5)).
-func (p *Info) status(b []byte) {
-	for line := range bytes.SplitSeq(b, []byte("\n")) {
-		key, value, _ := bytes.Cut(line, []byte(":"))
-		switch string(key) {
-		case "PPid":
-			p.PPID = number(value)
-		case "NSpid":
-			// From the reader's namespace to the innermost.
-			if f := bytes.Fields(value); len(f) > 0 {
-				p.NamespacedPID = number(f[len(f)-1])
-			}
-			return // it comes after PPid
-		}
-	}
-}
-
-func number(b []byte) uint32 {
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
 }

@@ -1,6 +1,7 @@
 package procinfo
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,17 +77,28 @@ func TestReadInAPIDNamespace(t *testing.T) {
 	t.Fatalf("no process before %d is process 1 of its namespace", outer)
 }
 
-func TestStatus(t *testing.T) {
-	var p Info
-	p.status([]byte("Name:\ta\nPPid:\t12\nNSpid:\t4711\t33\t7\nNSpgid:\t1\n"))
-	assert.EqualValues(t, 12, p.PPID)
-	assert.EqualValues(t, 7, p.NamespacedPID)
-	for _, bad := range []string{"", "PPid", "PPid:\t-1\nNSpid:\n", "NSpid:\t99999999999"} {
-		p = Info{}
-		p.status([]byte(bad))
-		assert.Zero(t, p.PPID, bad)
-		assert.Zero(t, p.NamespacedPID, bad)
+func TestParseStatus(t *testing.T) {
+	const status = "Name:\ta\nPPid:\t12\nUid:\t1\t2\t3\t4\t5\nNSpid:\t4711\t33\t7\nNSpgid:\t1\n"
+	want := Status{PPID: 12, NamespacedPID: 7, UIDs: [4]uint32{1, 2, 3, 4}}
+	assert.Equal(t, want, parseStatus([]byte(status)))
+	for _, bad := range []string{"", "PPid", "PPid:\t-1\nNSpid:\n", "NSpid:\t99999999999", "NSpid:\t../x\n", "Uid:\nUid:\t-1 x"} {
+		assert.Zero(t, parseStatus([]byte(bad)), bad)
 	}
+	for n := range status {
+		s := parseStatus([]byte(status[:n]))
+		if i := strings.Index(status, "Uid"); n < i {
+			assert.Zero(t, s.UIDs, status[:n])
+		}
+	}
+}
+
+func TestReadStatus(t *testing.T) {
+	s, err := ReadStatus(uint32(os.Getpid()))
+	require.NoError(t, err)
+	assert.EqualValues(t, os.Getppid(), s.PPID)
+	assert.EqualValues(t, os.Geteuid(), s.UIDs[1])
+	_, err = ReadStatus(1 << 30)
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 func TestParseStat(t *testing.T) {
@@ -110,6 +122,36 @@ func TestParseStat(t *testing.T) {
 		_, ok := parseStat([]byte(stat[:n]))
 		assert.False(t, ok, stat[:n])
 	}
+}
+
+func FuzzStat(f *testing.F) {
+	f.Add([]byte("12 (a) b) (c) S 1 2 3 4 5 2129984 7 8 9 10 11 12 13 14 15 16 17 18 4711 20"))
+	f.Add([]byte("12 (a"))
+	f.Add([]byte(")"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, ok := parseStat(b)
+		if ok && bytes.LastIndexByte(b, ')') < 0 {
+			t.Fatalf("%q has no name", b)
+		}
+		if !ok {
+			return
+		}
+		// The name does not matter, whatever it is.
+		again, ok := parseStat(append([]byte("1 () "), b...))
+		if !ok || again != s {
+			t.Fatalf("%q is %+v, then %+v", b, s, again)
+		}
+	})
+}
+
+func FuzzStatus(f *testing.F) {
+	f.Add([]byte("Name:\ta\nPPid:\t12\nUid:\t1\t2\t3\t4\nNSpid:\t4711\t33\t7\n"))
+	f.Add([]byte("Uid:\t1\t2\t3\t4\t5\t6"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s := parseStatus(b); s.PPID != 0 && !bytes.Contains(b, []byte("PPid:")) {
+			t.Fatalf("%q has parent %d", b, s.PPID)
+		}
+	})
 }
 
 func TestReadStat(t *testing.T) {

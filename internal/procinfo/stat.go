@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// Stat is what /proc/PID/stat tells cheaply about a process.
+// Stat is what /proc/PID/task/PID/stat (proc_pid_stat(5)) tells cheaply about a process.
 type Stat struct {
 	// StartTicks is when the process started, in hundredths of a second since
 	// boot.
@@ -25,7 +25,9 @@ const kthreadFlag = 0x00200000
 // ReadStat reads the start time and kind of a process. The error is
 // os.ErrNotExist if there is none with this pid.
 func ReadStat(pid uint32) (Stat, error) {
-	b, err := readFile(procDir(pid)+"/stat", maxStatus)
+	// That of the main thread: that of the process adds all threads up.
+	dir := procDir(pid)
+	b, err := readFile(dir+"/task"+dir[len("/proc"):]+"/stat", maxStatus)
 	if err != nil {
 		return Stat{}, fmt.Errorf("read state of process: %w", err)
 	}
@@ -51,7 +53,7 @@ func Running(pid uint32, startTime uint64) bool {
 	return err == nil && s.StartedAt(startTime)
 }
 
-// parseStat parses fields 9 and 22 of /proc/PID/stat. The second field, the
+// parseStat parses fields 9 and 22 of a stat file. The second field, the
 // name in parentheses, may contain anything.
 func parseStat(stat []byte) (s Stat, ok bool) {
 	i := bytes.LastIndexByte(stat, ')')

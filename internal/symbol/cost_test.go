@@ -21,7 +21,7 @@ func rusageCPU(b *testing.B) time.Duration {
 
 // rss returns the memory of this process that is backed by files, in bytes.
 func rssFile(b testing.TB) int64 {
-	status, err := readSmall("/proc/self/status")
+	status, err := os.ReadFile("/proc/self/status")
 	require.NoError(b, err)
 	for line := range strings.Lines(string(status)) {
 		if value, ok := strings.CutPrefix(line, "RssFile:"); ok {

@@ -15,9 +15,12 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-func packXZ(t testing.TB, b []byte) []byte {
+func packXZ(t testing.TB, b []byte) []byte { return packXZBlocks(t, b, 1<<20) }
+
+// packXZBlocks packs into blocks of a size.
+func packXZBlocks(t testing.TB, b []byte, block int64) []byte {
 	var out bytes.Buffer
-	w, err := xz.NewWriter(&out)
+	w, err := xz.WriterConfig{BlockSize: block, DictCap: 1 << 16}.NewWriter(&out)
 	require.NoError(t, err)
 	_, err = w.Write(b)
 	require.NoError(t, err)
@@ -39,14 +42,39 @@ func TestUnpackDebugdata(t *testing.T) {
 	assert.ErrorIs(t, err, errDebugdata)
 	_, err = unpackDebugdata([]byte("no xz at all"), 1000)
 	assert.ErrorIs(t, err, errDebugdata)
-	for n := range len(packed) - 40 { // the index at the end is of no use
-		_, err := unpackDebugdata(packed[:n:n], 1<<16)
-		require.Error(t, err, "%d bytes", n)
-	}
 	for i := range packed {
 		b := bytes.Clone(packed)
 		b[i] ^= 0x55
 		_, _ = unpackDebugdata(b, 1<<16)
+	}
+}
+
+// TestDebugdataTruncated has every truncation of streams, of one block and of
+// several, and of the symbol table in them.
+func TestDebugdataTruncated(t *testing.T) {
+	want := elfFixture(fixtureFuncs)
+	for _, block := range []int64{1 << 20, 300} {
+		packed := packXZBlocks(t, want, block)
+		// All that follows the blocks is the index and a footer of 12 bytes, which
+		// tells the size of the index.
+		index := len(packed) - 12 - 4*(int(le.Uint32(packed[len(packed)-8:]))+1)
+		for n := range len(packed) + 1 {
+			got, err := unpackDebugdata(packed[:n:n], 1<<16)
+			_, miniErr := miniSymbols(packed[:n:n], 1<<16)
+			if n <= index {
+				require.Error(t, err, "%d bytes", n)
+				require.Error(t, miniErr, "%d bytes", n)
+				continue
+			}
+			require.NoError(t, err, "%d bytes", n)
+			require.NoError(t, miniErr, "%d bytes", n)
+			require.Equal(t, want, got, "%d bytes", n)
+		}
+	}
+	for n := range want {
+		// The section headers are at the end.
+		s, err := miniSymbols(packXZBlocks(t, want[:n], 1<<20), 1<<16)
+		require.True(t, err != nil || len(s.entries) == 0, "%d bytes", n)
 	}
 }
 

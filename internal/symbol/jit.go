@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 )
 
 const (
@@ -197,20 +199,20 @@ func (j *jitCode) rewritten() bool {
 // process's user or of root, and follows no link there.
 func openPerfMap(pid int) (int, error) {
 	proc := "/proc/" + strconv.Itoa(pid)
-	status, err := readSmall(proc + "/status")
+	status, err := procinfo.ReadStatus(uint32(pid))
 	if err != nil {
-		return -1, fmt.Errorf("read status of process %d: %w", pid, err)
+		return -1, err
 	}
-	own, uids := statusFields(string(status))
-	if own == "" {
-		own = strconv.Itoa(pid)
+	own := status.NamespacedPID
+	if own == 0 {
+		own = uint32(pid)
 	}
 	root, err := unix.Open(proc+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open root directory of process %d: %w", pid, err)
 	}
 	defer func() { _ = unix.Close(root) }()
-	fd, err := unix.Openat2(root, "tmp/perf-"+own+".map", &unix.OpenHow{
+	fd, err := unix.Openat2(root, fmt.Sprintf("tmp/perf-%d.map", own), &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
@@ -222,29 +224,9 @@ func openPerfMap(pid int) (int, error) {
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("stat perf map: %w", err)
 	}
-	if owner := strconv.Itoa(int(st.Uid)); st.Uid != 0 && !strings.Contains(uids, " "+owner+" ") {
+	if st.Uid != 0 && !slices.Contains(status.UIDs[:], st.Uid) {
 		_ = unix.Close(fd)
-		return -1, fmt.Errorf("open perf map of process %d: it belongs to user %s: %w", pid, owner, os.ErrPermission)
+		return -1, fmt.Errorf("open perf map of process %d: it belongs to user %d: %w", pid, st.Uid, os.ErrPermission)
 	}
 	return reopen(fd, 0, 0)
-}
-
-// statusFields returns of /proc/PID/status (proc_pid_status(5)) the number of
-// the process in its innermost namespace, and its user ids, each with a space
-// before and after.
-func statusFields(status string) (pid, uids string) {
-	for line := range strings.Lines(status) {
-		key, value, _ := strings.Cut(line, ":")
-		switch fields := strings.Fields(value); {
-		case key == "NSpid" && len(fields) > 0:
-			pid = fields[len(fields)-1]
-		case key == "Uid":
-			uids = " " + strings.Join(fields, " ") + " "
-		}
-	}
-	// It becomes a part of a path.
-	if strings.Trim(pid, "0123456789") != "" {
-		pid = ""
-	}
-	return pid, uids
 }

@@ -130,16 +130,6 @@ func TestPerfMapRefused(t *testing.T) {
 	}
 }
 
-func TestStatusFields(t *testing.T) {
-	pid, uids := statusFields("Name:\tx\nUid:\t1\t2\t3\t4\nNSpid:\t100\t7\n")
-	assert.Equal(t, "7", pid)
-	assert.Equal(t, " 1 2 3 4 ", uids)
-	pid, _ = statusFields("NSpid:\t../x\n")
-	assert.Empty(t, pid)
-	pid, _ = statusFields("NSpid:\nUid:\n")
-	assert.Empty(t, pid)
-}
-
 // startProgram runs a program until the test ends, or skips the test.
 func startProgram(t *testing.T, name string, args ...string) *exec.Cmd {
 	if _, err := exec.LookPath(name); err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 )
 
 // unshared runs a shell script in new mount and pid namespaces, with the path of
@@ -95,10 +97,9 @@ func TestMountNamespace(t *testing.T) {
 // its own namespace, in its own /tmp.
 func TestPIDNamespacePerfMap(t *testing.T) {
 	pid := unshared(t, `mount -t tmpfs none /tmp; mkdir -p /tmp/x; cp "$(command -v sleep)" /tmp/x/jitsleep; /tmp/x/jitsleep 60 & echo "1000 10 py::f:/a.py" >/tmp/perf-$!.map; echo ready; wait`, "jitsleep")
-	status, err := readSmall("/proc/" + strconv.Itoa(pid) + "/status")
+	status, err := procinfo.ReadStatus(uint32(pid))
 	require.NoError(t, err)
-	own, _ := statusFields(string(status))
-	require.NotEqual(t, strconv.Itoa(pid), own)
+	require.NotEqualValues(t, pid, status.NamespacedPID)
 	c := newTestCache(t, 64<<20)
 	f := c.jit(pid, startTime(pid), "")
 	defer f.Release()

@@ -1,7 +1,6 @@
 package symbol
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 )
 
 // scan reads all mappings, keeping the files of those that are still there, and
@@ -125,32 +126,12 @@ func (s *Space) fail(err error) {
 	}
 }
 
-// startTime returns when a process started, in clock ticks since boot: field 22
-// of the stat file of its first thread (proc_pid_stat(5)); that of the process
-// adds all threads up. It returns 0 if it cannot be read.
+// startTime returns when a process started, in clock ticks since boot, 0 if that
+// cannot be read.
 func startTime(pid int) uint64 {
-	n := strconv.Itoa(pid)
-	b, err := readSmall("/proc/" + n + "/task/" + n + "/stat")
+	s, err := procinfo.ReadStat(uint32(pid))
 	if err != nil {
 		return 0
 	}
-	// The name in parentheses may contain anything.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 20 {
-		return 0
-	}
-	v, _ := strconv.ParseUint(string(fields[19]), 10, 64)
-	return v
-}
-
-// readSmall reads up to 4 KiB of a file.
-func readSmall(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	b := make([]byte, 4096)
-	n, err := unix.Read(fd, b)
-	return b[:max(n, 0)], err
+	return s.StartTicks
 }
