@@ -46,7 +46,8 @@ func TestAgentToGateway(t *testing.T) {
 		agent.pushUntilTaken("far", 10+sequence)
 	}
 	gateway.waitEvents("", "far", 6*loadEvents)
-	assert.Len(t, gateway.storedBatches("far"), 6)
+	// The batches of a window are stored beside its events, not in one go with them.
+	assert.Eventually(t, func() bool { return len(gateway.storedBatches("far")) == 6 }, 30*time.Second, 100*time.Millisecond)
 	a := gateway.aggregate("", map[string]any{"agent_id": "far"})
 	require.NotNil(t, a.CPU)
 	assert.EqualValues(t, 60, a.CPU.TotalSamples)
