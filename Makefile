@@ -30,6 +30,9 @@ RACE := $(if $(HAVE_CC),-race)
 TEST_CGO := $(if $(HAVE_CC),1,0)
 TEST_TIMEOUT ?= 25m
 PKG ?= ./...
+# Packages that compare profiles with the truth, or run the whole product: they
+# are tested one at a time, with the processors to themselves.
+ALONE := /(bpf|receiver/ebpfprofilingreceiver|internal/(e2e|tracker|symbol|ebpftest/fixtures))$$
 BENCH ?= .
 
 .PHONY: help
@@ -72,7 +75,12 @@ test: deps lint build ## install and build all that is needed, then lint and run
 ifeq ($(HAVE_CC),)
 	@echo "no C compiler: the tests run without the race detector"
 endif
-	@CGO_ENABLED=$(TEST_CGO) $(GO) test $(RACE) -timeout $(TEST_TIMEOUT) $(PKG)
+	@export CGO_ENABLED=$(TEST_CGO); failed=0; all=$$($(GO) list $(PKG)); \
+	for match in -vE -E; do \
+		packages=$$(grep $$match '$(ALONE)' <<< "$$all" || true); \
+		parallel=$$([ $$match = -E ] && echo "-p 1" || true); \
+		if [ -n "$$packages" ]; then $(GO) test $(RACE) -timeout $(TEST_TIMEOUT) $$parallel $$packages || failed=1; fi; \
+	done; exit $$failed
 
 .PHONY: test-short
 test-short: ## run the tests that need neither ClickHouse nor eBPF nor a built binary
