@@ -38,8 +38,24 @@ type kindSums struct {
 }
 
 type rowKey struct {
-	stack profile.ID
-	lock  uint64
+	stack   profile.ID
+	lock    uint64
+	syscall int64
+	bucket  uint8
+	failed  bool
+}
+
+func (k *rowKey) compare(o *rowKey) int {
+	number := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(
+		k.stack.Compare(o.stack), cmp.Compare(k.lock, o.lock), cmp.Compare(k.syscall, o.syscall),
+		cmp.Compare(k.bucket, o.bucket), cmp.Compare(number(k.failed), number(o.failed)),
+	)
 }
 
 type rowSum struct {
@@ -86,6 +102,9 @@ func (k *kindSums) row(opts profilestore.MergeOptions, s *Stack, a *profile.Samp
 	}
 	if opts.ByLock {
 		key.lock = a.LockAddress
+	}
+	if opts.SyscallRows {
+		key.syscall, key.bucket, key.failed = a.Syscall, a.Bucket, a.Error
 	}
 	r := k.rows[key]
 	if r == nil {
@@ -155,7 +174,7 @@ func (k *kindSums) finish(opts profilestore.MergeOptions, out *profilestore.Merg
 		}
 	}
 	slices.SortFunc(rows, func(a, b keyed) int {
-		return cmp.Or(cmp.Compare(b.values[0], a.values[0]), a.stack.Compare(b.stack), cmp.Compare(a.lock, b.lock))
+		return cmp.Or(cmp.Compare(b.values[0], a.values[0]), a.compare(&b.rowKey))
 	})
 	k.TotalRows = len(rows)
 	limit := opts.MaxStacks
@@ -170,7 +189,8 @@ func (k *kindSums) finish(opts profilestore.MergeOptions, out *profilestore.Merg
 			out.Stacks = append(out.Stacks, r.content.resolve())
 		}
 		k.Rows = append(k.Rows, profilestore.Row{
-			Stack: i, LockAddress: r.lock, Values: r.values, Count: r.count, Min: r.min, Max: r.max,
+			Stack: i, LockAddress: r.lock, Syscall: r.syscall, Bucket: r.bucket, Failed: r.failed,
+			Values: r.values, Count: r.count, Min: r.min, Max: r.max,
 		})
 	}
 	for _, s := range k.syscalls {

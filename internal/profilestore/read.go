@@ -83,8 +83,10 @@ type Reader interface {
 type MergeOptions struct {
 	// ByLock keeps locks with different addresses apart.
 	ByLock bool
-	// BySyscall keeps system calls apart and fills SyscallStats.
+	// BySyscall sums up system calls by number: it fills SyscallStats.
 	BySyscall bool
+	// SyscallRows keeps rows apart by system call, latency bucket and outcome.
+	SyscallRows bool
 	// NoStacks leaves stacks out: every sum is over all stacks.
 	NoStacks bool
 	// MaxStacks bounds the number of rows returned per kind; the rows with the
@@ -118,7 +120,8 @@ type KindMerge struct {
 	// that came without a stack. They are 0 if NoStacks was asked for.
 	StacklessValue  int64
 	StacklessEvents uint64
-	// Rows are sorted by the first value, largest first, then by stack.
+	// Rows are sorted by the first value, largest first, then by stack, lock
+	// address, system call, bucket and failure.
 	Rows []Row
 	// TotalRows is the number of rows before MaxStacks.
 	TotalRows int
@@ -126,10 +129,19 @@ type KindMerge struct {
 	Syscalls []SyscallStats
 }
 
+// NoSyscall is the number of a row that is of no system call.
+const NoSyscall = int64(-1)
+
 // Row is the sum of the observations of one stack.
 type Row struct {
 	// Stack is an index into [Merge.Stacks].
-	Stack       int32
+	Stack int32
+	// Bucket is the latency bucket of the system calls, Failed is true if they
+	// ended in an error, and Syscall is their number, or NoSyscall. All of them
+	// are zero unless SyscallRows was asked for.
+	Bucket      uint8
+	Failed      bool
+	Syscall     int64
 	LockAddress uint64
 	Values      [profile.MaxTypes]int64
 	Count       uint64

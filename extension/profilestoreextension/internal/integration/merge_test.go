@@ -37,7 +37,7 @@ func got(m *profilestore.Merge) []wantKind {
 				spellFrame(&b, f)
 			}
 			w.Rows = append(w.Rows, wantRow{
-				Stack: b.String(), ID: st.ID, Lock: row.LockAddress, Values: row.Values,
+				Stack: b.String(), ID: st.ID, Lock: row.LockAddress, Syscall: row.Syscall, Bucket: row.Bucket, Failed: row.Failed, Values: row.Values,
 				Count: row.Count, Min: row.Min, Max: row.Max,
 			})
 		}
@@ -102,6 +102,7 @@ func TestMergeEqualsReference(t *testing.T) {
 		"calls":    {BySyscall: true},
 		"no stack": {NoStacks: true, BySyscall: true, ByLock: true},
 		"sums":     {NoStacks: true},
+		"outcomes": {SyscallRows: true, ByLock: true, BySyscall: true},
 	}
 	for name, sel := range selectors {
 		t.Run(name, func(t *testing.T) {

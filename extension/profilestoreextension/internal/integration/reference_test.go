@@ -2,6 +2,7 @@ package integration
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,6 +72,9 @@ type wantRow struct {
 	Stack    string
 	ID       profile.ID
 	Lock     uint64
+	Syscall  int64
+	Bucket   uint8
+	Failed   bool
 	Values   [profile.MaxTypes]int64
 	Count    uint64
 	Min, Max int64
@@ -89,8 +93,11 @@ type wantKind struct {
 }
 
 type rowKey struct {
-	id   profile.ID
-	lock uint64
+	id      profile.ID
+	lock    uint64
+	syscall int64
+	bucket  uint8
+	failed  bool
 }
 
 // extremes of what is known so far.
@@ -147,9 +154,12 @@ func (r *reference) merge(sel profilestore.Selector, opts profilestore.MergeOpti
 			if opts.ByLock {
 				key.lock = a.LockAddress
 			}
+			if opts.SyscallRows {
+				key.syscall, key.bucket, key.failed = a.Syscall, a.Bucket, a.Error
+			}
 			row := rows[g.Kind][key]
 			if row == nil {
-				row = &wantRow{ID: key.id, Lock: key.lock}
+				row = &wantRow{ID: key.id, Lock: key.lock, Syscall: key.syscall, Bucket: key.bucket, Failed: key.failed}
 				if !opts.NoStacks {
 					row.Stack = spell(d, e.Stack)
 				}
@@ -193,7 +203,8 @@ func (r *reference) merge(sel profilestore.Selector, opts profilestore.MergeOpti
 		}
 		slices.SortFunc(k.Syscalls, func(a, b profilestore.SyscallStats) int { return cmp.Compare(a.Number, b.Number) })
 		slices.SortFunc(k.Rows, func(a, b wantRow) int {
-			return cmp.Or(cmp.Compare(b.Values[0], a.Values[0]), a.ID.Compare(b.ID), cmp.Compare(a.Lock, b.Lock))
+			return cmp.Or(cmp.Compare(b.Values[0], a.Values[0]), a.ID.Compare(b.ID), cmp.Compare(a.Lock, b.Lock),
+				cmp.Compare(a.Syscall, b.Syscall), cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(fmt.Sprint(a.Failed), fmt.Sprint(b.Failed)))
 		})
 		k.TotalRows = len(k.Rows)
 		out = append(out, *k)

@@ -158,7 +158,7 @@ func (q *merging) resolved(m *profilestore.Merge) bool {
 // assemble makes the answer and resolves the stacks it refers to.
 func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds []*kindInfo, limit int, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
 	out := &profilestore.Merge{Kinds: make([]profilestore.KindMerge, len(kinds))}
-	stacks := stackIndex{unique: len(kinds) == 1 && !opts.ByLock}
+	stacks := stackIndex{unique: len(kinds) == 1 && !opts.ByLock && !opts.SyscallRows}
 	for i, k := range kinds {
 		rows := k.rows.sorted(limit)
 		k.Totals, k.Events, k.TotalRows = k.rows.sums, k.rows.events, k.rows.total
@@ -171,6 +171,7 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 			lo, hi := known(row.lo, row.hi)
 			k.Rows[j] = profilestore.Row{
 				Stack: stacks.index(row.stack), LockAddress: row.lock, Values: row.value,
+				Syscall: row.syscall, Bucket: row.bucket, Failed: row.failed,
 				Count: row.count, Min: lo, Max: hi,
 			}
 		}
@@ -224,11 +225,28 @@ func known(lo, hi int64) (int64, int64) {
 
 // mergeRow is one row of the answer before its stack is resolved.
 type mergeRow struct {
-	stack  profile.ID
-	lock   uint64
-	count  uint64
-	value  [profile.MaxTypes]int64
-	lo, hi int64
+	stack   profile.ID
+	lock    uint64
+	syscall int64
+	bucket  uint8
+	failed  bool
+	count   uint64
+	value   [profile.MaxTypes]int64
+	lo, hi  int64
+}
+
+func (r *mergeRow) compareKey(o *mergeRow) int {
+	return cmp.Or(
+		r.stack.Compare(o.stack), cmp.Compare(r.lock, o.lock), cmp.Compare(r.syscall, o.syscall),
+		cmp.Compare(r.bucket, o.bucket), cmp.Compare(number(r.failed), number(o.failed)),
+	)
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // topRows sums all rows and keeps the largest.
@@ -275,7 +293,7 @@ func (t *topRows) add(row *mergeRow, limit int) {
 	}
 }
 
-// sorted returns the largest rows: by the first value, then by stack and lock.
+// sorted returns the largest rows: by the first value, then by what tells them apart.
 func (t *topRows) sorted(limit int) []*mergeRow {
 	// What is compared most lies beside the pointer: the rows themselves are five
 	// times as large and many have equal values.
@@ -296,7 +314,7 @@ func (t *topRows) sorted(limit int) []*mergeRow {
 		case a.stack != b.stack:
 			return cmp.Compare(a.stack, b.stack)
 		}
-		return cmp.Or(a.row.stack.Compare(b.row.stack), cmp.Compare(a.row.lock, b.row.lock))
+		return a.row.compareKey(b.row)
 	})
 	out := make([]*mergeRow, min(limit, len(refs)))
 	for i := range out {
@@ -307,7 +325,7 @@ func (t *topRows) sorted(limit int) []*mergeRow {
 
 // columnsFor returns what must be read for these kinds.
 func columnsFor(kinds map[kindKey]*kindInfo, opts profilestore.MergeOptions) columns {
-	c := columns{stack: !opts.NoStacks, lock: opts.ByLock, kind: len(kinds) > 1}
+	c := columns{stack: !opts.NoStacks, lock: opts.ByLock, syscall: opts.SyscallRows, kind: len(kinds) > 1}
 	for _, k := range kinds {
 		c.bounds = c.bounds || !k.countsOnly
 		c.values = max(c.values, len(k.Types))

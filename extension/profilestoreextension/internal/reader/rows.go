@@ -71,6 +71,8 @@ type rowQuery struct {
 	c                columns
 	key, lock, count proto.ColUInt64
 	stack            proto.ColUInt128
+	syscall          proto.ColInt64
+	bucket, failed   proto.ColUInt8
 	values           [profile.MaxTypes]proto.ColInt64
 	lo, hi           proto.ColInt64
 }
@@ -137,6 +139,11 @@ func (q *rowQuery) build(r *Reader, s *scan) (string, proto.Results) {
 	if q.c.lock {
 		key("lock", &q.lock)
 	}
+	if q.c.syscall {
+		key("syscall", &q.syscall)
+		key("bucket", &q.bucket)
+		key("error", &q.failed)
+	}
 	add("sum(c) AS cs", "cs", &q.count)
 	for i := range q.c.values {
 		name := fmt.Sprintf("s%d", i)
@@ -164,6 +171,10 @@ func (q *rowQuery) row(i int) mergeRow {
 	}
 	if q.c.lock {
 		row.lock = q.lock[i]
+	}
+	if q.c.syscall {
+		row.syscall, row.failed = q.syscall[i], q.failed[i] != 0
+		row.bucket = min(q.bucket[i], profile.LatencyBuckets-1)
 	}
 	for v := range q.c.values {
 		row.value[v] = q.values[v][i]

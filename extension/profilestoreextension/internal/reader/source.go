@@ -9,7 +9,10 @@ import (
 
 // columns of the observations that a query needs. The count is always read.
 type columns struct {
-	kind, stack, lock, syscall bool
+	kind, stack, lock bool
+	// syscall is the number, the bucket and the outcome; syscallsOnly leaves out
+	// what is of no system call.
+	syscall, syscallsOnly bool
 	// bounds are the minimum and maximum.
 	bounds bool
 	// values is how many of the values are read.
@@ -47,7 +50,7 @@ func (r *Reader) hourSource(s *scan, c columns) string {
 		list = append(list, "toInt64(minimum) AS lo", "toInt64(maximum) AS hi")
 	}
 	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + r.opts.Tables.Table("stack_hours") + " WHERE " + s.whereHours()
-	if c.syscall {
+	if c.syscallsOnly {
 		sql += " AND syscall >= 0"
 	}
 	return sql
@@ -76,7 +79,9 @@ func (r *Reader) rawSource(s *scan, c columns) string {
 		add("lock_addresses", "lock")
 	}
 	if c.syscall {
-		add("syscalls", "syscall")
+		inner = append(inner, "syscalls", "empty(syscalls) AS uncalled")
+		join = append(join, "syscalls AS call")
+		outer = append(outer, fmt.Sprintf("if(uncalled, %d, call) AS syscall", layout.NoSyscall))
 		add("buckets", "bucket")
 		add("errors", "error")
 	}
@@ -94,13 +99,13 @@ func (r *Reader) rawSource(s *scan, c columns) string {
 		outer = append(outer, fmt.Sprintf("if(unbounded, %d, lo0) AS lo, if(unbounded, %d, hi0) AS hi", layout.NoMinimum, layout.NoMaximum))
 	}
 	where := s.whereRaw()
-	if c.syscall {
+	if c.syscallsOnly {
 		where += " AND notEmpty(syscalls)"
 	}
 	sql := "SELECT " + strings.Join(outer, ", ") + " FROM (SELECT " + strings.Join(inner, ", ") + " FROM " + r.opts.Tables.Table("profiles") +
 		" WHERE " + where + ") ARRAY JOIN " + strings.Join(join, ", ")
-	if c.syscall {
-		sql += " WHERE syscall >= 0"
+	if c.syscallsOnly {
+		sql += " WHERE call >= 0"
 	}
 	return sql
 }

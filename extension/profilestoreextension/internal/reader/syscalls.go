@@ -53,7 +53,7 @@ func (r *Reader) syscallStats(ctx context.Context, s *scan) (map[kindKey]map[int
 	out := make(map[kindKey]map[int64]*profilestore.SyscallStats)
 	q := chconn.Query{Params: s.params, Query: ch.Query{
 		Body: "SELECT k, syscall, bucket, error, sum(c) AS cs, sum(y0) AS s0, min(lo) AS los, max(hi) AS his FROM (" +
-			r.source(s, columns{kind: true, syscall: true, bounds: true, values: 1}) + ") GROUP BY k, syscall, bucket, error",
+			r.source(s, columns{kind: true, syscall: true, syscallsOnly: true, bounds: true, values: 1}) + ") GROUP BY k, syscall, bucket, error",
 		Result: proto.Results{
 			{Name: "k", Data: &key},
 			{Name: "syscall", Data: &number},

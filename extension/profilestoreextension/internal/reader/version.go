@@ -55,7 +55,7 @@ func (r *Reader) mergeKey(s *scan, sel profilestore.Selector, opts profilestore.
 	b = binary.AppendVarint(b, s.firstHour)
 	b = binary.AppendVarint(b, s.lastHour)
 	b = binary.AppendVarint(b, int64(limit))
-	for _, v := range []bool{opts.ByLock, opts.BySyscall, opts.NoStacks} {
+	for _, v := range []bool{opts.ByLock, opts.BySyscall, opts.SyscallRows, opts.NoStacks} {
 		b = appendBool(b, v)
 	}
 	return string(b)
