@@ -27,27 +27,33 @@ type Store interface {
 	Rules(ctx context.Context, dialect string) ([]Rule, error)
 	// PutRule stores a revision of a rule. Of several calls with the same
 	// revision of a rule exactly one succeeds, the others get ErrConflict: also
-	// if they are in several processes, and also if the revision is old.
+	// if they are in several processes, and also if the revision is not the next
+	// one.
 	PutRule(ctx context.Context, r *Rule) error
 
-	// States returns the newest state of each rule of the dialect that has one.
+	// States returns the newest state of each rule of the dialect that has one,
+	// with State.Fired if it is firing. Those of deleted rules may be left out,
+	// unless they are firing.
 	States(ctx context.Context, dialect string) ([]State, error)
 	// Transition stores a state and, if it is not nil, its event. Of several
-	// calls with the same Seq of a rule exactly one succeeds, the others get
-	// ErrConflict: this, and not the lease, is why an alert fires once. State and
-	// event are stored both or neither.
+	// calls with the same Seq of a rule exactly one succeeds, the others, and those
+	// with a Seq that is not the next one, get ErrConflict: this, and not the
+	// lease, is why an alert fires once. State and event are stored both or
+	// neither.
 	Transition(ctx context.Context, dialect string, s *State, e *Event) error
 	// History returns the newest events of a tenant, newest first, at most limit.
 	History(ctx context.Context, dialect, tenant string, limit int) ([]Event, error)
 
 	// Undelivered returns the events since a time that are not marked as
-	// delivered to the receiver, oldest first, at most limit.
+	// delivered to the receiver, oldest first, at most limit. Of events of the same
+	// time those with the lower Seq come first, in History last.
 	Undelivered(ctx context.Context, dialect, receiver string, since time.Time, limit int) ([]Event, error)
 	// Delivered marks events as delivered to a receiver. Twice does no harm.
 	Delivered(ctx context.Context, dialect, receiver string, events []Event) error
 
 	// Lease takes or renews the right to evaluate the rules of a dialect for ttl,
-	// by the clock of the store, and reports whether holder has it now. It only
+	// by the clock of the store, and reports whether holder has it now. Others get
+	// it when the ttl of its last holder is over; a ttl of 0 gives it up. It only
 	// saves work: what must happen once is guarded by Transition.
 	Lease(ctx context.Context, dialect, holder string, ttl time.Duration) (bool, error)
 

@@ -33,6 +33,11 @@ type State struct {
 	// ClearSince is since when the condition of a firing rule is false; zero while
 	// it is true. It is not stored.
 	ClearSince time.Time
+	// Fired is the event by which the rule began to fire, while it is firing, and
+	// nil else. It is how an alert is repeated and resolved by the name and labels
+	// it began with, whatever became of the rule. It need not be stored: the event
+	// is, by the same Transition.
+	Fired *Event
 }
 
 // Event is a change of the phase that people are told of: to firing, or to

@@ -1,0 +1,2 @@
+// Package alerttest holds what every [alert.Store] must pass.
+package alerttest
