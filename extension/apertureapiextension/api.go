@@ -158,9 +158,10 @@ type route struct {
 
 func (a *api) routes() []route {
 	always := []httpserver.MountOption{httpserver.Always()}
+	probe := []httpserver.MountOption{httpserver.Always(), httpserver.Public()}
 	routes := []route{
-		{"GET /healthz", a.healthz, always},
-		{"GET /readyz", a.readyz, always},
+		{"GET /healthz", a.healthz, probe},
+		{"GET /readyz", a.readyz, probe},
 		{"GET /metrics", a.metrics, always},
 		{"GET /api/health", a.health, always},
 		{"POST /api/aggregate", a.aggregateHTTP, nil},

@@ -12,6 +12,9 @@ import (
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 )
 
+// Unready implements [apertureapi.Readiness].
+func (a *api) Unready() error { return a.notReady() }
+
 // Query implements [apertureapi.QueryServer]: the live views, newest batches,
 // oldest first.
 func (a *api) Query(ctx context.Context, req *aggregatorv1.QueryRequest) (*aggregatorv1.QueryResponse, error) {

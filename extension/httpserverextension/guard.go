@@ -2,7 +2,6 @@ package httpserverextension
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -12,21 +11,19 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/httpserver"
 )
 
-// maxRequestID is the longest identity that is taken over from a client.
-const maxRequestID = 128
-
-// guard is the outermost handler: it names the request and turns a panic into
-// an answer.
+// guard is the outermost handler: it names the request, turns a panic into an
+// answer and lets probes pass by all that stands before next.
 func (s *server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get(httpserver.RequestIDHeader)
-		if !validRequestID(id) {
-			id = rand.Text()
-		}
+		id := httpserver.NewRequestID(r.Header.Get(httpserver.RequestIDHeader))
 		w.Header().Set(httpserver.RequestIDHeader, id)
 		r = r.WithContext(httpserver.WithRequestID(r.Context(), id))
 		tracked := &trackedWriter{ResponseWriter: w}
 		defer s.recovered(tracked, r)
+		if m := s.router.match(r); m.route != nil && m.route.options.Public {
+			m.serve(tracked, r)
+			return
+		}
 		next.ServeHTTP(tracked, r)
 	})
 }
@@ -49,21 +46,6 @@ func (s *server) recovered(w *trackedWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	httpserver.WriteError(w, r, http.StatusInternalServerError, "internal error")
-}
-
-func validRequestID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '=', c == '@':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // trackedWriter knows whether the answer has been started.

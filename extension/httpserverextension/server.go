@@ -89,9 +89,7 @@ func (s *server) NotReady() error {
 // after that is reported as the component's status.
 func (s *server) Start(ctx context.Context, host component.Host) error {
 	inner, err := s.cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), s.settings, http.HandlerFunc(s.serve),
-		confighttp.WithErrorHandler(func(w http.ResponseWriter, r *http.Request, message string, status int) {
-			httpserver.WriteError(w, r, status, message)
-		}))
+		confighttp.WithErrorHandler(s.writeError))
 	if err != nil {
 		return fmt.Errorf("create HTTP server: %w", err)
 	}

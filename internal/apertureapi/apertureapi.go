@@ -80,6 +80,13 @@ type Backpressure interface {
 	Backpressure() bool
 }
 
+// Readiness tells whether queries can be answered in full.
+type Readiness interface {
+	// Unready says why not, nil if they can: the pipelines do not run, or the
+	// store is away. It is safe for concurrent use and does not block.
+	Unready() error
+}
+
 // Registry is where live views are registered. It is safe for concurrent use.
 type Registry interface {
 	Backpressure

@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -11,6 +12,33 @@ import (
 // RequestIDHeader carries the identity of a request: a client may send one, and
 // every answer has one.
 const RequestIDHeader = "X-Request-Id"
+
+// maxRequestID is the longest identity that is taken over from a client.
+const maxRequestID = 128
+
+// NewRequestID returns the identity of a request: what the client sent, if that
+// is harmless in logs and headers, else a random one.
+func NewRequestID(client string) string {
+	if validRequestID(client) {
+		return client
+	}
+	return rand.Text()
+}
+
+func validRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '=', c == '@':
+		default:
+			return false
+		}
+	}
+	return true
+}
 
 type requestIDKey struct{}
 

@@ -32,12 +32,20 @@ type MountOptions struct {
 	// Always serves the route also while the pipelines are not ready and while
 	// the server is at its limit of concurrent requests.
 	Always bool
+	// Public serves the route without authentication.
+	Public bool
 }
 
 // Always is for probes and telemetry, which must be answered while the rest of
 // the server is not: see [MountOptions].
 func Always() MountOption {
 	return func(o *MountOptions) { o.Always = true }
+}
+
+// Public is for health probes, whose senders have no credentials: see
+// [MountOptions]. What it answers, anybody may know.
+func Public() MountOption {
+	return func(o *MountOptions) { o.Public = true }
 }
 
 // Find returns the server extension with the given ID. key is the

@@ -1,6 +1,7 @@
 package aperturereceiver
 
 import (
+	"context"
 	"testing"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
@@ -87,9 +88,13 @@ func TestAuthentication(t *testing.T) {
 
 // Only the words of the bearer token extension are known to mean what upstream's
 // mean.
-func TestAuthMessageOfOtherExtensions(t *testing.T) {
+func TestRefusalOfOtherExtensions(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Basic xyz"))
-	assert.Equal(t, "own words", authMessage(ctx, false, "own words"))
-	assert.Equal(t, "Missing Bearer prefix", authMessage(ctx, true, "own words"))
-	assert.Equal(t, "Missing authorization header", authMessage(t.Context(), false, "own words"))
+	own := status.Error(codes.Unauthenticated, "own words")
+	refusal := func(ctx context.Context, bearerToken bool) string {
+		return status.Convert(refuseCaller(ctx, bearerToken, own)).Message()
+	}
+	assert.Equal(t, "own words", refusal(ctx, false))
+	assert.Equal(t, "Missing Bearer prefix", refusal(ctx, true))
+	assert.Equal(t, "Missing authorization header", refusal(t.Context(), false))
 }

@@ -1,7 +1,6 @@
 package aperturereceiver
 
 import (
-	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
@@ -82,7 +81,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		msg = inflated
 	}
 	if len(msg) > maxQuerySize {
-		return fmt.Errorf("decode request: found %d bytes, the limit is %d", len(msg), maxQuerySize)
+		return &sizeError{found: int64(len(msg)), limit: maxQuerySize}
 	}
 	return c.proto.Unmarshal(mem.BufferSlice{mem.SliceBuffer(msg)}, v)
 }

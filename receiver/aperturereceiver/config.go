@@ -24,8 +24,8 @@ const maxSize = 1 << 30
 // Config is the configuration of the aperture receiver.
 type Config struct {
 	// GRPC is the server: `endpoint` (default 127.0.0.1:50051),
-	// `tls`, `auth`, `keepalive`, `max_concurrent_streams` (default 256,
-	// per connection) and so on.
+	// `tls`, `auth`, `keepalive` (for its defaults see the README),
+	// `max_concurrent_streams` (default 256, per connection) and so on.
 	// `include_metadata` is on by default because the tenant is in the metadata.
 	// `max_recv_msg_size_mib` must not be set.
 	GRPC configgrpc.ServerConfig `mapstructure:",squash"`
@@ -48,6 +48,17 @@ type Config struct {
 	// What is made of them takes memory too, in the worst case ten times as much.
 	// Default 268435456 (256 MiB).
 	MaxInflightSize int64 `mapstructure:"max_inflight_size"`
+
+	// MaxConcurrentRequests is how many calls are in work at a time, over all
+	// connections; further ones are refused before they are read and may be
+	// retried. A push is in work until its window is taken by the pipeline. Health
+	// checks do not count. 0 is unlimited. Default 16384.
+	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
+
+	// Reflection serves gRPC reflection (v1 and v1alpha), with which tools such as
+	// grpcurl learn the methods. It asks for the same authentication as the
+	// methods. Default false.
+	Reflection bool `mapstructure:"reflection"`
 
 	// MaxProcesses is the most different processes in one push. An agent splits a
 	// push with more. Default 16384.
@@ -79,6 +90,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxInflightSize < c.MaxInflatedSize {
 		fail("`max_inflight_size` must be at least `max_inflated_size` (%d) bytes, found %d", c.MaxInflatedSize, c.MaxInflightSize)
+	}
+	if c.MaxConcurrentRequests < 0 {
+		fail("`max_concurrent_requests` must be at least 0, found %d", c.MaxConcurrentRequests)
 	}
 	if c.MaxProcesses < 1 {
 		fail("`max_processes` must be at least 1, found %d", c.MaxProcesses)

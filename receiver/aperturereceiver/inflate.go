@@ -21,9 +21,12 @@ type sizeError struct {
 	found, limit int64
 }
 
-// Error has the words that agents look for to split their batch.
+// tooLarge are the words that agents look for to split their batch.
+const tooLarge = "message length too large"
+
+// Error has the words that agents look for.
 func (e *sizeError) Error() string {
-	return fmt.Sprintf("Error, message length too large: found %d bytes, the limit is: %d bytes", e.found, e.limit)
+	return fmt.Sprintf("Error, "+tooLarge+": found %d bytes, the limit is: %d bytes", e.found, e.limit)
 }
 
 // isGzip tells a gzip stream from a protobuf message: 0x1f is a tag with a wire

@@ -135,8 +135,8 @@ func TestQueryTooLarge(t *testing.T) {
 	huge := string(make([]byte, maxQuerySize+1))
 	for _, opts := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
 		_, err := s.Query(t.Context(), &aggregatorv1.QueryRequest{AgentId: &huge}, opts...)
-		assert.Equal(t, codes.Internal, status.Code(err), err)
-		assert.Contains(t, status.Convert(err).Message(), "the limit is")
+		assert.Equal(t, codes.OutOfRange, status.Code(err), err)
+		assert.Regexp(t, `^Error, message length too large: found \d+ bytes, the limit is: 1048576 bytes$`, status.Convert(err).Message())
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 
 	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
 	"github.com/aperture-collector/aperture-collector/internal/syscallname"
@@ -28,6 +28,10 @@ import (
 // health service never end their calls.
 const stopTimeout = 10 * time.Second
 
+// maxHeaderListSize is the most bytes of metadata of a call, instead of gRPC's
+// 16 MiB: they are read before anything is known of the caller.
+const maxHeaderListSize = 64 << 10
+
 // apertureReceiver runs the gRPC server.
 type apertureReceiver struct {
 	cfg       *Config
@@ -36,7 +40,7 @@ type apertureReceiver struct {
 	telemetry *metadata.TelemetryBuilder
 
 	server  *grpc.Server
-	health  *health.Server
+	health  *health
 	address net.Addr
 	serving sync.WaitGroup
 }
@@ -70,12 +74,22 @@ func (r *apertureReceiver) Start(ctx context.Context, host component.Host) error
 	if err := r.findAPI(svc, host); err != nil {
 		return err
 	}
+	calls := &calls{
+		logger: r.set.Logger, telemetry: r.telemetry, bearer: isBearer(&r.cfg.GRPC), limit: int64(r.cfg.MaxConcurrentRequests),
+	}
+	var err error
+	if calls.early, err = earlyAuth(ctx, &r.cfg.GRPC, host.GetExtensions()); err != nil {
+		return fmt.Errorf("create gRPC server: %w", err)
+	}
 	server, err := r.cfg.GRPC.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings,
 		configgrpc.WithGrpcServerOption(grpc.MaxRecvMsgSize(int(maxFrameFactor*r.cfg.MaxMessageSize))),
 		configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(newCodec())),
 		//lint:ignore SA1019 the replacement is global to the process, this is for one server
 		configgrpc.WithGrpcServerOption(grpc.RPCDecompressor(keepCompressed{})),
-		configgrpc.WithGrpcServerOption(grpc.UnaryInterceptor(outermost(&r.cfg.GRPC))),
+		configgrpc.WithGrpcServerOption(grpc.MaxHeaderListSize(maxHeaderListSize)),
+		configgrpc.WithGrpcServerOption(grpc.InTapHandle(calls.tap)),
+		configgrpc.WithGrpcServerOption(grpc.UnaryInterceptor(calls.unary)),
+		configgrpc.WithGrpcServerOption(grpc.StreamInterceptor(calls.streams)),
 	)
 	if err != nil {
 		return fmt.Errorf("create gRPC server: %w", err)
@@ -85,11 +99,12 @@ func (r *apertureReceiver) Start(ctx context.Context, host component.Host) error
 		server.Stop()
 		return fmt.Errorf("listen on %s: %w", r.cfg.GRPC.NetAddr.Endpoint, err)
 	}
-	desc := serviceDesc()
-	server.RegisterService(desc, svc)
-	r.health = health.NewServer()
-	r.health.SetServingStatus(desc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	server.RegisterService(serviceDesc(calls), svc)
+	r.health = newHealth(svc.unready())
 	healthpb.RegisterHealthServer(server, r.health)
+	if r.cfg.Reflection {
+		reflection.Register(server)
+	}
 	r.server, r.address = server, listener.Addr()
 
 	r.set.Logger.Info("Serving Aperture agents", zap.Stringer("endpoint", r.address))
@@ -124,7 +139,7 @@ func (r *apertureReceiver) Shutdown(ctx context.Context) error {
 		r.telemetry.Shutdown()
 		return nil
 	}
-	r.health.Shutdown()
+	r.health.shutdown()
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	stopped := make(chan struct{})

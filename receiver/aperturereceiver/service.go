@@ -22,12 +22,24 @@ type service struct {
 	api  apertureapi.QueryServer // nil without an extension
 }
 
-// serviceDesc returns the generated description of the service with our Push.
-func serviceDesc() *grpc.ServiceDesc {
+// unready returns what tells whether queries are answered, nil if they always are.
+func (s *service) unready() func() error {
+	if r, ok := s.api.(apertureapi.Readiness); ok {
+		return r.Unready
+	}
+	return nil
+}
+
+// serviceDesc returns the generated description of the service with our Push, its
+// methods surrounded by c.
+func serviceDesc(c *calls) *grpc.ServiceDesc {
 	desc := aggregatorv1.Aggregator_ServiceDesc
 	desc.Methods = slices.Clone(desc.Methods)
 	i := slices.IndexFunc(desc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == "Push" })
 	desc.Methods[i].Handler = handlePush
+	for i := range desc.Methods {
+		c.wrap(desc.ServiceName, &desc.Methods[i])
+	}
 	return &desc
 }
 

@@ -26,6 +26,7 @@ type TelemetryBuilder struct {
 	meter                        metric.Meter
 	mu                           sync.Mutex
 	registrations                []metric.Registration
+	ReceiverAperturePanics       metric.Int64Counter
 	ReceiverAperturePush         metric.Int64Counter
 	ReceiverAperturePushDuration metric.Float64Histogram
 	ReceiverAperturePushEvents   metric.Int64Counter
@@ -61,6 +62,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ReceiverAperturePanics, err = builder.meter.Int64Counter(
+		"otelcol_receiver_aperture_panics",
+		metric.WithDescription("Number of calls that ended with a panic. [Development]"),
+		metric.WithUnit("{call}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverAperturePush, err = builder.meter.Int64Counter(
 		"otelcol_receiver_aperture_push",
 		metric.WithDescription("Number of pushes that were answered. Pushes that failed authentication are not counted. [Development]"),

@@ -19,10 +19,14 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ReceiverAperturePanics.Add(context.Background(), 1)
 	tb.ReceiverAperturePush.Add(context.Background(), 1)
 	tb.ReceiverAperturePushDuration.Record(context.Background(), 1)
 	tb.ReceiverAperturePushEvents.Add(context.Background(), 1)
 	tb.ReceiverAperturePushSize.Add(context.Background(), 1)
+	AssertEqualReceiverAperturePanics(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverAperturePush(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
