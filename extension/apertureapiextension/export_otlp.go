@@ -2,12 +2,9 @@ package apertureapiextension
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
-
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/aperture-collector/aperture-collector/internal/export"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -17,33 +14,33 @@ import (
 // otlpFormat is one of the encodings of OTLP.
 type otlpFormat struct {
 	contentType, suffix string
-	marshaler           pprofile.Marshaler
+	encoding            export.OTLPEncoding
 }
 
 var (
-	otlpProto = &otlpFormat{"application/x-protobuf", ".otlp.pb", &pprofile.ProtoMarshaler{}}
-	otlpJSON  = &otlpFormat{"application/json", ".otlp.json", &pprofile.JSONMarshaler{}}
+	otlpProto = &otlpFormat{"application/x-protobuf", ".otlp.pb", export.OTLPProto}
+	otlpJSON  = &otlpFormat{"application/json", ".otlp.json", export.OTLPJSON}
 )
 
 // exportOTLP sends the stacks of one kind, or of all.
 func (a *api) exportOTLP(w http.ResponseWriter, r *http.Request) {
 	done := a.observe(r.Context(), "export_otlp")
 	format := acceptedOTLP(r.Header.Values("Accept"))
-	var text []byte
+	var merge *profilestore.Merge
 	var truncated bool
 	q, err := a.exportQuery(r)
 	if err == nil {
 		err = otlpParam(r.URL.RawQuery, &format)
 	}
 	if err == nil {
-		text, truncated, err = a.otlp(r.Context(), q, format)
+		merge, truncated, err = a.selectAll(r.Context(), q)
 	}
 	done(err)
 	switch {
 	case err != nil:
 		a.writeError(w, r, err)
 		return
-	case text == nil:
+	case merge == nil:
 		plain(w, http.StatusNotFound, noData(q.kind))
 		return
 	}
@@ -57,13 +54,16 @@ func (a *api) exportOTLP(w http.ResponseWriter, r *http.Request) {
 	attachment(w, "aperture-"+name+format.suffix)
 	markTruncated(w, truncated)
 	sendCompressed(w, r, func(out io.Writer) error {
-		_, err := out.Write(text)
-		return err
+		return export.WriteOTLP(out, merge, q.resource(), format.encoding)
 	})
 }
 
-// otlp returns the profiles that q asks for, nil if there are none.
-func (a *api) otlp(ctx context.Context, q *query, format *otlpFormat) (text []byte, truncated bool, err error) {
+// stacklessRows is how many rows a kind may have, beyond the limit, of what came
+// without a stack: 512 system calls in every latency bucket, failed or not.
+const stacklessRows = 512 * profile.LatencyBuckets * 2
+
+// selectAll returns the rows of all kinds that q asks for, nil if there are none.
+func (a *api) selectAll(ctx context.Context, q *query) (limited *profilestore.Merge, truncated bool, err error) {
 	reader, err := a.reader()
 	if err != nil {
 		return nil, false, err
@@ -71,7 +71,9 @@ func (a *api) otlp(ctx context.Context, q *query, format *otlpFormat) (text []by
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.QueryTimeout)
 	defer cancel()
 	rows := q.rows(a.cfg.StacksCap, a.cfg.StacksCap)
-	merge, err := reader.MergeStacks(ctx, q.selector(), profilestore.MergeOptions{ByLock: true, BySyscall: true, MaxStacks: rows + 1})
+	merge, err := reader.MergeStacks(ctx, q.selector(), profilestore.MergeOptions{
+		ByLock: true, BySyscall: true, SyscallRows: true, MaxStacks: rows + stacklessRows,
+	})
 	if err != nil {
 		return nil, false, cause(ctx, err)
 	}
@@ -79,20 +81,15 @@ func (a *api) otlp(ctx context.Context, q *query, format *otlpFormat) (text []by
 		return nil, false, a.checkKind(ctx, reader, q, merge)
 	}
 	// The merge is shared.
-	limited := profilestore.Merge{Stacks: merge.Stacks, Kinds: make([]profilestore.KindMerge, len(merge.Kinds))}
+	limited = &profilestore.Merge{Stacks: merge.Stacks, Kinds: make([]profilestore.KindMerge, len(merge.Kinds))}
 	for i, k := range merge.Kinds {
 		var cut bool
 		more := k.TotalRows > len(k.Rows)
 		k.Rows, cut = limitStacks(merge, k.Rows, rows)
-		// System calls are told apart by number, all of them.
-		truncated = truncated || (more || cut) && k.Kind != profile.KindSyscall
+		truncated = truncated || more || cut
 		limited.Kinds[i] = k
 	}
-	text, err = format.marshaler.MarshalProfiles(export.OTLP(&limited, q.resource()))
-	if err != nil {
-		return nil, false, fmt.Errorf("encode profiles: %w", err)
-	}
-	return text, truncated, nil
+	return limited, truncated, nil
 }
 
 // resource returns what q says that holds for everything it selects.

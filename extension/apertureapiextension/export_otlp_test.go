@@ -22,12 +22,15 @@ func checkOTLP(t *testing.T, f *fixture, tenant string) {
 		require.NoError(t, err)
 		imported := tenant + "-" + format
 		f.storeProfiles(t, imported, pd)
+		again, body2 := f.do(t, http.MethodGet, "/api/export/otlp?service=exported&format="+format, "", header(imported)...)
+		require.Equal(t, http.StatusOK, again.StatusCode)
+		assert.Equal(t, body, body2, "what was imported is exported as the same bytes")
 		for _, query := range []string{
-			`{}`, `{"service":"exported"}`, `{"event_type":"lock"}`, `{"event_type":"syscall"}`,
+			`{}`, `{"service":"exported"}`, `{"event_type":"lock"}`, `{"event_type":"syscall"}`, `{"event_type":"off_cpu"}`,
 		} {
 			assert.JSONEq(t, f.aggregateOf(t, query, header(tenant)...), f.aggregateOf(t, query, header(imported)...), query)
 		}
-		for _, kind := range []string{"cpu", "lock", "off_cpu"} {
+		for _, kind := range []string{"cpu", "lock", "syscall", "off_cpu"} {
 			path := "/api/export/collapsed?event_type=" + kind
 			assert.Equal(t, f.get(t, path, header(tenant)...), f.get(t, path, header(imported)...), kind)
 		}
@@ -57,7 +60,7 @@ func TestExportOTLP(t *testing.T) {
 	assert.Equal(t, "true", resp.Header.Get(truncatedHeader))
 	pd, err := (&pprofile.ProtoUnmarshaler{}).UnmarshalProfiles([]byte(body))
 	require.NoError(t, err)
-	assert.Equal(t, 1, pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().At(0).Samples().Len())
+	assert.Equal(t, 2, pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().At(0).Samples().Len(), "a stack, and what came without")
 
 	for _, path := range []string{"/api/export/otlp", "/api/export/otlp?event_type=gpu_kernel"} {
 		resp, body = f.do(t, http.MethodGet, path, "", "X-Scope-OrgID", "blue")

@@ -47,10 +47,10 @@ func sampleProfile() *Profile {
 		Kind: profile.KindLock, Types: profile.Types(profile.KindLock), Start: startTime, End: startTime + 5e9,
 		Totals: [profile.MaxTypes]int64{1111, 11}, Events: 11, StacklessValue: 11, StacklessEvents: 1, TotalRows: 4,
 		Rows: []profilestore.Row{
-			{Stack: 0, LockAddress: 0xffff888000000010, Values: [profile.MaxTypes]int64{600, 4}, Count: 4, Min: 100, Max: 300},
-			{Stack: 0, LockAddress: 0x20, Values: [profile.MaxTypes]int64{400, 1}, Count: 1, Min: 400, Max: 400},
-			{Stack: 1, Values: [profile.MaxTypes]int64{100, 5}, Count: 5},
-			{Stack: 2, Values: [profile.MaxTypes]int64{11, 1}, Count: 1, Min: 11, Max: 11},
+			{Stack: 0, Syscall: profilestore.NoSyscall, LockAddress: 0xffff888000000010, Values: [profile.MaxTypes]int64{600, 4}, Count: 4, Min: 100, Max: 300},
+			{Stack: 0, Syscall: profilestore.NoSyscall, LockAddress: 0x20, Values: [profile.MaxTypes]int64{400, 1}, Count: 1, Min: 400, Max: 400},
+			{Stack: 1, Syscall: profilestore.NoSyscall, Values: [profile.MaxTypes]int64{100, 5}, Count: 5},
+			{Stack: 2, Syscall: profilestore.NoSyscall, Values: [profile.MaxTypes]int64{11, 1}, Count: 1, Min: 11, Max: 11},
 		},
 	}}
 	return &Profile{Merge: m, Kind: &m.Kinds[0]}
@@ -91,7 +91,7 @@ func randomProfile(n, depth int) *Profile {
 		}
 		m.Stacks[i].Frames = stack
 		v := int64(1 + r.IntN(100))
-		k.Rows = append(k.Rows, profilestore.Row{Stack: int32(i), Values: [profile.MaxTypes]int64{v}, Count: uint64(v)})
+		k.Rows = append(k.Rows, profilestore.Row{Stack: int32(i), Syscall: profilestore.NoSyscall, Values: [profile.MaxTypes]int64{v}, Count: uint64(v)})
 		k.Totals[0] += v
 		k.Events += uint64(v)
 	}

@@ -1,174 +1,264 @@
 package export
 
 import (
+	"cmp"
+	"io"
 	"maps"
 	"slices"
-
-	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// OTLP returns m as OTLP profiles that [profile.Split] takes apart into the same
-// sums: kinds, types, stacks, locks, numbers of observations, least and largest
-// ones and times. attributes are those of the resource, what is known to hold for
-// everything in m.
+// OTLPEncoding is one of the encodings of OTLP.
+type OTLPEncoding uint8
+
+const (
+	// OTLPProto is binary protobuf.
+	OTLPProto OTLPEncoding = iota
+	// OTLPJSON is OTLP/JSON.
+	OTLPJSON
+)
+
+const otlpScope = "github.com/aperture-collector/aperture-collector/internal/export"
+
+// WriteOTLP writes m as a ProfilesData that [profile.Split] takes apart into the
+// same sums: kinds, types, stacks, locks, system calls with their latency buckets
+// and failures, numbers of observations, least and largest ones and times. m must
+// tell locks and the rows of system calls apart (ByLock and SyscallRows);
+// BySyscall brings the names of system calls. attributes are those of the
+// resource, what is known to hold for everything in m.
 //
-// A merge does not say which system calls were made from which stacks. If it
-// tells all of them apart, the system calls are exported by number, without
-// stacks; else their stacks are.
-//
-// What is returned takes memory for every row: pprofile has no streaming encoder.
-func OTLP(m *profilestore.Merge, attributes map[string]string) pprofile.Profiles {
-	e := otlpEncoder{b: profile.NewBuilder(), m: m, locations: newLocations(), indices: []int32{0}}
-	rp := e.b.Profiles().ResourceProfiles().AppendEmpty()
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		rp.Resource().Attributes().PutStr(valid(name), valid(attributes[name]))
+// It keeps what it needs to number functions, frames and locks, and 8 bytes for a
+// stack. It stops at the first error of w and returns it.
+func WriteOTLP(w io.Writer, m *profilestore.Merge, attributes map[string]string, encoding OTLPEncoding) error {
+	e := otlpEncoder{m: m, t: newOTLPTables(m)}
+	e.number()
+	if encoding == OTLPJSON {
+		j := &otlpJSON{jsonWriter: jsonWriter{w: w}}
+		j.open("{", false)
+		e.w = j
+		e.data(attributes)
+		j.close("}\n")
+		return j.flush()
 	}
-	for i := range m.Kinds {
-		// Each in a scope of its own: profiles of one kind in one scope are one.
-		e.kind(rp.ScopeProfiles().AppendEmpty(), &m.Kinds[i])
-	}
-	return e.b.Profiles()
+	p := &otlpProto{}
+	e.w = p
+	return p.writeTwice(w, func() { e.data(attributes) })
 }
 
 type otlpEncoder struct {
-	b         *profile.Builder
-	m         *profilestore.Merge
-	locations *locations
-	indices   []int32 // in the location table, by number of locations
-	lines     []profile.Line
+	m *profilestore.Merge
+	t *otlpTables
+	w otlpWriter
+
+	// Reused.
+	indices []int32
+	values  []int64
 }
 
-// otlpSample is a row, or part of the observations of a system call.
-type otlpSample struct {
-	stack, attributes []int32
-	values            [profile.MaxTypes]int64
-	count             uint64
-	min, max          int64
-	bounded           bool
+// otlpProfile is a profile of one sample type.
+type otlpProfile struct {
+	typ profile.ValueType
+	// minRestMax has values in the layout of that name.
+	minRestMax bool
+	selects    func(*profilestore.Row) bool
+	value      func(*profilestore.Row) int64
 }
 
-func (e *otlpEncoder) kind(scope pprofile.ScopeProfiles, k *profilestore.KindMerge) {
-	scope.Scope().SetName("github.com/aperture-collector/aperture-collector/internal/export")
-	var samples []otlpSample
-	if bySyscall(k) {
-		samples = e.syscalls(k)
-	} else {
-		samples = e.rows(k)
-	}
-	types := (&Profile{Kind: k}).types()
+func all(*profilestore.Row) bool             { return true }
+func bounded(r *profilestore.Row) bool       { return r.Min != 0 || r.Max != 0 }
+func open(r *profilestore.Row) bool          { return !bounded(r) }
+func observations(r *profilestore.Row) int64 { return int64(r.Count) }
+func value(i int) func(*profilestore.Row) int64 {
+	return func(r *profilestore.Row) int64 { return r.Values[i] }
+}
+
+// profiles returns the profiles of a kind, one for each of its types.
+func (e *otlpEncoder) profiles(k *profilestore.KindMerge) []otlpProfile {
+	var out []otlpProfile
 	own := len(profile.Types(k.Kind)) > 0
-	for i, t := range types {
+	for i, t := range (&Profile{Kind: k}).types() {
 		switch {
 		case i == 0 && t.Unit != "count":
-			e.extremes(scope, k, t, samples)
+			// Sums of which the least and largest observations are not known go to a
+			// profile that does not claim any.
+			for _, p := range []otlpProfile{{t, true, bounded, value(0)}, {t, false, open, value(0)}} {
+				if slices.ContainsFunc(k.Rows, func(r profilestore.Row) bool { return p.selects(&r) }) {
+					out = append(out, p)
+				}
+			}
 		case i > 0 && own:
-			e.profile(scope, k, t, samples, func(to pcommon.Int64Slice, s *otlpSample) { to.Append(int64(s.count)) })
+			out = append(out, otlpProfile{t, false, all, observations})
 		default:
-			e.profile(scope, k, t, samples, func(to pcommon.Int64Slice, s *otlpSample) { to.Append(s.values[i]) })
+			out = append(out, otlpProfile{t, false, all, value(i)})
 		}
 	}
 	if !own {
-		e.profile(scope, k, profile.ObservationsType, samples, func(to pcommon.Int64Slice, s *otlpSample) { to.Append(int64(s.count)) })
+		out = append(out, otlpProfile{profile.ObservationsType, false, all, observations})
 	}
+	return out
 }
 
-// extremes adds the first type of a kind whose least and largest observations are
-// kept; sums of which they are not known go to a profile that does not claim any.
-func (e *otlpEncoder) extremes(scope pprofile.ScopeProfiles, k *profilestore.KindMerge, t profile.ValueType, samples []otlpSample) {
-	var bounded, open []otlpSample
-	for _, s := range samples {
-		if s.bounded {
-			bounded = append(bounded, s)
-		} else {
-			open = append(open, s)
+// number puts everything that profiles refer to into the tables, which must not
+// change while they are written.
+func (e *otlpEncoder) number() {
+	for i := range e.m.Kinds {
+		k := &e.m.Kinds[i]
+		for _, p := range e.profiles(k) {
+			e.valueType(p.typ)
+			e.profileAttributes(k, p)
+		}
+		e.valueType(cpuPeriod)
+		for r := range k.Rows {
+			e.sampleAttributes(k, &k.Rows[r])
 		}
 	}
-	if len(bounded) > 0 {
-		p := e.profile(scope, k, t, bounded, appendMinRestMax)
-		p.AttributeIndices().Append(e.b.StringAttribute(profile.AttrValues, profile.ValuesMinRestMax))
-	}
-	if len(open) > 0 {
-		e.profile(scope, k, t, open, func(to pcommon.Int64Slice, s *otlpSample) { to.Append(s.values[0]) })
-	}
+	e.t.string(profile.AttrLockAddress)
 }
 
-// appendMinRestMax writes the layout [profile.ValuesMinRestMax].
-func appendMinRestMax(to pcommon.Int64Slice, s *otlpSample) {
-	switch sum := s.values[0]; {
-	case s.count == 1 && s.min == sum && s.max == sum:
-		to.Append(sum)
-	case s.count == 2 && s.min+s.max == sum:
-		to.Append(s.min, s.max)
-	default:
-		to.Append(s.min, sum-s.min-s.max, s.max)
+var cpuPeriod = profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
+
+func (e *otlpEncoder) data(attributes map[string]string) {
+	w := e.w
+	w.list(dataResources)
+	w.begin(dataResources)
+	w.begin(resourceResource)
+	w.list(resourceAttributes)
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		w.begin(resourceAttributes)
+		w.text(keyValueKey, valid(name))
+		w.begin(keyValueValue)
+		w.text(valueString, valid(attributes[name]))
+		w.end()
+		w.end()
 	}
+	w.endList()
+	w.end()
+	w.list(resourceScopes)
+	for i := range e.m.Kinds {
+		// Each in a scope of its own: profiles of one kind in one scope are one.
+		e.scope(&e.m.Kinds[i])
+	}
+	w.endList()
+	w.end()
+	w.endList()
+	e.t.write(w, e.m)
 }
 
-func (e *otlpEncoder) profile(
-	scope pprofile.ScopeProfiles, k *profilestore.KindMerge, t profile.ValueType, samples []otlpSample,
-	values func(pcommon.Int64Slice, *otlpSample),
-) pprofile.Profile {
-	var period profile.ValueType
-	if k.Kind == profile.KindCPU {
-		period = profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
+func (e *otlpEncoder) scope(k *profilestore.KindMerge) {
+	w := e.w
+	w.begin(resourceScopes)
+	w.begin(scopeScope)
+	w.text(scopeName, otlpScope)
+	w.end()
+	w.list(scopeProfiles)
+	for _, p := range e.profiles(k) {
+		e.profile(k, p)
 	}
-	t.Type, t.Unit = valid(t.Type), valid(t.Unit)
-	p := e.b.AddProfile(scope, valid(k.Kind), t, period, k.Period)
-	p.SetTime(pcommon.Timestamp(k.Start))
-	p.SetDurationNano(uint64(max(k.End-k.Start, 0)))
-	p.Samples().EnsureCapacity(len(samples))
-	for i := range samples {
-		s := p.Samples().AppendEmpty()
-		s.SetStackIndex(e.b.Stack(samples[i].stack))
-		s.AttributeIndices().FromRaw(samples[i].attributes)
-		values(s.Values(), &samples[i])
-	}
-	return p
+	w.endList()
+	w.end()
 }
 
-func (e *otlpEncoder) rows(k *profilestore.KindMerge) []otlpSample {
-	samples := make([]otlpSample, len(k.Rows))
+func (e *otlpEncoder) profile(k *profilestore.KindMerge, p otlpProfile) {
+	w := e.w
+	w.begin(scopeProfiles)
+	e.writeType(profileSampleType, p.typ)
+	w.list(profileSamples)
 	for i := range k.Rows {
-		row := &k.Rows[i]
-		s := otlpSample{values: row.Values, count: row.Count, min: row.Min, max: row.Max, bounded: row.Min != 0 || row.Max != 0}
-		for rest := e.m.Stacks[row.Stack].Frames; len(rest) > 0; {
-			var at []*profile.Frame
-			at, rest = cutLocation(rest)
-			n, isNew := e.locations.number(at)
-			if isNew {
-				e.indices = append(e.indices, e.location(at))
-			}
-			s.stack = append(s.stack, e.indices[n])
+		if w.failed() {
+			return
 		}
-		if row.LockAddress != 0 {
-			s.attributes = []int32{e.b.IntAttribute(profile.AttrLockAddress, int64(row.LockAddress))}
+		if row := &k.Rows[i]; p.selects(row) {
+			e.sample(k, row, p)
 		}
-		samples[i] = s
 	}
-	return samples
+	w.endList()
+	w.time(profileTime, uint64(k.Start))
+	w.uint(profileDuration, uint64(max(k.End-k.Start, 0)))
+	if k.Kind == profile.KindCPU {
+		e.writeType(profilePeriodType, cpuPeriod)
+	}
+	w.int(profilePeriod, k.Period)
+	w.indices(profileAttributes, e.profileAttributes(k, p))
+	w.end()
 }
 
-// location encodes a frame, after the frames that were inlined into it.
-func (e *otlpEncoder) location(frames []*profile.Frame) int32 {
-	f := frames[len(frames)-1]
-	var mapping int32
-	if f.Mapping != "" || f.BuildID != "" {
-		mapping = e.b.Mapping(profile.Mapping{Filename: valid(f.Mapping), BuildID: valid(f.BuildID)})
+func (e *otlpEncoder) profileAttributes(k *profilestore.KindMerge, p otlpProfile) []int32 {
+	out := []int32{e.t.textAttribute(profile.AttrKind, k.Kind)}
+	if p.minRestMax {
+		out = append(out, e.t.textAttribute(profile.AttrValues, profile.ValuesMinRestMax))
 	}
-	e.lines = e.lines[:0]
-	for _, f := range frames {
-		if len(frames) == 1 && f.Function.IsZero() && f.Line == 0 {
-			break
-		}
-		function := profile.Function{
-			Name: valid(f.Function.Name), SystemName: valid(f.Function.SystemName),
-			Filename: valid(f.Function.Filename), StartLine: f.Function.StartLine,
-		}
-		e.lines = append(e.lines, profile.Line{Function: e.b.Function(function), Line: f.Line})
+	return out
+}
+
+func (e *otlpEncoder) valueType(t profile.ValueType) (typ, unit int32) {
+	return e.t.string(t.Type), e.t.string(t.Unit)
+}
+
+func (e *otlpEncoder) writeType(f otlpField, t profile.ValueType) {
+	typ, unit := e.valueType(t)
+	e.w.begin(f)
+	e.w.index(typeType, typ)
+	e.w.index(typeUnit, unit)
+	e.w.end()
+}
+
+func (e *otlpEncoder) sample(k *profilestore.KindMerge, row *profilestore.Row, p otlpProfile) {
+	e.values = e.values[:0]
+	if p.minRestMax {
+		e.values = appendMinRestMax(e.values, row)
+	} else {
+		e.values = append(e.values, p.value(row))
 	}
-	return e.b.Location(mapping, f.Address, valid(f.Type), e.lines...)
+	e.w.begin(profileSamples)
+	e.w.index(sampleStack, e.t.stackNumbers[row.Stack])
+	e.w.indices(sampleAttributes, e.sampleAttributes(k, row))
+	e.w.ints(sampleNumbers, e.values)
+	e.w.end()
+}
+
+// sampleAttributes returns the attributes of a row, valid until the next call.
+func (e *otlpEncoder) sampleAttributes(k *profilestore.KindMerge, row *profilestore.Row) []int32 {
+	out := e.indices[:0]
+	if row.Syscall >= 0 {
+		out = append(out, e.t.intAttribute(profile.AttrSyscallNumber, row.Syscall))
+		if name := syscallName(k, row.Syscall); name != "" {
+			out = append(out, e.t.textAttribute(profile.AttrSyscallName, name))
+		}
+	}
+	if row.Bucket > 0 {
+		out = append(out, e.t.intAttribute(profile.AttrLatencyBucket, int64(row.Bucket)))
+	}
+	if row.Failed {
+		out = append(out, e.t.attribute(otlpAttribute{key: profile.AttrError, kind: trueValue}))
+	}
+	if row.LockAddress != 0 {
+		out = append(out, e.t.lock(row.LockAddress))
+	}
+	e.indices = out
+	return out
+}
+
+// syscallName returns the name that producers gave a system call.
+func syscallName(k *profilestore.KindMerge, number int64) string {
+	n, ok := slices.BinarySearchFunc(k.Syscalls, number, func(s profilestore.SyscallStats, number int64) int {
+		return cmp.Compare(s.Number, number)
+	})
+	if !ok {
+		return ""
+	}
+	return k.Syscalls[n].Name
+}
+
+// appendMinRestMax appends values in the layout [profile.ValuesMinRestMax].
+func appendMinRestMax(to []int64, r *profilestore.Row) []int64 {
+	switch sum := r.Values[0]; {
+	case r.Count == 1 && r.Min == sum && r.Max == sum:
+		return append(to, sum)
+	case r.Count == 2 && r.Min+r.Max == sum:
+		return append(to, r.Min, r.Max)
+	default:
+		return append(to, r.Min, sum-r.Min-r.Max, r.Max)
+	}
 }
