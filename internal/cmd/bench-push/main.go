@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/pushload"
 )
 
 // maxPushes of one agent: /api/batches lists at most a thousand.
@@ -51,23 +52,23 @@ func main() {
 
 // runAll runs the chosen mixes one after the other, all of them even if one fails.
 func runAll(ctx context.Context, o options) error {
-	chosen, err := chosenMixes(o.mixes, o.events)
+	chosen, err := pushload.Mixes(o.mixes, o.events)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, m := range chosen {
-		fmt.Println("mix:", m.name)
+		fmt.Println("mix:", m.Name)
 		if err := run(ctx, o, m); err != nil {
-			errs = append(errs, fmt.Errorf("mix %s: %w", m.name, err))
+			errs = append(errs, fmt.Errorf("mix %s: %w", m.Name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // run measures one mix with a collector and a store of its own.
-func run(ctx context.Context, o options, pushed mix) (err error) {
-	agents, err := newAgents(pushed, o.agents, o.rate/float64(o.agents))
+func run(ctx context.Context, o options, pushed pushload.Mix) (err error) {
+	agents, err := pushload.NewAgents(pushed, o.agents, o.rate/float64(o.agents))
 	if err != nil {
 		return err
 	}
@@ -104,23 +105,23 @@ func run(ctx context.Context, o options, pushed mix) (err error) {
 	defer func() { err = errors.Join(err, collector.Stop()) }()
 	ready, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	a := &api{base: "http://" + listen(0)}
-	if err := collector.WaitHTTP(ready, a.base+"/readyz"); err != nil {
+	a := &pushload.API{Base: "http://" + listen(0)}
+	if err := collector.WaitHTTP(ready, a.Base+"/readyz"); err != nil {
 		return err
 	}
-	a.start = time.Now().Add(-2 * spread)
+	a.Start = time.Now().Add(-2 * pushload.Spread)
 	m := &meter{collector: collector.PID()}
-	if err := load(ctx, o, pushed.name, agents, m, listen(1), listen(5)); err != nil {
+	if err := load(ctx, o, pushed.Name, agents, m, listen(1), listen(5)); err != nil {
 		return err
 	}
-	a.end = time.Now().Add(time.Second)
-	want := newExpect()
+	a.End = time.Now().Add(time.Second)
+	want := pushload.NewExpect()
 	for _, ag := range agents {
-		want.add(&ag.expect)
+		want.Add(&ag.Expect)
 	}
 	stored, cancelStored := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancelStored()
-	drain, err := a.waitStored(stored, want.events())
+	drain, err := a.WaitStored(stored, want.Events())
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func run(ctx context.Context, o options, pushed mix) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.check(ctx, agents, &want); err != nil {
+	if err := a.Check(ctx, agents, &want); err != nil {
 		return err
 	}
 	return report(o, agents, &want, r, drain)
@@ -136,11 +137,11 @@ func run(ctx context.Context, o options, pushed mix) (err error) {
 
 // load lets the agents push, and measures from the end of the warm-up until the
 // last push is answered.
-func load(ctx context.Context, o options, mixName string, agents []*agent, m *meter, addr, pprofAddr string) error {
+func load(ctx context.Context, o options, mixName string, agents []*pushload.Agent, m *meter, addr, pprofAddr string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	stop := make(chan struct{})
 	for _, a := range agents {
-		group.Go(func() error { return a.run(ctx, stop, addr, maxPushes) })
+		group.Go(func() error { return a.Run(ctx, stop, addr, maxPushes) })
 	}
 	group.Go(func() error {
 		defer close(stop)

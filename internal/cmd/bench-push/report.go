@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/pushload"
 )
 
 // meter accounts for the collector and the ClickHouse that it started, from the
@@ -24,16 +25,16 @@ type result struct {
 	rss, clickhouseRSS          uint64
 }
 
-func acknowledged(agents []*agent) (n uint64) {
+func acknowledged(agents []*pushload.Agent) (n uint64) {
 	for _, a := range agents {
-		n += a.acknowledged.Load()
+		n += a.Acknowledged.Load()
 	}
 	return n
 }
 
 // begin starts the measurement. The work on pushes that are on their way is
 // counted, and they are counted when they are acknowledged.
-func (m *meter) begin(agents []*agent) error {
+func (m *meter) begin(agents []*pushload.Agent) error {
 	var err error
 	if m.clickhouse, err = benchkit.Child(m.collector); err != nil {
 		return err
@@ -50,7 +51,7 @@ func (m *meter) begin(agents []*agent) error {
 }
 
 // pushed marks the end of the load; what the collector does with it goes on.
-func (m *meter) pushed(agents []*agent) {
+func (m *meter) pushed(agents []*pushload.Agent) {
 	m.pushing = time.Since(m.start)
 	m.events = acknowledged(agents) - m.events
 }
@@ -73,22 +74,22 @@ func (m *meter) stop() (*result, error) {
 	return r, err
 }
 
-func report(o options, agents []*agent, want *expect, r *result, drain time.Duration) error {
+func report(o options, agents []*pushload.Agent, want *pushload.Expect, r *result, drain time.Duration) error {
 	var pushes, refused, backpressure, bytes uint64
 	for _, a := range agents {
-		pushes, refused, backpressure, bytes = pushes+a.pushes, refused+a.refused, backpressure+a.backpressure, bytes+a.bytes
+		pushes, refused, backpressure, bytes = pushes+a.Pushes, refused+a.Refused, backpressure+a.Backpressure, bytes+a.Bytes
 	}
-	all, events := float64(want.events()), float64(r.events)
+	all, events := float64(want.Events()), float64(r.events)
 	rate := events / r.collectorCPU.Seconds()
 	rss := float64(r.rss) / (1 << 20)
 	fmt.Println("machine:", benchkit.Machine())
 	fmt.Printf("pushed: %d events (%d CPU samples, %d lock waits, %d system calls) in %d pushes of %d agents, %.0f bytes/event\n",
-		want.events(), want.CPU, want.Locks, want.Syscalls, pushes, len(agents), float64(bytes)/all)
+		want.Events(), want.CPU, want.Locks, want.Syscalls, pushes, len(agents), float64(bytes)/all)
 	fmt.Printf("measured: %d events in %.1f s, after a warm-up of %s\n", r.events, r.pushing.Seconds(), o.warmup)
 	fmt.Printf("refused and sent again: %d pushes; asked to slow down: %d\n", refused, backpressure)
 	for _, a := range agents {
-		if a.refusal != nil {
-			fmt.Println("a refusal:", a.refusal)
+		if a.Refusal != nil {
+			fmt.Println("a refusal:", a.Refusal)
 			break
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/otlpload"
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, o options) error {
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
-	day, err := generate(o.corpus, o.batch)
+	day, err := otlpload.Generate(o.corpus, o.batch)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func run(ctx context.Context, o options) error {
 	return r.print(o)
 }
 
-func measureOurs(ctx context.Context, o options, dir string, day *data, r *report) (_ *side, err error) {
+func measureOurs(ctx context.Context, o options, dir string, day *otlpload.Data, r *report) (_ *side, err error) {
 	s := ours()
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -97,16 +98,16 @@ func measureOurs(ctx context.Context, o options, dir string, day *data, r *repor
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.close(context.WithoutCancel(ctx))) }()
-	config := day.corpus.Config()
+	config := day.Corpus.Config()
 	services := make([]string, config.Services)
 	for i := range services {
-		services[i] = day.corpus.Service(i)
+		services[i] = day.Corpus.Service(i)
 	}
 	got, err := ourSums(ctx, st, services, config.Start, config.Start.Add(config.Duration+config.Interval))
 	if err != nil {
 		return nil, err
 	}
-	if err := day.sums.Compare(got); err != nil {
+	if err := day.Sums.Compare(got); err != nil {
 		return nil, err
 	}
 	return s, measureHour(ctx, o, s, st, r)
@@ -115,20 +116,20 @@ func measureOurs(ctx context.Context, o options, dir string, day *data, r *repor
 // measureHour adds the hour of a large service and measures its flame graph.
 func measureHour(ctx context.Context, o options, s *side, st *store, r *report) error {
 	config := hourConfig()
-	hour, err := generate(config, 1)
+	hour, err := otlpload.Generate(config, 1)
 	if err != nil {
 		return err
 	}
-	if _, err := hour.send(ctx, s.otlp, o.senders); err != nil {
+	if _, err := hour.Send(ctx, s.otlp, o.senders); err != nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
 	r.hour = hour
-	service := hour.corpus.Service(0)
+	service := hour.Corpus.Service(0)
 	end := config.Start.Add(config.Duration)
-	want := total(hour.sums, service, corpus.KindCPU, "samples")
+	want := total(hour.Sums, service, corpus.KindCPU, "samples")
 	// A profile belongs to the time it begins at, which is inside its interval.
 	cpu := func() (u usage, err error) {
 		if u.collector, err = benchkit.CPU(os.Getpid()); err == nil {
@@ -145,10 +146,10 @@ func measureHour(ctx context.Context, o options, s *side, st *store, r *report) 
 	if err != nil {
 		return err
 	}
-	return hour.sums.Compare(got)
+	return hour.Sums.Compare(got)
 }
 
-func measureContrib(ctx context.Context, o options, dir string, day *data) (_ *side, err error) {
+func measureContrib(ctx context.Context, o options, dir string, day *otlpload.Data) (_ *side, err error) {
 	s := contrib()
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -164,5 +165,5 @@ func measureContrib(ctx context.Context, o options, dir string, day *data) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	return s, day.sums.Compare(got)
+	return s, day.Sums.Compare(got)
 }

@@ -8,27 +8,28 @@ import (
 	"text/tabwriter"
 
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/otlpload"
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
 // report is everything that was measured.
 type report struct {
-	day, hour     *data
+	day, hour     *otlpload.Data
 	ours, contrib *side
 	hourLatencies []*latencies
 }
 
-func printDay(o options, d *data) {
-	c := d.corpus.Config()
+func printDay(o options, d *otlpload.Data) {
+	c := d.Corpus.Config()
 	fmt.Println("machine:", benchkit.Machine())
 	fmt.Printf("day: %d services x %d pods, one CPU and one memory profile of 4 types each %s for %s: %d profiles, %d samples, %d values, %d stacks\n",
-		c.Services, c.Pods, c.Interval, c.Duration, d.sums.Profiles, d.sums.Samples, d.sums.Values, d.sums.Stacks())
+		c.Services, c.Pods, c.Interval, c.Duration, d.Sums.Profiles, d.Sums.Samples, d.Sums.Values, d.Sums.Stacks())
 	fmt.Printf("sent as %d requests of %.0f samples and %.1f MB each, %d at a time; a sample is one (profile, stack) row\n",
-		len(d.requests), float64(d.sums.Samples)/float64(len(d.requests)), float64(d.bytes())/float64(len(d.requests))/1e6, o.senders)
+		len(d.Requests), float64(d.Sums.Samples)/float64(len(d.Requests)), float64(d.Bytes())/float64(len(d.Requests))/1e6, o.senders)
 }
 
 func (r *report) print(o options) error {
-	samples, values := float64(r.day.sums.Samples), float64(r.day.sums.Values)
+	samples, values := float64(r.day.Sums.Samples), float64(r.day.Sums.Values)
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "exporter\tbytes/sample\tbytes/value\tMB at rest\tcollector CPU s\tClickHouse CPU s\tsamples/CPU s\twall s\tOPTIMIZE CPU s\t")
 	var sides []*side
@@ -62,7 +63,7 @@ func (r *report) print(o options) error {
 func (r *report) printFlameGraphs(w *tabwriter.Writer) error {
 	l := r.hourLatencies[0]
 	fmt.Printf("flame graph of one service over one hour, %d samples of which %d of CPU time, %d stacks, %d nodes, in ms:\n",
-		r.hour.sums.Samples, r.hour.sums.SamplesOf[corpus.KindCPU], l.stacks, l.nodes)
+		r.hour.Sums.Samples, r.hour.Sums.SamplesOf[corpus.KindCPU], l.stacks, l.nodes)
 	_, _ = fmt.Fprintln(w, "\tp50\tp99\tbest\tmerge alone p50\tp99\tCPU here\tCPU in ClickHouse\trepeated\t")
 	for _, l := range r.hourLatencies {
 		_, _ = fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", l.name,

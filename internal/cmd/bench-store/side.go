@@ -13,6 +13,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/otlpload"
 )
 
 // side is one of the two stores: a collector and its ClickHouse.
@@ -170,10 +171,10 @@ func (s *side) usage() (u usage, err error) {
 
 // load sends the data, waits until the merges have settled and takes the CPU
 // time; then it merges everything and takes the size.
-func (s *side) load(ctx context.Context, o options, d *data) error {
+func (s *side) load(ctx context.Context, o options, d *otlpload.Data) error {
 	var err error
 	profiled := s.profile(ctx, o)
-	if s.sent, err = d.send(ctx, s.otlp, o.senders); err != nil {
+	if s.sent, err = d.Send(ctx, s.otlp, o.senders); err != nil {
 		return err
 	}
 	if err := <-profiled; err != nil {

@@ -1,4 +1,4 @@
-package main
+package pushload
 
 import (
 	"bytes"
@@ -30,12 +30,17 @@ type aggregate struct {
 	} `json:"syscall"`
 }
 
-type api struct {
-	base       string
-	start, end time.Time
+// API is the Aperture API over HTTP.
+type API struct {
+	// Base is its URL.
+	Base string
+	// Start and End bound the times of what was pushed.
+	Start, End time.Time
 }
 
-func (a *api) do(ctx context.Context, method, path string, body, into any) error {
+// Do sends a request, with body as JSON unless it is nil, and reads the JSON of
+// the answer, which must be 200, into into.
+func (a *API) Do(ctx context.Context, method, path string, body, into any) error {
 	var reader io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -44,7 +49,7 @@ func (a *api) do(ctx context.Context, method, path string, body, into any) error
 		}
 		reader = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, reader)
+	req, err := http.NewRequestWithContext(ctx, method, a.Base+path, reader)
 	if err != nil {
 		return err
 	}
@@ -60,16 +65,16 @@ func (a *api) do(ctx context.Context, method, path string, body, into any) error
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-func (a *api) aggregate(ctx context.Context) (*aggregate, error) {
+func (a *API) aggregate(ctx context.Context) (*aggregate, error) {
 	out := new(aggregate)
-	return out, a.do(ctx, http.MethodPost, "/api/aggregate", map[string]any{
-		"time_start_ns": a.start.UnixNano(), "time_end_ns": a.end.UnixNano(), "limit": 100,
+	return out, a.Do(ctx, http.MethodPost, "/api/aggregate", map[string]any{
+		"time_start_ns": a.Start.UnixNano(), "time_end_ns": a.End.UnixNano(), "limit": 100,
 	}, out)
 }
 
-// waitStored waits until at least as many events as were acknowledged can be
+// WaitStored waits until at least as many events as were acknowledged can be
 // read, and returns how long that took.
-func (a *api) waitStored(ctx context.Context, events uint64) (time.Duration, error) {
+func (a *API) WaitStored(ctx context.Context, events uint64) (time.Duration, error) {
 	start := time.Now()
 	for {
 		got, err := a.aggregate(ctx)
@@ -84,8 +89,8 @@ func (a *api) waitStored(ctx context.Context, events uint64) (time.Duration, err
 	}
 }
 
-// check compares all that can be read with what was acknowledged.
-func (a *api) check(ctx context.Context, agents []*agent, want *expect) error {
+// Check compares all that can be read with what was acknowledged.
+func (a *API) Check(ctx context.Context, agents []*Agent, want *Expect) error {
 	got, err := a.aggregate(ctx)
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func (a *api) check(ctx context.Context, agents []*agent, want *expect) error {
 		what      string
 		got, want uint64
 	}{
-		{"events", got.TotalEvents, want.events()},
+		{"events", got.TotalEvents, want.Events()},
 		{"CPU samples", got.CPU.TotalSamples, want.CPU},
 		{"lock waits", got.Lock.TotalEvents, want.Locks},
 	} {
@@ -117,28 +122,28 @@ func (a *api) check(ctx context.Context, agents []*agent, want *expect) error {
 	return nil
 }
 
-func (a *api) checkBatches(ctx context.Context, ag *agent) error {
+func (a *API) checkBatches(ctx context.Context, ag *Agent) error {
 	var got struct {
 		Batches []struct {
 			Sequence   uint64 `json:"sequence"`
 			EventCount uint64 `json:"event_count"`
 		} `json:"batches"`
 	}
-	if err := a.do(ctx, http.MethodGet, "/api/batches?limit=1000&agent_id="+url.QueryEscape(ag.id), nil, &got); err != nil {
+	if err := a.Do(ctx, http.MethodGet, "/api/batches?limit=1000&agent_id="+url.QueryEscape(ag.ID), nil, &got); err != nil {
 		return err
 	}
 	seen := make(map[uint64]bool, len(got.Batches))
 	var events uint64
 	for _, b := range got.Batches {
-		if seen[b.Sequence] || b.Sequence == 0 || b.Sequence > ag.pushes {
-			return fmt.Errorf("/api/batches has batch %d of %s twice or although it was not acknowledged", b.Sequence, ag.id)
+		if seen[b.Sequence] || b.Sequence == 0 || b.Sequence > ag.Pushes {
+			return fmt.Errorf("/api/batches has batch %d of %s twice or although it was not acknowledged", b.Sequence, ag.ID)
 		}
 		seen[b.Sequence] = true
 		events += b.EventCount
 	}
-	if uint64(len(seen)) != ag.pushes || events != ag.expect.events() {
+	if uint64(len(seen)) != ag.Pushes || events != ag.Expect.Events() {
 		return fmt.Errorf("/api/batches has %d batches with %d events of %s; %d with %d were acknowledged",
-			len(seen), events, ag.id, ag.pushes, ag.expect.events())
+			len(seen), events, ag.ID, ag.Pushes, ag.Expect.Events())
 	}
 	return nil
 }

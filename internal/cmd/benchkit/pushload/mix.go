@@ -1,4 +1,4 @@
-package main
+package pushload
 
 import (
 	"fmt"
@@ -15,9 +15,9 @@ type batch struct {
 
 func (b batch) events() int { return b.cpu + b.locks + b.syscalls }
 
-// mix is what an agent sends in turn, over and over.
-type mix struct {
-	name    string
+// Mix is what an agent sends in turn, over and over.
+type Mix struct {
+	Name    string
 	batches []batch
 	// variants is how many different pushes there are of each batch and service.
 	variants int
@@ -41,25 +41,25 @@ const (
 //	        push for each profiler
 //	cpu     pushes of few events, most of them CPU samples, all kinds in one: each
 //	        has a large dictionary for its size
-func mixes(events int) []mix {
-	seconds := int(spread.Seconds())
-	return []mix{
-		{name: "agents", variants: 4, batches: []batch{
+func mixes(events int) []Mix {
+	seconds := int(Spread.Seconds())
+	return []Mix{
+		{Name: "agents", variants: 4, batches: []batch{
 			{cpu: cpuPerSecond * seconds}, {locks: locksPerSecond * seconds}, {syscalls: syscallsPerSecond * seconds},
 		}},
-		{name: "cpu", variants: 24, batches: []batch{
+		{Name: "cpu", variants: 24, batches: []batch{
 			{cpu: events - events/10 - events/5, locks: events / 10, syscalls: events / 5},
 		}},
 	}
 }
 
-// chosenMixes returns the mixes with the names in a list with commas.
-func chosenMixes(names string, events int) ([]mix, error) {
-	var out []mix
+// Mixes returns the mixes with the names in a list with commas.
+func Mixes(names string, events int) ([]Mix, error) {
+	var out []Mix
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, m := range mixes(events) {
-			if m.name == name {
+			if m.Name == name {
 				out, found = append(out, m), true
 			}
 		}
@@ -70,9 +70,9 @@ func chosenMixes(names string, events int) ([]mix, error) {
 	return out, nil
 }
 
-// newAgents prepares n agents and their pushes. Hosts of one kind run the same
+// NewAgents prepares n agents and their pushes. Hosts of one kind run the same
 // binaries. rate is the events per second of each agent, 0 for no limit.
-func newAgents(m mix, n int, rate float64) ([]*agent, error) {
+func NewAgents(m Mix, n int, rate float64) ([]*Agent, error) {
 	const services = 8
 	c, err := corpus.New(corpus.Config{Services: services, Pods: 1, Tail: 2000})
 	if err != nil {
@@ -90,9 +90,9 @@ func newAgents(m mix, n int, rate float64) ([]*agent, error) {
 			sets[i] = append(sets[i], variants)
 		}
 	}
-	agents := make([]*agent, n)
+	agents := make([]*Agent, n)
 	for i := range agents {
-		agents[i] = &agent{id: fmt.Sprintf("host-%04d", i), seed: uint64(i), rate: rate, templates: sets[i%services]}
+		agents[i] = &Agent{ID: fmt.Sprintf("host-%04d", i), seed: uint64(i), rate: rate, templates: sets[i%services]}
 	}
 	return agents, nil
 }

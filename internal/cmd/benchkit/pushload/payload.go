@@ -1,4 +1,4 @@
-package main
+package pushload
 
 import (
 	"bytes"
@@ -12,21 +12,24 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
-// expect is what a store must say about events that were pushed.
-type expect struct {
+// Expect is what a store must say about events that were pushed.
+type Expect struct {
 	CPU, Locks, Syscalls uint64
 	LockWait             uint64 // ns
 	SyscallTime          map[uint32]uint64
 	SyscallErrors        map[uint32]uint64
 }
 
-func newExpect() expect {
-	return expect{SyscallTime: make(map[uint32]uint64), SyscallErrors: make(map[uint32]uint64)}
+// NewExpect returns one of nothing.
+func NewExpect() Expect {
+	return Expect{SyscallTime: make(map[uint32]uint64), SyscallErrors: make(map[uint32]uint64)}
 }
 
-func (e *expect) events() uint64 { return e.CPU + e.Locks + e.Syscalls }
+// Events is the number of all of them.
+func (e *Expect) Events() uint64 { return e.CPU + e.Locks + e.Syscalls }
 
-func (e *expect) add(o *expect) {
+// Add adds what another one expects.
+func (e *Expect) Add(o *Expect) {
 	e.CPU, e.Locks, e.Syscalls, e.LockWait = e.CPU+o.CPU, e.Locks+o.Locks, e.Syscalls+o.Syscalls, e.LockWait+o.LockWait
 	for k, v := range o.SyscallTime {
 		e.SyscallTime[k] += v
@@ -41,13 +44,14 @@ func (e *expect) add(o *expect) {
 type template struct {
 	payload []byte
 	times   []int // where the timestamps are
-	expect  expect
+	expect  Expect
 }
 
 const (
 	sequenceAt = 4 // after the version
-	spread     = 5 * time.Second
-	maxDepth   = 25
+	// Spread is how long what is in a push took.
+	Spread   = 5 * time.Second
+	maxDepth = 25
 )
 
 // names are those of the processes' threads; those of a Go program have one name.
@@ -71,8 +75,8 @@ func drawProcess(rng *rand.Rand) int {
 func (t *template) fill(buffer []byte, sequence uint64, now time.Time) []byte {
 	buffer = append(buffer[:0], t.payload...)
 	binary.LittleEndian.PutUint64(buffer[sequenceAt:], sequence)
-	step := spread.Nanoseconds() / int64(len(t.times))
-	first := now.UnixNano() - spread.Nanoseconds()
+	step := Spread.Nanoseconds() / int64(len(t.times))
+	first := now.UnixNano() - Spread.Nanoseconds()
 	for i, at := range t.times {
 		binary.LittleEndian.PutUint64(buffer[at:], uint64(first+int64(i)*step))
 	}
@@ -81,7 +85,7 @@ func (t *template) fill(buffer []byte, sequence uint64, now time.Time) []byte {
 
 // newTemplate draws the events of one push, those of different kinds mixed.
 func newTemplate(rng *rand.Rand, sampler *corpus.Sampler, left batch, symbols bool) *template {
-	t := &template{expect: newExpect()}
+	t := &template{expect: NewExpect()}
 	var enc aperturewire.Encoder
 	t.payload = enc.AppendHeader(nil, 0, left.events())
 	for left.events() > 0 {

@@ -1,4 +1,4 @@
-package main
+package pushload
 
 import (
 	"math/rand/v2"
@@ -36,7 +36,7 @@ func TestTemplate(t *testing.T) {
 			m, err := aperturewire.Decode(buffer)
 			require.NoError(t, err)
 			assert.Equal(t, sequence, m.Sequence)
-			got := newExpect()
+			got := NewExpect()
 			last := uint64(0)
 			events := m.Events()
 			for e := new(aperturewire.Event); events.Next(e); {
@@ -57,7 +57,7 @@ func TestTemplate(t *testing.T) {
 				}
 			}
 			assert.Less(t, last, uint64(now.UnixNano()))
-			assert.Greater(t, last, uint64(now.Add(-spread).UnixNano()))
+			assert.Greater(t, last, uint64(now.Add(-Spread).UnixNano()))
 			assert.Equal(t, tmpl.expect, got)
 			assert.Equal(t, tc.batch, batch{cpu: int(got.CPU), locks: int(got.Locks), syscalls: int(got.Syscalls)})
 		}
@@ -65,11 +65,11 @@ func TestTemplate(t *testing.T) {
 }
 
 func TestChosenMixes(t *testing.T) {
-	chosen, err := chosenMixes("cpu,agents", 500)
+	chosen, err := Mixes("cpu,agents", 500)
 	require.NoError(t, err)
 	require.Len(t, chosen, 2)
 	assert.Equal(t, []batch{{cpu: 350, locks: 50, syscalls: 100}}, chosen[0].batches)
 	assert.Equal(t, []batch{{cpu: 1980}, {locks: 1980}, {syscalls: 23_640}}, chosen[1].batches)
-	_, err = chosenMixes("cpu,none", 500)
+	_, err = Mixes("cpu,none", 500)
 	assert.ErrorContains(t, err, `"none"`)
 }

@@ -1,4 +1,4 @@
-package main
+package otlpload
 
 import (
 	"bytes"
@@ -16,20 +16,21 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
-// data is a generated corpus as encoded OTLP requests.
-type data struct {
-	corpus   *corpus.Corpus
-	requests [][]byte
-	sums     *corpus.Sums
+// Data is a generated corpus as encoded OTLP requests.
+type Data struct {
+	Corpus *corpus.Corpus
+	// Requests are in the order of time.
+	Requests [][]byte
+	Sums     *corpus.Sums
 }
 
-// generate makes all requests of a corpus, each of the given number of intervals.
-func generate(config corpus.Config, intervals int) (*data, error) {
+// Generate makes all requests of a corpus, each of the given number of intervals.
+func Generate(config corpus.Config, intervals int) (*Data, error) {
 	c, err := corpus.New(config)
 	if err != nil {
 		return nil, err
 	}
-	d := &data{corpus: c, requests: make([][]byte, (c.Ticks()+intervals-1)/intervals), sums: corpus.NewSums()}
+	d := &Data{Corpus: c, Requests: make([][]byte, (c.Ticks()+intervals-1)/intervals), Sums: corpus.NewSums()}
 	generators := make([]*corpus.Generator, runtime.GOMAXPROCS(0))
 	var next atomic.Int64
 	var group errgroup.Group
@@ -38,13 +39,13 @@ func generate(config corpus.Config, intervals int) (*data, error) {
 		group.Go(func() error {
 			for {
 				r := int(next.Add(1)) - 1
-				if r >= len(d.requests) {
+				if r >= len(d.Requests) {
 					return nil
 				}
 				n := min(intervals, c.Ticks()-r*intervals)
 				req := pprofileotlp.NewExportRequestFromProfiles(generators[i].Batch(r*intervals, n))
 				var err error
-				if d.requests[r], err = req.MarshalProto(); err != nil {
+				if d.Requests[r], err = req.MarshalProto(); err != nil {
 					return fmt.Errorf("encode request: %w", err)
 				}
 			}
@@ -54,25 +55,26 @@ func generate(config corpus.Config, intervals int) (*data, error) {
 		return nil, err
 	}
 	for _, g := range generators {
-		d.sums.Merge(g.Sums())
+		d.Sums.Merge(g.Sums())
 	}
 	return d, nil
 }
 
-func (d *data) bytes() (n uint64) {
-	for _, r := range d.requests {
+// Bytes is the size of all requests.
+func (d *Data) Bytes() (n uint64) {
+	for _, r := range d.Requests {
 		n += uint64(len(r))
 	}
 	return n
 }
 
-// send sends all requests over OTLP/HTTP, each until it is stored, and returns how
+// Send sends all requests over OTLP/HTTP, each until it is stored, and returns how
 // long that took. The first error that is not a refusal ends it.
 //
 // OTLP/gRPC would not do: the encoded requests refer to the strings of attributes
 // by index, which the gRPC half of the otlp receiver does not resolve (pdata
 // v0.162.0).
-func (d *data) send(ctx context.Context, addr string, senders int) (time.Duration, error) {
+func (d *Data) Send(ctx context.Context, addr string, senders int) (time.Duration, error) {
 	start := time.Now()
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
@@ -80,10 +82,10 @@ func (d *data) send(ctx context.Context, addr string, senders int) (time.Duratio
 		group.Go(func() error {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(d.requests) {
+				if i >= len(d.Requests) {
 					return nil
 				}
-				if err := export(ctx, "http://"+addr+"/v1development/profiles", d.requests[i]); err != nil {
+				if err := export(ctx, "http://"+addr+"/v1development/profiles", d.Requests[i]); err != nil {
 					return fmt.Errorf("send request %d: %w", i, err)
 				}
 			}

@@ -1,4 +1,4 @@
-package main
+package pushload
 
 // kernelStacks are call chains of a Linux 6 kernel as perf shows them, leaf first.
 var kernelStacks = [][]string{

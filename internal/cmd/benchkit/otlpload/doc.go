@@ -1,0 +1,2 @@
+// Package otlpload sends a generated corpus to a collector as OTLP.
+package otlpload
