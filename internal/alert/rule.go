@@ -2,6 +2,8 @@ package alert
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -41,14 +43,31 @@ type Key struct{ Tenant, ID string }
 // Key returns the key of r.
 func (r *Rule) Key() Key { return Key{r.Tenant, r.ID} }
 
-// Operator compares a value with a threshold.
-type Operator string
+// Validate returns an error if no engine could evaluate r. What the dialect
+// demands of names, severities and [Rule.Spec] is checked by its API.
+func (r *Rule) Validate() error {
+	switch {
+	case !r.Operator.Valid():
+		return fmt.Errorf("operator %q must be one of %v", r.Operator, Operators())
+	case !finite(r.Threshold):
+		return fmt.Errorf("threshold %v must be a finite number", r.Threshold)
+	case r.For < 0:
+		return fmt.Errorf("for %v must not be negative", r.For)
+	case r.Rearm < 0:
+		return fmt.Errorf("rearm %v must not be negative", r.Rearm)
+	}
+	return nil
+}
 
-// The operators.
-const (
-	Greater        Operator = "gt"
-	GreaterOrEqual Operator = "gte"
-	Less           Operator = "lt"
-	LessOrEqual    Operator = "lte"
-	Equal          Operator = "eq"
-)
+// condition reports whether a value meets the condition of r.
+func (r *Rule) condition(value float64) bool { return r.Operator.Compare(value, r.Threshold) }
+
+// message returns the sentence of an event whose evaluator has none.
+func (r *Rule) message(res *Result) string {
+	name := res.Metric
+	if name == "" {
+		name = "value"
+	}
+	return fmt.Sprintf("%s: %s %s %s (current: %.2f)", r.Name, name, r.Operator.Symbol(),
+		strconv.FormatFloat(r.Threshold, 'f', -1, 64), res.Value)
+}
