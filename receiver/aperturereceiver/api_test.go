@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -62,20 +61,6 @@ func TestQueriesWithoutExtension(t *testing.T) {
 	d, err := s.Diff(t.Context(), &aggregatorv1.DiffRequest{})
 	require.NoError(t, err)
 	assert.Equal(t, notConfigured, d.Error)
-}
-
-func TestHealth(t *testing.T) {
-	s := startServer(t, serverOptions{})
-	client := healthpb.NewHealthClient(s.conn)
-	for _, name := range []string{"", "aperture.aggregator.v1.Aggregator"} {
-		for _, opts := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
-			resp, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: name}, opts...)
-			require.NoError(t, err)
-			assert.Equal(t, healthpb.HealthCheckResponse_SERVING, resp.Status)
-		}
-	}
-	_, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "other"})
-	assert.Equal(t, codes.NotFound, status.Code(err))
 }
 
 func TestUnknownMethod(t *testing.T) {

@@ -13,9 +13,6 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/receiver/receivertest"
-	"google.golang.org/grpc/codes"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/status"
 
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 	"github.com/aperture-collector/aperture-collector/receiver/aperturereceiver/internal/metadata"
@@ -100,22 +97,4 @@ func TestShutdownHonoursContext(t *testing.T) {
 	defer cancel()
 	require.NoError(t, s.receiver.Shutdown(ctx))
 	require.Error(t, <-answered)
-}
-
-// Watchers are told that the server stops.
-func TestHealthWatch(t *testing.T) {
-	s := startServer(t, serverOptions{})
-	watch, err := healthpb.NewHealthClient(s.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
-	require.NoError(t, err)
-	resp, err := watch.Recv()
-	require.NoError(t, err)
-	assert.Equal(t, healthpb.HealthCheckResponse_SERVING, resp.Status)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	require.NoError(t, s.receiver.Shutdown(ctx))
-	resp, err = watch.Recv()
-	require.NoError(t, err)
-	assert.Equal(t, healthpb.HealthCheckResponse_NOT_SERVING, resp.Status)
-	_, err = watch.Recv()
-	assert.Equal(t, codes.Unavailable, status.Code(err))
 }

@@ -32,6 +32,10 @@ const stopTimeout = 10 * time.Second
 // 16 MiB: they are read before anything is known of the caller.
 const maxHeaderListSize = 64 << 10
 
+// connectTimeout is how long a client may take to begin speaking HTTP/2, instead
+// of gRPC's two minutes.
+const connectTimeout = 10 * time.Second
+
 // apertureReceiver runs the gRPC server.
 type apertureReceiver struct {
 	cfg       *Config
@@ -87,6 +91,7 @@ func (r *apertureReceiver) Start(ctx context.Context, host component.Host) error
 		//lint:ignore SA1019 the replacement is global to the process, this is for one server
 		configgrpc.WithGrpcServerOption(grpc.RPCDecompressor(keepCompressed{})),
 		configgrpc.WithGrpcServerOption(grpc.MaxHeaderListSize(maxHeaderListSize)),
+		configgrpc.WithGrpcServerOption(grpc.ConnectionTimeout(connectTimeout)),
 		configgrpc.WithGrpcServerOption(grpc.InTapHandle(calls.tap)),
 		configgrpc.WithGrpcServerOption(grpc.UnaryInterceptor(calls.unary)),
 		configgrpc.WithGrpcServerOption(grpc.StreamInterceptor(calls.streams)),

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -40,6 +41,7 @@ type serverOptions struct {
 	host   host
 	next   xconsumer.Profiles // a sink if nil
 	dial   []grpc.DialOption
+	logger *zap.Logger // none if nil
 }
 
 // startServer runs a receiver on a free port of the loopback interface until the
@@ -58,7 +60,11 @@ func startServer(tb testing.TB, o serverOptions) *testServer {
 		next = s.sink
 	}
 	var err error
-	s.receiver, err = newReceiver(cfg, metadatatest.NewSettings(s.telemetry), next)
+	settings := metadatatest.NewSettings(s.telemetry)
+	if o.logger != nil {
+		settings.Logger = o.logger
+	}
+	s.receiver, err = newReceiver(cfg, settings, next)
 	require.NoError(tb, err)
 	require.NoError(tb, s.receiver.Start(tb.Context(), o.host))
 	s.conn, err = grpc.NewClient(s.receiver.address.String(),
