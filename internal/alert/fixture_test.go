@@ -1,0 +1,298 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	tenant   = "anonymous"
+	interval = 15 * time.Second
+	dialect  = "aperture"
+)
+
+var errDead = errors.New("the process is dead")
+
+// world is what all replicas see: the values, and the store. Its clock is that of
+// the synctest bubble, so that hours pass at once.
+type world struct {
+	*Memory
+	mu     sync.Mutex
+	values map[string]float64
+	errs   map[string]error
+}
+
+func newWorld() *world {
+	return &world{Memory: NewMemory(), values: map[string]float64{}, errs: map[string]error{}}
+}
+
+func (w *world) set(id string, value float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.values[id] = value
+}
+
+func (w *world) fail(id string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errs[id] = err
+}
+
+// Evaluate implements Evaluator.
+func (w *world) Evaluate(_ context.Context, _ time.Time, rules []Rule) []Result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	results := make([]Result, len(rules))
+	for i, r := range rules {
+		results[i] = Result{Value: w.values[r.ID], Err: w.errs[r.ID], Metric: "m"}
+	}
+	return results
+}
+
+// replica is an engine, and all that it sees. When dead it does nothing any more:
+// what it calls never comes back to it.
+type replica struct {
+	*Engine
+	w    *world
+	name string
+
+	mu    sync.Mutex
+	dead  bool
+	calls map[string]int
+	// before and after are told of calls, by their names and how often they were
+	// called, and may kill the replica.
+	before, after func(call string, n int) (die bool)
+
+	// down is whether the receiver is away; hang whether it does not answer.
+	down, hang bool
+	// got are the events the receiver took, repeated the last ones it was reminded
+	// of.
+	got      []Event
+	repeated []Event
+	repeats  int
+}
+
+var (
+	_ Store    = (*replica)(nil)
+	_ Repeater = (*replica)(nil)
+)
+
+// replica returns an engine which is not started.
+func (w *world) replica(name string) *replica {
+	r := &replica{w: w, name: name, calls: map[string]int{}}
+	r.Engine = New(Config{
+		Dialect: dialect, IDPrefix: "alert-", Store: r, Evaluator: w, Notifiers: []Notifier{r}, Interval: interval,
+		MaxRules: 100,
+	})
+	return r
+}
+
+// started starts r, and shuts it down at the end of the test.
+func (r *replica) started(t *testing.T) *replica {
+	t.Helper()
+	r.Start()
+	t.Cleanup(func() { assert.NoError(t, r.Shutdown(context.Background())) })
+	return r
+}
+
+// call does what a replica does, unless it is dead or dies of it.
+func (r *replica) call(name string, do func() error) error {
+	r.mu.Lock()
+	r.calls[name]++
+	n, before, after := r.calls[name], r.before, r.after
+	if r.dead || before != nil && before(name, n) {
+		r.dead = true
+		r.mu.Unlock()
+		return errDead
+	}
+	r.mu.Unlock()
+	err := do()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dead || after != nil && after(name, n) {
+		r.dead = true
+		return errDead
+	}
+	return err
+}
+
+func (r *replica) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dead = true
+}
+
+func (r *replica) isDead() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dead
+}
+
+func (r *replica) NewID(ctx context.Context, d string) (id uint64, err error) {
+	err = r.call("new id", func() (err error) { id, err = r.w.NewID(ctx, d); return err })
+	return id, err
+}
+
+func (r *replica) Rules(ctx context.Context, d string) (rules []Rule, err error) {
+	err = r.call("rules", func() (err error) { rules, err = r.w.Rules(ctx, d); return err })
+	return rules, err
+}
+
+func (r *replica) PutRule(ctx context.Context, rule *Rule) error {
+	return r.call("put rule", func() error { return r.w.PutRule(ctx, rule) })
+}
+
+func (r *replica) States(ctx context.Context, d string) (states []State, err error) {
+	err = r.call("states", func() (err error) { states, err = r.w.States(ctx, d); return err })
+	return states, err
+}
+
+func (r *replica) Transition(ctx context.Context, d string, s *State, e *Event) error {
+	return r.call("transition", func() error { return r.w.Transition(ctx, d, s, e) })
+}
+
+func (r *replica) History(ctx context.Context, d, tenant string, limit int) ([]Event, error) {
+	return r.w.History(ctx, d, tenant, limit)
+}
+
+func (r *replica) Undelivered(ctx context.Context, d, receiver string, since time.Time, limit int) (events []Event, err error) {
+	err = r.call("undelivered", func() (err error) {
+		events, err = r.w.Undelivered(ctx, d, receiver, since, limit)
+		return err
+	})
+	return events, err
+}
+
+func (r *replica) Delivered(ctx context.Context, d, receiver string, events []Event) error {
+	return r.call("delivered", func() error { return r.w.Delivered(ctx, d, receiver, events) })
+}
+
+func (r *replica) Lease(ctx context.Context, d, holder string, ttl time.Duration) (ok bool, err error) {
+	err = r.call("lease", func() (err error) { ok, err = r.w.Lease(ctx, d, holder, ttl); return err })
+	return ok, err
+}
+
+func (r *replica) Publish(ctx context.Context, d, replica string, values map[string]float64) error {
+	return r.w.Publish(ctx, d, replica, values)
+}
+
+func (r *replica) Published(ctx context.Context, d string, maxAge time.Duration) (map[string]map[string]float64, error) {
+	return r.w.Published(ctx, d, maxAge)
+}
+
+// Name implements Notifier: all replicas tell the same receiver.
+func (r *replica) Name() string { return "receiver" }
+
+// Notify implements Notifier.
+func (r *replica) Notify(ctx context.Context, events []Event) error {
+	return r.call("notify", func() error {
+		r.mu.Lock()
+		down, hang := r.down, r.hang
+		if !down && !hang {
+			r.got = append(r.got, events...)
+		}
+		r.mu.Unlock()
+		if hang {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		if down {
+			return errAway
+		}
+		return nil
+	})
+}
+
+// Repeat implements Repeater.
+func (r *replica) Repeat(_ context.Context, _ time.Time, firing []Event) error {
+	return r.call("repeat", func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.repeated, r.repeats = firing, r.repeats+1
+		return nil
+	})
+}
+
+func (r *replica) set(down, hang bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down, r.hang = down, hang
+}
+
+// taken returns what the receivers of replicas took.
+func taken(replicas ...*replica) []Event {
+	var all []Event
+	for _, r := range replicas {
+		r.mu.Lock()
+		all = append(all, r.got...)
+		r.mu.Unlock()
+	}
+	return all
+}
+
+// reminded returns the rules the receiver was last reminded of, and how often it was.
+func (r *replica) reminded() (ids []string, times int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.repeated {
+		ids = append(ids, e.Key.ID)
+	}
+	return ids, r.repeats
+}
+
+// rule creates a rule that fires if its value is above 1.
+func (r *replica) rule(t *testing.T, change func(*Rule)) Rule {
+	t.Helper()
+	rule := Rule{Tenant: tenant, Name: "name", Enabled: true, Operator: Greater, Threshold: 1}
+	if change != nil {
+		change(&rule)
+	}
+	rule, err := r.Create(t.Context(), rule)
+	require.NoError(t, err)
+	return rule
+}
+
+// history returns the events of the tenant, oldest first.
+func (w *world) history(t *testing.T) []Event {
+	t.Helper()
+	events, err := w.History(t.Context(), dialect, tenant, memoryHistory)
+	require.NoError(t, err)
+	slices.Reverse(events)
+	return events
+}
+
+// checkDelivered checks that all that happened was told, in the order it happened,
+// if what was told again is left out.
+func (w *world) checkDelivered(t *testing.T, told []Event) {
+	t.Helper()
+	var (
+		seen  = map[eventKey]bool{}
+		first []string
+		want  []string
+	)
+	for _, e := range told {
+		if !seen[e.key()] {
+			seen[e.key()] = true
+			first = append(first, fmt.Sprint(e.Key, e.Seq, e.Phase))
+		}
+	}
+	for _, e := range w.history(t) {
+		want = append(want, fmt.Sprint(e.Key, e.Seq, e.Phase))
+	}
+	assert.Equal(t, want, first)
+}
+
+// passed lets time pass.
+func passed(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
