@@ -31,6 +31,8 @@ type api struct {
 	cfg    *Config
 	logger *zap.Logger
 	tel    *metadata.TelemetryBuilder
+	// telemetry is for clients of others.
+	telemetry component.TelemetrySettings
 
 	views  views
 	scrape *scraper
@@ -39,6 +41,8 @@ type api struct {
 	store profilestore.Store
 	// forest makes the trees of what comes from the store, whose stacks are shared.
 	forest *flame.Forest
+	// alerts is nil before Start.
+	alerts *alerts
 	// ready is true while the pipelines run.
 	ready   atomic.Bool
 	unmount []func()
@@ -50,7 +54,7 @@ func newAPI(set extension.Settings, cfg *Config) (*api, error) {
 		return nil, fmt.Errorf("create telemetry: %w", err)
 	}
 	return &api{
-		cfg: cfg, logger: set.Logger, tel: tel, scrape: newScraper(cfg.TelemetryEndpoint, tel),
+		cfg: cfg, logger: set.Logger, tel: tel, telemetry: set.TelemetrySettings, scrape: newScraper(cfg.TelemetryEndpoint, tel),
 		forest: flame.NewForest(forestSize, folded),
 	}, nil
 }
@@ -65,7 +69,7 @@ func (a *api) Dependencies() []component.ID {
 }
 
 // Start mounts the routes. It does not wait for the store.
-func (a *api) Start(_ context.Context, host component.Host) error {
+func (a *api) Start(ctx context.Context, host component.Host) error {
 	if a.cfg.Store != nil {
 		ext, ok := host.GetExtensions()[*a.cfg.Store]
 		if !ok {
@@ -79,20 +83,27 @@ func (a *api) Start(_ context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
+	if err := a.startAlerts(ctx, host); err != nil {
+		return err
+	}
 	if err := a.mount(server); err != nil {
 		a.unmountAll()
-		return err
+		return errors.Join(err, a.alerts.shutdown(ctx))
 	}
 	return nil
 }
 
 // Shutdown takes the routes away and ends what runs in the background.
-func (a *api) Shutdown(context.Context) error {
+func (a *api) Shutdown(ctx context.Context) error {
 	a.ready.Store(false)
 	a.unmountAll()
+	var err error
+	if a.alerts != nil {
+		err = a.alerts.shutdown(ctx)
+	}
 	a.scrape.close()
 	a.tel.Shutdown()
-	return nil
+	return err
 }
 
 func (a *api) unmountAll() {
@@ -175,21 +186,5 @@ func (a *api) routes() []route {
 		{"GET /api/export/otlp", a.exportOTLP, nil},
 		{"GET /debug/pprof/profile", a.debugPprofProfile, nil},
 	}
-	// These are part of the API but not there yet; clients are told so instead
-	// of being sent away with 404.
-	for _, pattern := range []string{
-		"GET /api/alerts",
-		"POST /api/alerts",
-		"DELETE /api/alerts/{id}",
-		"POST /api/alerts/{id}/toggle",
-		"GET /api/alerts/history",
-		"POST /api/alerts/evaluate",
-	} {
-		routes = append(routes, route{pattern: pattern, handler: notImplemented})
-	}
-	return routes
-}
-
-func notImplemented(w http.ResponseWriter, r *http.Request) {
-	httpserver.WriteError(w, r, http.StatusNotImplemented, fmt.Sprintf("not implemented: %s %s", r.Method, r.URL.Path))
+	return append(routes, a.alertRoutes()...)
 }

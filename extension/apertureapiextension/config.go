@@ -33,6 +33,8 @@ type Config struct {
 	// requests without it belong to the tenant `anonymous`. If it is empty, all
 	// do. Default x-scope-orgid.
 	TenantHeader string `mapstructure:"tenant_header"`
+	// Alerts says how alert rules are evaluated and who is told.
+	Alerts AlertsConfig `mapstructure:"alerts"`
 
 	_ struct{} // no unkeyed literals
 }

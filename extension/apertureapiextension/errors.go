@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aperture-collector/aperture-collector/internal/alert"
 	"github.com/aperture-collector/aperture-collector/internal/httpserver"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -54,6 +55,13 @@ func outcomeOf(err error) outcome {
 		return outcome{status: http.StatusUnprocessableEntity, code: codes.ResourceExhausted}
 	case errors.Is(err, errNoStorage):
 		return outcome{status: http.StatusServiceUnavailable, code: codes.FailedPrecondition}
+	case errors.Is(err, alert.ErrNotFound):
+		return outcome{status: http.StatusNotFound, code: codes.NotFound}
+	case errors.Is(err, alert.ErrTooManyRules):
+		return outcome{status: http.StatusConflict, code: codes.ResourceExhausted}
+	case errors.Is(err, alert.ErrConflict):
+		// Others were faster again and again.
+		return outcome{status: http.StatusServiceUnavailable, code: codes.Aborted, retry: true}
 	case errors.Is(err, profilestore.ErrUnavailable):
 		return outcome{status: http.StatusServiceUnavailable, code: codes.Unavailable, retry: true}
 	case errors.Is(err, context.DeadlineExceeded):

@@ -22,6 +22,7 @@ func createDefaultConfig() component.Config {
 		StacksCap:         100_000,
 		QueryTimeout:      30 * time.Second,
 		TenantHeader:      "x-scope-orgid",
+		Alerts:            newDefaultAlertsConfig(),
 	}
 }
 

@@ -57,6 +57,8 @@ type scrape struct {
 	families map[string]*dto.MetricFamily
 	// queue is how full the fullest queue of an exporter of profiles is.
 	queue float64
+	// at is when the endpoint was asked.
+	at time.Time
 }
 
 func newScraper(endpoint string, tel *metadata.TelemetryBuilder) *scraper {
@@ -143,6 +145,7 @@ func (s *scraper) read(ctx context.Context) (found *scrape, err error) {
 	if err != nil {
 		return nil, err
 	}
+	at := time.Now()
 	req.Header.Set("Accept", "text/plain;version=0.0.4")
 	req.Header.Set(scrapeHeader, "1")
 	resp, err := s.client.Do(req)
@@ -159,7 +162,11 @@ func (s *scraper) read(ctx context.Context) (found *scrape, err error) {
 	case len(text) > maxScrape:
 		return nil, fmt.Errorf("metrics are larger than the limit of %d bytes", maxScrape)
 	}
-	return parseScrape(text)
+	if found, err = parseScrape(text); err != nil {
+		return nil, err
+	}
+	found.at = at
+	return found, nil
 }
 
 func parseScrape(text []byte) (*scrape, error) {

@@ -29,7 +29,7 @@ func (p *plan) message(rule *alert.Rule, value float64) string {
 		atLeast = "at least "
 	}
 	return fmt.Sprintf("%s: %s%s (%s) %s %s (current: %s%s)", rule.Name, Label(s.Metric), about, strings.Join(of, ", "),
-		sign(rule.Operator), strconv.FormatFloat(rule.Threshold, 'f', -1, 64), atLeast, number(value))
+		rule.Operator.Symbol(), strconv.FormatFloat(rule.Threshold, 'f', -1, 64), atLeast, number(value))
 }
 
 // link returns the path of the flame graph that shows what changed: the window,
@@ -57,10 +57,4 @@ func (s *Spec) link(start, end int64) string {
 		v.Set(name, strconv.FormatInt(at, 10))
 	}
 	return "/api/export/svg?" + v.Encode()
-}
-
-func sign(o alert.Operator) string {
-	return map[alert.Operator]string{
-		alert.Greater: ">", alert.GreaterOrEqual: ">=", alert.Less: "<", alert.LessOrEqual: "<=", alert.Equal: "==",
-	}[o]
 }

@@ -23,12 +23,19 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                                metric.Meter
-	mu                                   sync.Mutex
-	registrations                        []metric.Registration
-	ExtensionApertureAPIQueries          metric.Int64Counter
-	ExtensionApertureAPIQueryDuration    metric.Float64Histogram
-	ExtensionApertureAPITelemetryScrapes metric.Int64Counter
+	meter                                       metric.Meter
+	mu                                          sync.Mutex
+	registrations                               []metric.Registration
+	ExtensionApertureAPIAlertDeliveries         metric.Int64Counter
+	ExtensionApertureAPIAlertEvaluationDuration metric.Float64Histogram
+	ExtensionApertureAPIAlertEvaluations        metric.Int64Counter
+	ExtensionApertureAPIAlertEvents             metric.Int64Counter
+	ExtensionApertureAPIAlertFailures           metric.Int64Counter
+	ExtensionApertureAPIAlertFiring             metric.Int64Gauge
+	ExtensionApertureAPIAlertRules              metric.Int64Gauge
+	ExtensionApertureAPIQueries                 metric.Int64Counter
+	ExtensionApertureAPIQueryDuration           metric.Float64Histogram
+	ExtensionApertureAPITelemetryScrapes        metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -60,6 +67,49 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ExtensionApertureAPIAlertDeliveries, err = builder.meter.Int64Counter(
+		"otelcol_extension_aperture_api_alert_deliveries",
+		metric.WithDescription("Events that were delivered to receivers, by how the attempt ended. [Development]"),
+		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExtensionApertureAPIAlertEvaluationDuration, err = builder.meter.Float64Histogram(
+		"otelcol_extension_aperture_api_alert_evaluation_duration",
+		metric.WithDescription("Time it took to find the values of all alert rules of one evaluation. [Development]"),
+		metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries([]float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExtensionApertureAPIAlertEvaluations, err = builder.meter.Int64Counter(
+		"otelcol_extension_aperture_api_alert_evaluations",
+		metric.WithDescription("Evaluations of alert rules; those that found no value because of an error have status error. [Development]"),
+		metric.WithUnit("{evaluation}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExtensionApertureAPIAlertEvents, err = builder.meter.Int64Counter(
+		"otelcol_extension_aperture_api_alert_events",
+		metric.WithDescription("Alerts that this replica found to fire or to be resolved. [Development]"),
+		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExtensionApertureAPIAlertFailures, err = builder.meter.Int64Counter(
+		"otelcol_extension_aperture_api_alert_failures",
+		metric.WithDescription("Evaluations of all alert rules that were given up, because the store was away. [Development]"),
+		metric.WithUnit("{evaluation}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExtensionApertureAPIAlertFiring, err = builder.meter.Int64Gauge(
+		"otelcol_extension_aperture_api_alert_firing",
+		metric.WithDescription("Alert rules that are firing; 0 of replicas that do not evaluate them now. [Development]"),
+		metric.WithUnit("{rule}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExtensionApertureAPIAlertRules, err = builder.meter.Int64Gauge(
+		"otelcol_extension_aperture_api_alert_rules",
+		metric.WithDescription("Alert rules there are, of all tenants; 0 of replicas that do not evaluate them now. [Development]"),
+		metric.WithUnit("{rule}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExtensionApertureAPIQueries, err = builder.meter.Int64Counter(
 		"otelcol_extension_aperture_api_queries",
 		metric.WithDescription("Queries answered. [Development]"),

@@ -19,9 +19,37 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ExtensionApertureAPIAlertDeliveries.Add(context.Background(), 1)
+	tb.ExtensionApertureAPIAlertEvaluationDuration.Record(context.Background(), 1)
+	tb.ExtensionApertureAPIAlertEvaluations.Add(context.Background(), 1)
+	tb.ExtensionApertureAPIAlertEvents.Add(context.Background(), 1)
+	tb.ExtensionApertureAPIAlertFailures.Add(context.Background(), 1)
+	tb.ExtensionApertureAPIAlertFiring.Record(context.Background(), 1)
+	tb.ExtensionApertureAPIAlertRules.Record(context.Background(), 1)
 	tb.ExtensionApertureAPIQueries.Add(context.Background(), 1)
 	tb.ExtensionApertureAPIQueryDuration.Record(context.Background(), 1)
 	tb.ExtensionApertureAPITelemetryScrapes.Add(context.Background(), 1)
+	AssertEqualExtensionApertureAPIAlertDeliveries(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExtensionApertureAPIAlertEvaluationDuration(t, testTel,
+		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExtensionApertureAPIAlertEvaluations(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExtensionApertureAPIAlertEvents(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExtensionApertureAPIAlertFailures(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExtensionApertureAPIAlertFiring(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExtensionApertureAPIAlertRules(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExtensionApertureAPIQueries(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())

@@ -1,0 +1,64 @@
+package apertureapiextension
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aperture-collector/aperture-collector/internal/alert"
+	"github.com/aperture-collector/aperture-collector/internal/alert/notify"
+)
+
+// AlertsConfig configures alerts: how often rules are evaluated, and who is told.
+type AlertsConfig struct {
+	// EvaluationInterval is the time between two evaluations of all rules. Of
+	// several replicas one at a time evaluates. Default 15 s.
+	EvaluationInterval time.Duration `mapstructure:"evaluation_interval"`
+	// ExternalURL is where people reach this API, such as
+	// https://profiles.example.com: links of alerts begin with it. Without it they
+	// are paths.
+	ExternalURL string `mapstructure:"external_url"`
+	// MaxRules is how many rules a tenant may have. Default 1000.
+	MaxRules int `mapstructure:"max_rules"`
+	// Notify says who is told of alerts.
+	Notify notify.Config `mapstructure:",squash"`
+
+	_ struct{} // no unkeyed literals
+}
+
+func newDefaultAlertsConfig() AlertsConfig {
+	return AlertsConfig{EvaluationInterval: alert.DefaultInterval, MaxRules: alert.DefaultMaxRules}
+}
+
+const (
+	minEvaluationInterval = time.Second
+	maxEvaluationInterval = time.Hour
+	// maxMaxRules keeps what an evaluation reads from the store small.
+	maxMaxRules = 10_000
+)
+
+// Validate checks the configuration.
+func (c *AlertsConfig) Validate() error {
+	var errs []error
+	if d := c.EvaluationInterval; d < minEvaluationInterval || d > maxEvaluationInterval {
+		errs = append(errs, fmt.Errorf("`evaluation_interval` is %s; it must be from %s to %s", d, minEvaluationInterval, maxEvaluationInterval))
+	}
+	if c.MaxRules < 1 || c.MaxRules > maxMaxRules {
+		errs = append(errs, fmt.Errorf("`max_rules` is %d; it must be from 1 to %d", c.MaxRules, maxMaxRules))
+	}
+	if c.ExternalURL != "" {
+		u, err := url.Parse(c.ExternalURL)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("`external_url` is no URL: %w", err))
+		case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.RawQuery != "", u.Fragment != "", u.User != nil:
+			errs = append(errs, fmt.Errorf("`external_url` is %q; it must be an http or https URL without credentials, query and fragment", u.Redacted()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// base returns what links begin with.
+func (c *AlertsConfig) base() string { return strings.TrimRight(c.ExternalURL, "/") }
