@@ -55,6 +55,23 @@ func (p *Program) PID() int { return p.p.PID() }
 // work has an end (storm, futex, syscalls, cost). It still runs afterwards.
 func (p *Program) Wait() { <-p.p.Done() }
 
+// Rest makes a program rest that can, and returns when it does: all that it did is
+// over and not in its report.
+func (p *Program) Rest() {
+	p.tb.Helper()
+	if err := p.p.Rest(); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
+// Continue makes a program that rests go on. Its report begins here.
+func (p *Program) Continue() {
+	p.tb.Helper()
+	if err := p.p.Continue(); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
 // Stop ends the program and returns its report, the same each time.
 func (p *Program) Stop() fixtures.Report {
 	p.tb.Helper()

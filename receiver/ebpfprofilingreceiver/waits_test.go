@@ -47,42 +47,32 @@ func TestWaits(t *testing.T) {
 // testBlocked finds the sleeps of a program at the end of a chain of calls.
 func testBlocked(t *testing.T, s *session, mode string) {
 	p := ebpftest.Start(t, ebpftest.BuildC(t, "blocked.c", append(fixtures.NoFramePointers, "-fno-optimize-sibling-calls")...), mode)
-	// The unwind tables are built, others before them.
-	require.Eventually(t, func() bool {
-		all := s.sink.AllProfiles()
-		n, _ := sumOf(flatten(all[max(0, len(all)-3):], ofPID(p.PID())), in("recurse"))
-		return n > 0
-	}, time.Minute, 50*time.Millisecond)
-	from := s.settle(t)
-	samples, report := s.runFor(t, p, 700*time.Millisecond)
-	samples = slices.DeleteFunc(samples, func(s flatSample) bool { return s.kind != profile.KindOffCPU })
-	settled := ofType(flatten(s.sink.AllProfiles()[from:], ofPID(p.PID())), "off_cpu")
 	chain := []string{
 		"timed", "block", "recurse", "recurse", "recurse", "recurse", "recurse", "blocker", "?", "?",
 	}
+	samples, report := s.measure(t, p, func(s *flatSample) bool { return s.kind == profile.KindOffCPU && s.has("timed") && s.has("blocker") }, 700*time.Millisecond)
+	samples = slices.DeleteFunc(samples, func(s flatSample) bool { return s.kind != profile.KindOffCPU })
 	for function, want := range report.Waits {
 		whole := matches(func(s *flatSample) bool {
 			return s.endsLike(append([]string{"?", "?", function}, chain...)...)
 		})
-		asleep := in(function).with(profile.AttrWaitState, "interruptible")
-		checkWaits(t, samples, profile.KindOffCPU, want, asleep)
-		for _, x := range samples {
-			if !asleep(&x) {
-				continue
-			}
+		checkWaits(t, samples, profile.KindOffCPU, want, in(function))
+		asleep := slices.DeleteFunc(ofType(samples, "off_cpu"), func(s flatSample) bool {
+			return !in(function).with(profile.AttrWaitState, "interruptible")(&s)
+		})
+		for _, x := range asleep {
 			assert.Equal(t, profile.FrameKernel, x.frames[0].kind)
 			assert.NotEmpty(t, x.frames[0].name)
 			assert.Equal(t, "blocked", x.attrs[profile.AttrThreadName])
 		}
-		checkMost(t, 0.9, slices.DeleteFunc(slices.Clone(settled), func(s flatSample) bool { return !asleep(&s) }), whole)
+		checkMost(t, 0.99, asleep, whole)
 	}
 }
 
 // testFutex finds each wait of each operation.
 func testFutex(t *testing.T, s *session) {
-	p := ebpftest.Start(t, ebpftest.BuildC(t, "futex.c"), "5", "40")
-	p.Wait()
-	samples, report := s.runFor(t, p, 0)
+	p := ebpftest.StartEnv(t, []string{fixtures.WarmUp}, ebpftest.BuildC(t, "futex.c"), "5", "40")
+	samples, report := s.measure(t, p, func(s *flatSample) bool { return s.kind == profile.KindLock && s.has("repeat") && s.has("main") }, 0)
 	samples = slices.DeleteFunc(samples, func(s flatSample) bool { return s.kind != profile.KindLock })
 	require.GreaterOrEqual(t, len(report.Waits), 3)
 	for function, want := range report.Waits {
@@ -100,7 +90,10 @@ func testFutex(t *testing.T, s *session) {
 // testLocks finds the waits for locks of the C library, and of what kind they are.
 func testLocks(t *testing.T, s *session, mode, kind string) {
 	p := ebpftest.Start(t, ebpftest.BuildC(t, "locks.c"), mode, "4", "500")
-	samples, report := s.runFor(t, p, 500*time.Millisecond)
+	known := func(s *flatSample) bool {
+		return s.kind == profile.KindLock && s.has("wait_"+mode) && s.has(mode+"_worker")
+	}
+	samples, report := s.measure(t, p, known, 500*time.Millisecond)
 	delays := slices.DeleteFunc(ofType(samples, "delay"), func(s flatSample) bool { return !s.has("wait_" + mode) })
 	want := report.Waits["wait_"+mode]
 	require.Positive(t, want.Count)
@@ -122,7 +115,8 @@ func testLocks(t *testing.T, s *session, mode, kind string) {
 // testKernelLock finds the lock of an address space.
 func testKernelLock(t *testing.T, s *session) {
 	p := ebpftest.Start(t, ebpftest.BuildC(t, "mmaplock.c", append(fixtures.NoFramePointers, "-fno-optimize-sibling-calls")...), "4")
-	samples, report := s.runFor(t, p, 500*time.Millisecond)
+	known := func(s *flatSample) bool { return s.kind == profile.KindLock && s.has("map_once") }
+	samples, report := s.measure(t, p, known, 500*time.Millisecond)
 	require.Positive(t, report.Counts["rounds"])
 	waits := slices.DeleteFunc(ofType(samples, "delay"), func(s flatSample) bool {
 		return !strings.HasPrefix(s.attrs[profile.AttrLockKind], "rwsem_")
@@ -141,9 +135,9 @@ func testKernelLock(t *testing.T, s *session) {
 
 // testSyscalls counts exactly, and knows who made the slow calls.
 func testSyscalls(t *testing.T, s *session) {
-	p := ebpftest.Start(t, ebpftest.BuildC(t, "syscalls.c"), "20000", "500", "5", "30")
-	p.Wait()
-	samples, report := s.runFor(t, p, 0)
+	p := ebpftest.StartEnv(t, []string{fixtures.WarmUp}, ebpftest.BuildC(t, "syscalls.c"), "20000", "500", "5", "30")
+	chain := mainChain("?", "slow_read")
+	samples, report := s.measure(t, p, func(s *flatSample) bool { return s.kind == profile.KindSyscall && s.has("slow_read") && s.endsLike(chain...) }, 0)
 	samples = slices.DeleteFunc(samples, func(s flatSample) bool { return s.kind != profile.KindSyscall })
 	calls := ofType(samples, "calls")
 	of := func(name, failed string) float64 {
@@ -158,9 +152,8 @@ func testSyscalls(t *testing.T, s *session) {
 	checkBuckets(t, samples)
 	slow := matches(func(s *flatSample) bool { return len(s.frames) > 0 && !s.has("watch_stdin") }).with(profile.AttrSyscallName, "read")
 	checkWaits(t, samples, profile.KindSyscall, report.Waits["slow_read"], slow)
-	// The first can be over before the mappings of the process are known.
-	named, _ := sumOf(calls, func(s *flatSample) bool { return slow(s) && s.endsLike(mainChain("?", "slow_read")...) })
-	assert.GreaterOrEqual(t, named, report.Counts["slow"]-1)
+	named, _ := sumOf(calls, func(s *flatSample) bool { return slow(s) && s.endsLike(chain...) })
+	assert.InDelta(t, report.Counts["slow"], named, 0)
 	for _, x := range calls {
 		if x.attrs[profile.AttrSyscallName] == "getppid" {
 			assert.Empty(t, x.frames)
