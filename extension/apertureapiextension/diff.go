@@ -18,7 +18,8 @@ type diffQuery struct {
 	// common has what holds for both sides: tenant, kind, service, labels, limit
 	// and order.
 	common query
-	// baseline and comparison have the agent and the times of each side.
+	// baseline and comparison have the agent and the times of each side, and its
+	// labels if they are not those of both.
 	baseline, comparison query
 	normalize            diff.Normalize
 }
@@ -90,13 +91,23 @@ func (q *diffQuery) selectors() (baseline, comparison profilestore.Selector) {
 	of := func(side *query) profilestore.Selector {
 		both := q.common
 		both.agentID, both.start, both.end = side.agentID, side.start, side.end
+		if side.labels != nil {
+			both.labels = side.labels
+		}
 		return both.selector()
 	}
 	return of(&q.baseline), of(&q.comparison)
 }
 
-// diff answers a query: both sides are read in full and at once.
+// diff answers a query: both sides are read in full, whatever the limit of the
+// answer: what changed most may be small.
 func (a *api) diff(ctx context.Context, q *diffQuery) (*diff.Result, error) {
+	return a.compare(ctx, q, a.cfg.StacksCap, q.common.rows(a.cfg.MaxStacks, a.cfg.StacksCap))
+}
+
+// compare reads up to so many stacks of both sides at once and returns so many
+// rows of those that changed most.
+func (a *api) compare(ctx context.Context, q *diffQuery, stacks, rows int) (*diff.Result, error) {
 	reader, err := a.reader()
 	if err != nil {
 		return nil, err
@@ -108,9 +119,8 @@ func (a *api) diff(ctx context.Context, q *diffQuery) (*diff.Result, error) {
 		ByLock:    kind == profile.KindLock,
 		BySyscall: kind == profile.KindSyscall,
 		NoStacks:  kind == profile.KindSyscall,
-		// Whatever the limit of the answer: what changed most may be small. One
-		// more, because what came without a stack is a row, too.
-		MaxStacks: a.cfg.StacksCap + 1,
+		// One more, because what came without a stack is a row, too.
+		MaxStacks: stacks + 1,
 	}
 	b, c := q.selectors()
 	baseline, comparison := diff.Window{Start: b.Start, End: b.End}, diff.Window{Start: c.Start, End: c.End}
@@ -140,6 +150,6 @@ func (a *api) diff(ctx context.Context, q *diffQuery) (*diff.Result, error) {
 	}
 	return diff.Compute(kind, baseline, comparison, diff.Options{
 		Normalize: q.normalize,
-		MaxRows:   q.common.rows(a.cfg.MaxStacks, a.cfg.StacksCap),
+		MaxRows:   rows,
 	}), nil
 }

@@ -49,20 +49,25 @@ func (a *api) exportKind(w http.ResponseWriter, r *http.Request, e *kindExport) 
 		plain(w, http.StatusNotFound, noData(q.kind))
 		return
 	}
+	e.send(w, r, q.kind, truncated, func(out io.Writer) error { return e.write(out, p) })
+}
+
+// send sends the answer that write writes.
+func (e *kindExport) send(w http.ResponseWriter, r *http.Request, kind string, truncated bool, write func(io.Writer) error) {
 	h := w.Header()
 	h.Set("Content-Type", e.contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	attachment(w, "aperture-"+fileName(q.kind)+e.suffix)
+	attachment(w, "aperture-"+fileName(kind)+e.suffix)
 	if e.header != nil {
 		e.header(h)
 	}
 	markTruncated(w, truncated)
 	if e.compressed {
 		// An error can only mean that the client is gone.
-		_ = e.write(w, p)
+		_ = write(w)
 		return
 	}
-	sendCompressed(w, r, func(out io.Writer) error { return e.write(out, p) })
+	sendCompressed(w, r, write)
 }
 
 // kindQuery reads the filters of an export of one kind and its own parameters.

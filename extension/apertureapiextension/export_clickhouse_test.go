@@ -19,6 +19,7 @@ func TestExportsOfClickHouse(t *testing.T) {
 	t.Run("pprof", func(t *testing.T) { checkPprof(t, f, "once") })
 	t.Run("speedscope", func(t *testing.T) { checkSpeedscope(t, f, "once") })
 	t.Run("svg", func(t *testing.T) { checkSVG(t, f, "once") })
+	t.Run("svg of a diff", func(t *testing.T) { checkDiffSVG(t, f, "anonymous") })
 	t.Run("otlp", func(t *testing.T) { checkOTLP(t, f, "once") })
 	t.Run("pprof tool", func(t *testing.T) { checkPprofTool(t, f) })
 }

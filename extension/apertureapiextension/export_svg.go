@@ -10,6 +10,10 @@ import (
 )
 
 func (a *api) exportSVG(w http.ResponseWriter, r *http.Request) {
+	if values, err := params(r.URL.RawQuery); err == nil && hasBaseline(values) {
+		a.exportDiffSVG(w, r, values)
+		return
+	}
 	var p svgParams
 	a.exportKind(w, r, &kindExport{
 		operation: "export_svg", params: p.read, suffix: ".svg", contentType: "image/svg+xml",
@@ -22,10 +26,14 @@ func (a *api) exportSVG(w http.ResponseWriter, r *http.Request) {
 type svgParams struct {
 	options  export.SVGOptions
 	download bool
+	diff     bool
 }
 
 func (p *svgParams) read(values url.Values, q *query) error {
 	title := kindTitle(q.kind) + " flame graph"
+	if p.diff {
+		title = kindTitle(q.kind) + " differential flame graph"
+	}
 	if q.service != "" {
 		title += " of " + q.service
 	}

@@ -66,13 +66,17 @@ func (s *side) hides(e *entry) bool { return s.cut && e.row.Values[0] <= s.kept 
 
 // measured returns what a row is measured by.
 func (j *join) measured(e *entry) int64 {
-	switch {
-	case e == nil:
+	if e == nil {
 		return 0
-	case j.kind == profile.KindSyscall:
-		return saturate(e.row.Count)
 	}
-	return e.row.Values[0]
+	return measured(j.kind, e.row.Count, e.row.Values[0])
+}
+
+func measured(kind string, count uint64, value int64) int64 {
+	if kind == profile.KindSyscall {
+		return saturate(count)
+	}
+	return value
 }
 
 func (j *join) fill(r *Row, p *pair) {
@@ -82,18 +86,14 @@ func (j *join) fill(r *Row, p *pair) {
 		r.Name = p.comparison.name
 	}
 	r.Baseline, r.Comparison = j.values(p.baseline), j.values(p.comparison)
-	x, y := j.measured(p.baseline), j.measured(p.comparison)
-	b, c := &j.baseline.totals, &j.comparison.totals
-	r.Delta = minus(y, x)
-	_, r.DeltaPercent = j.measure.compare(x, y)
-	r.BaselineShare, r.ComparisonShare = share(x, b.Measure), share(y, c.Measure)
-	r.DeltaPerSecond = perSecond(y, c.Duration) - perSecond(x, b.Duration)
+	r.Change = j.measure.change(&j.baseline.totals, &j.comparison.totals, Sums{
+		Baseline: j.measured(p.baseline), Comparison: j.measured(p.comparison),
+		BaselineCount: r.Baseline.Count, ComparisonCount: r.Comparison.Count,
+	})
 	r.Status = j.status(p)
 	if p.baseline == nil && j.baseline.cut || p.comparison == nil && j.comparison.cut {
 		r.PValue = math.NaN()
-		return
 	}
-	r.PValue = PValue(r.Baseline.Count, r.Comparison.Count, j.measure.a, j.measure.b)
 }
 
 func (j *join) values(e *entry) Values {

@@ -27,18 +27,21 @@ func Syscalls(k *profilestore.KindMerge) *Profile {
 	m := &profilestore.Merge{Stacks: make([]profilestore.Stack, len(k.Syscalls))}
 	for i := range k.Syscalls {
 		s := &k.Syscalls[i]
-		f := &profile.Frame{
-			Type: profile.FrameKernel, Mapping: profile.KernelMapping,
-			Function: profile.Function{Name: aperturejson.SyscallName(s)},
-		}
-		m.Stacks[i].Frames = []*profile.Frame{f}
+		m.Stacks[i].Frames = []*profile.Frame{syscallFrame(s)}
 		out.Rows[i] = profilestore.Row{
 			Stack: int32(i), Count: s.Count, Min: s.Min, Max: s.Max,
-			Values: [profile.MaxTypes]int64{s.Total, int64(s.Count)},
+			Syscall: s.Number, Values: [profile.MaxTypes]int64{s.Total, int64(s.Count)},
 		}
 	}
 	m.Kinds = []profilestore.KindMerge{out}
 	return &Profile{Merge: m, Kind: &m.Kinds[0], BySyscall: true}
+}
+
+func syscallFrame(s *profilestore.SyscallStats) *profile.Frame {
+	return &profile.Frame{
+		Type: profile.FrameKernel, Mapping: profile.KernelMapping,
+		Function: profile.Function{Name: aperturejson.SyscallName(s)},
+	}
 }
 
 // types are the sample types that rows have values of.

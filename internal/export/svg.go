@@ -59,16 +59,30 @@ func WriteSVG(w io.Writer, p *Profile, o SVGOptions) error {
 	k := *p.Kind
 	k.Rows = withStack(p)
 	tree := flame.Build(p.Merge, &k, flame.Options{})
-	g := &graph{
-		out: bufio.NewWriterSize(w, flushAt), tree: tree, width: float64(o.Width) - 2*svgMargin, total: tree.Total(0, 0),
-		colour: func(n int32) string { return frameColour(&tree.Symbols[tree.Nodes[n].Symbol]) },
+	g := newGraph(w, tree, 0, p.types(), o)
+	g.colour = func(n int32) string { return frameColour(&tree.Symbols[tree.Nodes[n].Symbol]) }
+	g.measures = func(n int32) string {
+		value := tree.Total(n, 0)
+		return fmt.Sprintf("%s, %.2f%%", formatValue(value, g.unit), 100*float64(value)/float64(g.total))
 	}
-	if types := p.types(); len(types) > 0 {
+	for _, c := range frameClasses {
+		g.legend = append(g.legend, legendEntry{c.colour(0, 0), c.name})
+	}
+	g.document(o, g.notes(p), nil)
+	return g.out.Flush()
+}
+
+// newGraph lays out the graph of a tree whose widths are those of a value.
+func newGraph(w io.Writer, tree *flame.Tree, value int, types []profile.ValueType, o SVGOptions) *graph {
+	g := &graph{
+		out: bufio.NewWriterSize(w, flushAt), tree: tree, value: value,
+		width: float64(o.Width) - 2*svgMargin, total: tree.Total(0, value),
+	}
+	if len(types) > 0 {
 		g.unit = types[0]
 	}
 	g.layout()
-	g.document(o, g.notes(p))
-	return g.out.Flush()
+	return g
 }
 
 // withStack returns the rows that have a stack.
@@ -85,14 +99,20 @@ func withStack(p *Profile) []profilestore.Row {
 // notes are the lines below the title.
 func (g *graph) notes(p *Profile) []string {
 	k := p.Kind
-	format := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05.000 UTC") }
-	notes := []string{fmt.Sprintf("%s %s, %s to %s: %s", k.Kind, g.unit.Type, format(k.Start), format(k.End), formatValue(g.total, g.unit))}
+	notes := []string{fmt.Sprintf("%s %s, %s to %s: %s", k.Kind, g.unit.Type, svgTime(k.Start), svgTime(k.End), formatValue(g.total, g.unit))}
 	if k.StacklessValue != 0 && !p.BySyscall {
 		notes = append(notes, formatValue(k.StacklessValue, g.unit)+" came without a stack and are not drawn")
 	}
 	if n := k.TotalRows - len(k.Rows); n > 0 {
 		notes = append(notes, fmt.Sprintf("%s smaller stacks are beyond the limit and are not drawn", group(int64(n))))
 	}
+	return g.cutNote(notes)
+}
+
+func svgTime(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05.000 UTC") }
+
+// cutNote adds how much is not drawn.
+func (g *graph) cutNote(notes []string) []string {
 	if g.cut > 0 {
 		notes = append(notes, fmt.Sprintf("%s call paths narrower than %g px are not drawn", group(int64(g.cut)), svgMinWidth))
 	}
@@ -114,8 +134,11 @@ type graph struct {
 	unit  profile.ValueType
 	width float64 // of the root in pixels
 	total int64
-	// colour returns the colour of a node.
-	colour func(node int32) string
+	value int // of the tree's, that widths are
+	// colour returns the colour of a node, measures what its title says behind its
+	// name, without ` (` in it.
+	colour, measures func(node int32) string
+	legend           []legendEntry
 
 	start  []int64 // of each node, in the unit of values
 	depth  []int32 // of each node, the root's is 0
@@ -132,7 +155,7 @@ func (g *graph) layout() {
 	g.start, g.depth = make([]int64, len(nodes)), make([]int32, len(nodes))
 	for n := range nodes {
 		if !g.drawn(int32(n)) {
-			if n > 0 {
+			if n > 0 && g.tree.Total(int32(n), g.value) != 0 {
 				g.cut++
 			}
 			continue
@@ -141,7 +164,7 @@ func (g *graph) layout() {
 		at := g.start[n]
 		for c := nodes[n].Child; c != 0; c = nodes[c].Sibling {
 			g.start[c], g.depth[c] = at, g.depth[n]+1
-			at += max(g.tree.Total(c, 0), 0)
+			at += max(g.tree.Total(c, g.value), 0)
 		}
 	}
 }
@@ -149,7 +172,7 @@ func (g *graph) layout() {
 func (g *graph) pixels(value int64) float64 { return float64(value) / float64(g.total) * g.width }
 
 func (g *graph) drawn(n int32) bool {
-	return g.total > 0 && g.pixels(g.tree.Total(n, 0)) >= svgMinWidth
+	return g.total > 0 && g.pixels(g.tree.Total(n, g.value)) >= svgMinWidth
 }
 
 // attribute writes an attribute with a number of at most two decimals.

@@ -19,6 +19,13 @@ import (
 // its scripts have run.
 func dumpDOM(t *testing.T, p *Profile, more, policy string) string {
 	t.Helper()
+	var svg bytes.Buffer
+	require.NoError(t, WriteSVG(&svg, p, SVGOptions{Title: "Test", Width: 1200}))
+	return dumpSVG(t, svg.String(), more, policy)
+}
+
+func dumpSVG(t *testing.T, text, more, policy string) string {
+	t.Helper()
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -29,9 +36,6 @@ func dumpDOM(t *testing.T, p *Profile, more, policy string) string {
 	if browser == "" {
 		t.Skip("needs Chromium")
 	}
-	var svg bytes.Buffer
-	require.NoError(t, WriteSVG(&svg, p, SVGOptions{Title: "Test", Width: 1200}))
-	text := strings.Replace(svg.String(), "\n</svg>", "\n"+more+"</svg>", 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "image/svg+xml")
 		if policy != "" {
@@ -40,6 +44,7 @@ func dumpDOM(t *testing.T, p *Profile, more, policy string) string {
 		_, _ = w.Write([]byte(text))
 	}))
 	defer server.Close()
+	text = strings.Replace(text, "\n</svg>", "\n"+more+"</svg>", 1)
 	cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--disable-background-networking", "--user-data-dir="+t.TempDir(), "--dump-dom", server.URL)
 	cmd.WaitDelay = 10 * time.Second

@@ -20,10 +20,12 @@ const (
 	svgLine = 16 // of text
 )
 
-// document writes everything.
-func (g *graph) document(o SVGOptions, notes []string) {
+// document writes everything: notes are lines below the title, below those under
+// the graph.
+func (g *graph) document(o SVGOptions, notes, below []string) {
 	top := 34 + svgLine*len(notes)
-	height := top + svgRow*g.levels + 3*svgLine
+	bottom := top + svgRow*g.levels
+	height := bottom + svgLine*(3+len(below))
 	printf := func(format string, args ...any) { _, _ = fmt.Fprintf(g.out, format, args...) }
 	printf(`<?xml version="1.0" encoding="UTF-8"?>
 <svg version="1.1" xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d">
@@ -42,7 +44,12 @@ func (g *graph) document(o SVGOptions, notes []string) {
 <text id="details" x="%[1]d" y="%[3]d"></text>
 <text id="matched" class="end" x="%[2]d" y="%[3]d"></text>
 `, svgMargin, o.Width-svgMargin, height-svgLine/2)
-	g.legend(height - svgLine*3/2 - 2)
+	for i, line := range below {
+		printf(`<text class="below" x="%d" y="%d">`, svgMargin, bottom+svgLine*(i+1))
+		g.text(fitting(line, float64(o.Width-2*svgMargin)))
+		printf("</text>\n")
+	}
+	g.drawLegend(height - svgLine*3/2 - 2)
 	printf(`<g id="plot" data-x="%d" data-width="%g" data-char="%g">`+"\n", svgMargin, g.width, svgChar)
 	for n := range g.tree.Nodes {
 		if g.drawn(int32(n)) {
@@ -53,7 +60,7 @@ func (g *graph) document(o SVGOptions, notes []string) {
 }
 
 func (g *graph) frame(n int32, y int) {
-	value := g.tree.Total(n, 0)
+	value := g.tree.Total(n, g.value)
 	name := "all"
 	fill := "#d8d8d8"
 	if n > 0 {
@@ -66,7 +73,7 @@ func (g *graph) frame(n int32, y int) {
 	g.intAttribute("data-d", int64(g.depth[n]))
 	_, _ = g.out.WriteString("><title>")
 	g.text(name)
-	_, _ = fmt.Fprintf(g.out, " (%s, %.2f%%)</title><rect", formatValue(value, g.unit), 100*float64(value)/float64(g.total))
+	_, _ = fmt.Fprintf(g.out, " (%s)</title><rect", g.measures(n))
 	g.attribute("x", x)
 	g.intAttribute("y", int64(y))
 	g.attribute("width", w)
@@ -151,13 +158,17 @@ func (c frameClass) colour(hue, light int) string {
 	return fmt.Sprintf("hsl(%d,%d%%,%d%%)", (c.hue+hue+360)%360, c.saturation, 68+light)
 }
 
-// legend says what the colours mean.
-func (g *graph) legend(y int) {
+// legendEntry says what a colour means.
+type legendEntry struct{ colour, text string }
+
+func (g *graph) drawLegend(y int) {
 	x := svgMargin
-	for _, c := range frameClasses {
-		_, _ = fmt.Fprintf(g.out, `<rect x="%d" y="%d" width="11" height="11" rx="2" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n",
-			x, y-10, c.colour(0, 0), x+15, y, c.name)
-		x += 15 + int(float64(len(c.name)+2)*svgChar)
+	for _, e := range g.legend {
+		_, _ = fmt.Fprintf(g.out, `<rect x="%d" y="%d" width="11" height="11" rx="2" fill="%s"/><text class="legend" x="%d" y="%d">`,
+			x, y-10, e.colour, x+15, y)
+		g.text(e.text)
+		_, _ = g.out.WriteString("</text>\n")
+		x += 15 + int(float64(len(e.text)+2)*svgChar)
 	}
 }
 

@@ -44,8 +44,12 @@ type svgFile struct {
 func svgOf(t testing.TB, p *Profile, o SVGOptions) *svgFile {
 	var out bytes.Buffer
 	require.NoError(t, WriteSVG(&out, p, o))
+	return parseSVG(t, out.Bytes(), o)
+}
+
+func parseSVG(t testing.TB, text []byte, o SVGOptions) *svgFile {
 	var got svgFile
-	require.NoError(t, xml.Unmarshal(out.Bytes(), &got))
+	require.NoError(t, xml.Unmarshal(text, &got))
 	assert.Equal(t, xml.Name{Space: "http://www.w3.org/2000/svg", Local: "svg"}, got.XMLName)
 	require.Len(t, got.Plot, 1)
 	// What browsers hash is what the policy allows.
