@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,9 +43,8 @@ func TestEngineFiresAndResolves(t *testing.T) {
 		require.Len(t, w.history(t), 1, "it is not clear for long enough")
 		passed(2 * time.Minute)
 		require.Len(t, w.history(t), 2)
-		checkEpisodes(t, w.history(t))
-		w.checkDelivered(t, taken(r))
-		assert.Len(t, taken(r), 2, "nothing is told twice")
+		w.check(t)
+		assert.Len(t, w.taken(), 2, "nothing is told twice")
 		ids, _ = r.reminded()
 		assert.Empty(t, ids)
 	})
@@ -77,12 +77,12 @@ func TestEngineWithoutStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		r := w.replica("a")
-		var failures int
+		var failures atomic.Int64
 		r.cfg.Observer.Failed = func(_ context.Context, err error) {
 			require.ErrorIs(t, err, errAway)
-			failures++
+			failures.Add(1)
 		}
-		away := false
+		var away atomic.Bool
 		store := r.cfg.Store
 		r.cfg.Store = &awayStore{store, &away}
 		r.started(t)
@@ -92,10 +92,10 @@ func TestEngineWithoutStore(t *testing.T) {
 		require.Len(t, w.history(t), 1)
 		_, times := r.reminded()
 
-		away = true
+		away.Store(true)
 		w.set(rule.ID, 0)
 		passed(10 * interval)
-		assert.NotZero(t, failures)
+		assert.NotZero(t, failures.Load())
 		ids, later := r.reminded()
 		assert.Equal(t, []string{rule.ID}, ids)
 		assert.Greater(t, later, times+5)
@@ -106,24 +106,23 @@ func TestEngineWithoutStore(t *testing.T) {
 		_, err = r.Delete(t.Context(), rule.Key())
 		require.ErrorIs(t, err, errAway)
 
-		away = false
+		away.Store(false)
 		passed(2 * interval)
 		require.Len(t, w.history(t), 2)
 		// The deliveries may have backed off.
 		passed(maxBackoff * 2)
-		w.checkDelivered(t, taken(r))
+		w.check(t)
 	})
 }
 
-// awayStore is a store that is away at times. It is used within a bubble, between
-// calls of synctest.Wait.
+// awayStore is a store that is away at times.
 type awayStore struct {
 	Store
-	away *bool
+	away *atomic.Bool
 }
 
 func (s *awayStore) err() error {
-	if *s.away {
+	if s.away.Load() {
 		return errAway
 	}
 	return nil

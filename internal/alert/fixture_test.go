@@ -3,7 +3,6 @@ package alert
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -29,6 +28,8 @@ type world struct {
 	mu     sync.Mutex
 	values map[string]float64
 	errs   map[string]error
+	// told are the events that were taken by the receiver, which all replicas tell.
+	told []Event
 }
 
 func newWorld() *world {
@@ -74,9 +75,7 @@ type replica struct {
 
 	// down is whether the receiver is away; hang whether it does not answer.
 	down, hang bool
-	// got are the events the receiver took, repeated the last ones it was reminded
-	// of.
-	got      []Event
+	// repeated are the events the receiver was last reminded of.
 	repeated []Event
 	repeats  int
 }
@@ -131,6 +130,26 @@ func (r *replica) kill() {
 	r.dead = true
 }
 
+// count returns how often a call was made.
+func (r *replica) count(call string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls[call]
+}
+
+// meanwhile has do done before the next call of that name.
+func (r *replica) meanwhile(call string, do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.calls[call] + 1
+	r.before = func(name string, times int) bool {
+		if name == call && times == n {
+			do()
+		}
+		return false
+	}
+}
+
 func (r *replica) isDead() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,7 +192,12 @@ func (r *replica) Undelivered(ctx context.Context, d, receiver string, since tim
 }
 
 func (r *replica) Delivered(ctx context.Context, d, receiver string, events []Event) error {
-	return r.call("delivered", func() error { return r.w.Delivered(ctx, d, receiver, events) })
+	return r.call("delivered", func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return r.w.Delivered(ctx, d, receiver, events)
+	})
 }
 
 func (r *replica) Lease(ctx context.Context, d, holder string, ttl time.Duration) (ok bool, err error) {
@@ -197,9 +221,6 @@ func (r *replica) Notify(ctx context.Context, events []Event) error {
 	return r.call("notify", func() error {
 		r.mu.Lock()
 		down, hang := r.down, r.hang
-		if !down && !hang {
-			r.got = append(r.got, events...)
-		}
 		r.mu.Unlock()
 		if hang {
 			<-ctx.Done()
@@ -208,6 +229,9 @@ func (r *replica) Notify(ctx context.Context, events []Event) error {
 		if down {
 			return errAway
 		}
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		r.w.told = append(r.w.told, events...)
 		return nil
 	})
 }
@@ -228,15 +252,11 @@ func (r *replica) set(down, hang bool) {
 	r.down, r.hang = down, hang
 }
 
-// taken returns what the receivers of replicas took.
-func taken(replicas ...*replica) []Event {
-	var all []Event
-	for _, r := range replicas {
-		r.mu.Lock()
-		all = append(all, r.got...)
-		r.mu.Unlock()
-	}
-	return all
+// taken returns what the receiver took.
+func (w *world) taken() []Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.told)
 }
 
 // reminded returns the rules the receiver was last reminded of, and how often it was.
@@ -270,25 +290,28 @@ func (w *world) history(t *testing.T) []Event {
 	return events
 }
 
-// checkDelivered checks that all that happened was told, in the order it happened,
-// if what was told again is left out.
-func (w *world) checkDelivered(t *testing.T, told []Event) {
+// check checks that of each rule everything was told that happened, in the order in
+// which it happened if what was told again is left out, and that what happened is
+// pairs of firing and resolved.
+func (w *world) check(t *testing.T) {
 	t.Helper()
 	var (
-		seen  = map[eventKey]bool{}
-		first []string
-		want  []string
+		seen        = map[eventKey]bool{}
+		told, wants = map[Key][]Event{}, map[Key][]Event{}
 	)
-	for _, e := range told {
+	for _, e := range w.taken() {
 		if !seen[e.key()] {
 			seen[e.key()] = true
-			first = append(first, fmt.Sprint(e.Key, e.Seq, e.Phase))
+			told[e.Key] = append(told[e.Key], e)
 		}
 	}
 	for _, e := range w.history(t) {
-		want = append(want, fmt.Sprint(e.Key, e.Seq, e.Phase))
+		wants[e.Key] = append(wants[e.Key], e)
 	}
-	assert.Equal(t, want, first)
+	assert.Equal(t, wants, told)
+	for _, events := range wants {
+		checkEpisodes(t, events)
+	}
 }
 
 // passed lets time pass.

@@ -1,0 +1,48 @@
+package alert
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Memory keeps no more than it says.
+func TestMemoryIsBounded(t *testing.T) {
+	m := NewMemory()
+	ctx := t.Context()
+	rule := &Rule{Dialect: dialect, Tenant: tenant, ID: "alert-1", Revision: 1}
+	require.NoError(t, m.PutRule(ctx, rule))
+	const n = memoryHistory + 100
+	for i := range n {
+		s := &State{Key: rule.Key(), Seq: uint64(i + 1), Phase: Firing}
+		e := Event{Key: rule.Key(), Seq: s.Seq, Phase: Firing, At: t0.Add(time.Duration(i))}
+		require.NoError(t, m.Transition(ctx, dialect, s, &e))
+		require.NoError(t, m.Delivered(ctx, dialect, "receiver", []Event{e}))
+	}
+	events, err := m.History(ctx, dialect, tenant, n)
+	require.NoError(t, err)
+	require.Len(t, events, memoryHistory)
+	assert.Equal(t, uint64(n), events[0].Seq)
+	d := m.dialects[dialect]
+	assert.Len(t, d.delivered["receiver"], memoryHistory)
+	assert.LessOrEqual(t, cap(d.events[tenant]), 2*memoryHistory)
+
+	// An event that is no longer known does not come back.
+	require.NoError(t, m.Delivered(ctx, dialect, "receiver", []Event{{Key: rule.Key(), Seq: 1}}))
+	assert.Len(t, d.delivered["receiver"], memoryHistory)
+	for _, limit := range []int{0, -1} {
+		events, err = m.History(ctx, dialect, tenant, limit)
+		require.NoError(t, err)
+		assert.Empty(t, events)
+	}
+
+	gone := *rule
+	gone.Revision, gone.Deleted = 2, true
+	require.NoError(t, m.PutRule(ctx, &gone))
+	assert.Len(t, d.rules, 1, "it is firing")
+	require.NoError(t, m.Transition(ctx, dialect, &State{Key: rule.Key(), Seq: n + 1, Phase: Resolved}, nil))
+	assert.Empty(t, d.rules)
+	assert.Empty(t, d.order)
+}
