@@ -137,7 +137,9 @@ func testKernelLock(t *testing.T, s *session) {
 func testSyscalls(t *testing.T, s *session) {
 	p := ebpftest.StartEnv(t, []string{fixtures.WarmUp}, ebpftest.BuildC(t, "syscalls.c"), "20000", "500", "5", "30")
 	chain := mainChain("?", "slow_read")
-	samples, report := s.measure(t, p, func(s *flatSample) bool { return s.kind == profile.KindSyscall && s.has("slow_read") && s.endsLike(chain...) }, 0)
+	samples, report := s.measure(t, p, func(s *flatSample) bool {
+		return s.kind == profile.KindSyscall && s.has("slow_read") && s.endsLike(chain...)
+	}, 0)
 	samples = slices.DeleteFunc(samples, func(s flatSample) bool { return s.kind != profile.KindSyscall })
 	calls := ofType(samples, "calls")
 	of := func(name, failed string) float64 {
