@@ -58,7 +58,7 @@ func (e *Engine) Create(ctx context.Context, r Rule) (Rule, error) {
 	r.Dialect, r.ID = e.cfg.Dialect, e.cfg.IDPrefix+strconv.FormatUint(id, 10)
 	r.Revision, r.Deleted = 1, false
 	if r.CreatedAt.IsZero() {
-		r.CreatedAt = time.Now().Round(0).UTC()
+		r.CreatedAt = stored(time.Now())
 	}
 	if err := e.cfg.Store.PutRule(ctx, &r); err != nil {
 		return Rule{}, fmt.Errorf("store rule %q: %w", r.ID, err)
@@ -144,7 +144,7 @@ func (e *Engine) List(ctx context.Context, tenant string) ([]Evaluation, error) 
 			v.State = State{Key: v.Rule.Key(), Phase: Inactive}
 		}
 		if f, ok := e.found[v.Rule.Key()]; ok && !e.old(&f) && v.Rule.Enabled {
-			v.At, v.Result, v.Met = f.at.Round(0).UTC(), f.result, f.met
+			v.At, v.Result, v.Met = stored(f.at), f.result, f.met
 		}
 	}
 	return rules, nil

@@ -15,7 +15,7 @@ var ErrNotFound = errors.New("rule not found")
 
 // Store keeps what outlives a process and is shared by all replicas. It is safe
 // for concurrent use, by several processes too. What a method has returned is
-// durable.
+// durable. Times are kept to the millisecond or better.
 //
 // Errors wrap ErrConflict, or profilestore.ErrUnavailable if a retry may help.
 type Store interface {

@@ -46,10 +46,14 @@ type found struct {
 // old reports whether f is no longer worth knowing.
 func (e *Engine) old(f *found) bool { return time.Since(f.at) > e.cfg.LeaseTTL }
 
+// stored returns a time as it comes back from a store, so that an alert began at
+// the same time in all that is told of it.
+func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
 // load reads the rules in scope and their states.
 func (e *Engine) load(ctx context.Context, scope func(Key) bool) (*pass, error) {
 	begun := time.Now()
-	p := &pass{e: e, scope: scope, begun: begun, now: begun.Round(0).UTC()}
+	p := &pass{e: e, scope: scope, begun: begun, now: stored(begun)}
 	rules, err := e.cfg.Store.Rules(ctx, e.cfg.Dialect)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)

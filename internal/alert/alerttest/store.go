@@ -47,6 +47,7 @@ func TestStore(t *testing.T, open func() alert.Store) {
 		"one of many gets the lease":              leaseOnce,
 		"the lease is taken over after its ttl":   leaseTakeover,
 		"what is published is replaced and ages":  published,
+		"engines fire once":                       enginesFireOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, &fixture{
