@@ -81,37 +81,15 @@ func run(ctx context.Context, o options, pushed pushload.Mix) (err error) {
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
-	ports, err := benchkit.FreePorts(6)
+	gateway, err := benchkit.StartGateway(ctx, o.collector, o.config, dir)
 	if err != nil {
 		return err
 	}
-	listen := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	args := []string{
-		"--config", o.config,
-		"--config", "yaml:service::pipelines::profiles::receivers: [aperture]",
-		"--config", "yaml:service::extensions: [embedded_clickhouse, profile_store, file_storage/queue, http_server/aperture, aperture_api, pprof]",
-		"--config", "yaml:extensions::pprof::endpoint: " + listen(5),
-		"--config", "yaml:service::telemetry::logs::level: warn",
-	}
-	env := []string{
-		"APERTURE_DATA_DIR=" + dir, "APERTURE_ADMIN_LISTEN=" + listen(0), "APERTURE_AGGREGATOR_LISTEN=" + listen(1),
-		"APERTURE_OTLP_GRPC_LISTEN=" + listen(2), "APERTURE_OTLP_HTTP_LISTEN=" + listen(3),
-		fmt.Sprintf("APERTURE_TELEMETRY_PORT=%d", ports[4]),
-	}
-	collector, err := benchkit.StartCollector(o.collector, filepath.Join(dir, "collector.log"), args, env)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, collector.Stop()) }()
-	ready, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	a := &pushload.API{Base: "http://" + listen(0)}
-	if err := collector.WaitHTTP(ready, a.Base+"/readyz"); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, gateway.Stop()) }()
+	a := &pushload.API{Base: "http://" + gateway.API}
 	a.Start = time.Now().Add(-2 * pushload.Spread)
-	m := &meter{collector: collector.PID()}
-	if err := load(ctx, o, pushed.Name, agents, m, listen(1), listen(5)); err != nil {
+	m := &meter{collector: gateway.PID()}
+	if err := load(ctx, o, pushed.Name, agents, m, gateway.Push, gateway.Pprof); err != nil {
 		return err
 	}
 	a.End = time.Now().Add(time.Second)

@@ -30,7 +30,12 @@ func Generate(config corpus.Config, intervals int) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Corpus: c, Requests: make([][]byte, (c.Ticks()+intervals-1)/intervals), Sums: corpus.NewSums()}
+	return Range(c, 0, c.Ticks(), intervals)
+}
+
+// Range makes the requests of a part of a corpus: of ticks intervals from first on.
+func Range(c *corpus.Corpus, first, ticks, intervals int) (*Data, error) {
+	d := &Data{Corpus: c, Requests: make([][]byte, (ticks+intervals-1)/intervals), Sums: corpus.NewSums()}
 	generators := make([]*corpus.Generator, runtime.GOMAXPROCS(0))
 	var next atomic.Int64
 	var group errgroup.Group
@@ -42,8 +47,8 @@ func Generate(config corpus.Config, intervals int) (*Data, error) {
 				if r >= len(d.Requests) {
 					return nil
 				}
-				n := min(intervals, c.Ticks()-r*intervals)
-				req := pprofileotlp.NewExportRequestFromProfiles(generators[i].Batch(r*intervals, n))
+				n := min(intervals, ticks-r*intervals)
+				req := pprofileotlp.NewExportRequestFromProfiles(generators[i].Batch(first+r*intervals, n))
 				var err error
 				if d.Requests[r], err = req.MarshalProto(); err != nil {
 					return fmt.Errorf("encode request: %w", err)
