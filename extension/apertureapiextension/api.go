@@ -36,6 +36,7 @@ type api struct {
 
 	views  views
 	scrape *scraper
+	live   *liveAnswers
 	// store is nil if none is configured. It is set before routes are mounted
 	// and receivers start.
 	store profilestore.Store
@@ -55,6 +56,7 @@ func newAPI(set extension.Settings, cfg *Config) (*api, error) {
 	}
 	return &api{
 		cfg: cfg, logger: set.Logger, tel: tel, telemetry: set.TelemetrySettings, scrape: newScraper(cfg.TelemetryEndpoint, tel),
+		live:   newLiveAnswers(cfg.ShareLiveAnswers),
 		forest: flame.NewForest(forestSize, folded),
 	}, nil
 }
@@ -101,6 +103,7 @@ func (a *api) Shutdown(ctx context.Context) error {
 	if a.alerts != nil {
 		err = a.alerts.shutdown(ctx)
 	}
+	a.live.close()
 	a.scrape.close()
 	a.tel.Shutdown()
 	return err

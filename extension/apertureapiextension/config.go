@@ -29,6 +29,10 @@ type Config struct {
 	StacksCap int `mapstructure:"stacks_cap"`
 	// QueryTimeout bounds every query. Default 30 s.
 	QueryTimeout time.Duration `mapstructure:"query_timeout"`
+	// ShareLiveAnswers is for how long the answer to POST /api/aggregate for a range
+	// that ends now is given to others who ask for a range as long. Default 1 s; 0
+	// turns it off.
+	ShareLiveAnswers time.Duration `mapstructure:"share_live_answers"`
 	// TenantHeader is the HTTP header or gRPC metadata that names the tenant;
 	// requests without it belong to the tenant `anonymous`. If it is empty, all
 	// do. Default x-scope-orgid.
@@ -41,6 +45,9 @@ type Config struct {
 
 // maxStacksCap bounds what an answer can take in memory.
 const maxStacksCap = 1_000_000
+
+// maxLiveAge is how old an answer may be that still counts as live.
+const maxLiveAge = 30 * time.Second
 
 // Validate checks the configuration.
 func (c *Config) Validate() error {
@@ -59,6 +66,9 @@ func (c *Config) Validate() error {
 	}
 	if c.QueryTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("`query_timeout` is %s; it must be more than 0", c.QueryTimeout))
+	}
+	if c.ShareLiveAnswers < 0 || c.ShareLiveAnswers > maxLiveAge {
+		errs = append(errs, fmt.Errorf("`share_live_answers` is %s; it must be from 0 to %s", c.ShareLiveAnswers, maxLiveAge))
 	}
 	if strings.ContainsFunc(c.TenantHeader, notInHeader) {
 		errs = append(errs, fmt.Errorf("`tenant_header` is %q; it may have letters, digits and hyphens", c.TenantHeader))

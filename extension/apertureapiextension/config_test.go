@@ -54,6 +54,7 @@ func TestConfig(t *testing.T) {
 		MaxStacks:         10,
 		StacksCap:         20,
 		QueryTimeout:      5 * time.Second,
+		ShareLiveAnswers:  3 * time.Second,
 		TenantHeader:      "X-Tenant",
 		Alerts: AlertsConfig{
 			EvaluationInterval: time.Minute, ExternalURL: "https://profiles.example.com/aperture/", MaxRules: 10,
@@ -73,7 +74,7 @@ func TestConfigErrorsNameTheirKeys(t *testing.T) {
 	require.Error(t, err)
 	for _, want := range []string{
 		"`server` must name", "`telemetry_endpoint` is \"localhost:8888\"", "`max_stacks` is 0", "`stacks_cap` is 2000000; it must be from 1 to 1000000",
-		"`query_timeout` is 0s", "`tenant_header` is \"a b\"",
+		"`query_timeout` is 0s", "`share_live_answers` is 1m0s; it must be from 0 to 30s", "`tenant_header` is \"a b\"",
 		"`evaluation_interval` is 0s; it must be from 1s to 1h0m0s", "`max_rules` is 0; it must be from 1 to 10000",
 		"`external_url` is \"profiles.example.com\"; it must be an http or https URL without credentials, query and fragment",
 		"`allowed_hosts`",

@@ -21,6 +21,7 @@ func createDefaultConfig() component.Config {
 		MaxStacks:         2000,
 		StacksCap:         100_000,
 		QueryTimeout:      30 * time.Second,
+		ShareLiveAnswers:  time.Second,
 		TenantHeader:      "x-scope-orgid",
 		Alerts:            newDefaultAlertsConfig(),
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
@@ -40,18 +41,33 @@ func (a *api) aggregateHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		q.tenant, err = a.httpTenant(r)
 	}
-	var res *result
+	var answer func()
 	if err == nil {
-		res, err = a.aggregate(r.Context(), &q)
+		answer, err = a.answerAggregate(w, r, &q)
 	}
 	done(err)
 	if err != nil {
 		a.writeError(w, r, err)
 		return
 	}
-	// Not compressed: dashboards on the same host ask for it all the time. An error
-	// can only mean that the client is gone.
-	_ = writeResult(w, w, res, aperturejson.Options{SkippedBatches: true})
+	answer()
+}
+
+// answerAggregate returns what sends the answer. It is not compressed: dashboards
+// on the same host ask for it all the time.
+func (a *api) answerAggregate(w http.ResponseWriter, r *http.Request, q *query) (func(), error) {
+	if key := a.live.key(q, time.Now()); key != "" {
+		return a.aggregateLive(w, r, key, q)
+	}
+	res, err := a.aggregate(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		jsonHeaders(w, res.truncated())
+		// An error can only mean that the client is gone.
+		_ = writeResult(w, res, aperturejson.Options{SkippedBatches: true})
+	}, nil
 }
 
 func (a *api) exportJSON(w http.ResponseWriter, r *http.Request) {
@@ -67,15 +83,18 @@ func (a *api) exportJSON(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	attachment(w, "aperture-profile.json")
+	jsonHeaders(w, res.truncated())
 	sendCompressed(w, r, func(out io.Writer) error {
-		return writeResult(w, out, res, aperturejson.Options{Indent: true})
+		return writeResult(out, res, aperturejson.Options{Indent: true})
 	})
 }
 
-// writeResult sets the headers of a result and writes it to out.
-func writeResult(w http.ResponseWriter, out io.Writer, res *result, o aperturejson.Options) error {
+func jsonHeaders(w http.ResponseWriter, truncated bool) {
 	w.Header().Set("Content-Type", "application/json")
-	markTruncated(w, res.truncated())
+	markTruncated(w, truncated)
+}
+
+func writeResult(out io.Writer, res *result, o aperturejson.Options) error {
 	o.TotalEvents, o.MaxRows, o.Order = res.events, res.rows, res.order
 	return aperturejson.Write(out, res.merge, o)
 }
