@@ -156,63 +156,6 @@ func (r *replica) isDead() bool {
 	return r.dead
 }
 
-func (r *replica) NewID(ctx context.Context, d string) (id uint64, err error) {
-	err = r.call("new id", func() (err error) { id, err = r.w.NewID(ctx, d); return err })
-	return id, err
-}
-
-func (r *replica) Rules(ctx context.Context, d string) (rules []Rule, err error) {
-	err = r.call("rules", func() (err error) { rules, err = r.w.Rules(ctx, d); return err })
-	return rules, err
-}
-
-func (r *replica) PutRule(ctx context.Context, rule *Rule) error {
-	return r.call("put rule", func() error { return r.w.PutRule(ctx, rule) })
-}
-
-func (r *replica) States(ctx context.Context, d string) (states []State, err error) {
-	err = r.call("states", func() (err error) { states, err = r.w.States(ctx, d); return err })
-	return states, err
-}
-
-func (r *replica) Transition(ctx context.Context, d string, s *State, e *Event) error {
-	return r.call("transition", func() error { return r.w.Transition(ctx, d, s, e) })
-}
-
-func (r *replica) History(ctx context.Context, d, tenant string, limit int) ([]Event, error) {
-	return r.w.History(ctx, d, tenant, limit)
-}
-
-func (r *replica) Undelivered(ctx context.Context, d, receiver string, since time.Time, limit int) (events []Event, err error) {
-	err = r.call("undelivered", func() (err error) {
-		events, err = r.w.Undelivered(ctx, d, receiver, since, limit)
-		return err
-	})
-	return events, err
-}
-
-func (r *replica) Delivered(ctx context.Context, d, receiver string, events []Event) error {
-	return r.call("delivered", func() error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return r.w.Delivered(ctx, d, receiver, events)
-	})
-}
-
-func (r *replica) Lease(ctx context.Context, d, holder string, ttl time.Duration) (ok bool, err error) {
-	err = r.call("lease", func() (err error) { ok, err = r.w.Lease(ctx, d, holder, ttl); return err })
-	return ok, err
-}
-
-func (r *replica) Publish(ctx context.Context, d, replica string, values map[string]float64) error {
-	return r.w.Publish(ctx, d, replica, values)
-}
-
-func (r *replica) Published(ctx context.Context, d string, maxAge time.Duration) (map[string]map[string]float64, error) {
-	return r.w.Published(ctx, d, maxAge)
-}
-
 // Name implements Notifier: all replicas tell the same receiver.
 func (r *replica) Name() string { return "receiver" }
 

@@ -31,9 +31,9 @@ func (l *level) Evaluate(_ context.Context, _ time.Time, rules []alert.Rule) []a
 // enginesFireOnce lets engines on both replicas evaluate the same rules at once.
 func enginesFireOnce(t *testing.T, f *fixture) {
 	const (
-		engines  = 4
+		engines  = 3
 		rules    = 3
-		episodes = 4
+		episodes = 2
 		tenant   = "a"
 	)
 	values := &level{}
