@@ -199,6 +199,8 @@ type options struct {
 	keep bool
 	// noBuffer leaves the buffer out.
 	noBuffer bool
+	// settings are those of the API, nil for ones that lead nowhere.
+	settings *extension.Settings
 }
 
 func start(t *testing.T, o options) *fixture {
@@ -231,7 +233,11 @@ func start(t *testing.T, o options) *fixture {
 		o.config(cfg)
 	}
 	require.NoError(t, cfg.Validate())
-	f.api, err = newAPI(extensiontest.NewNopSettings(apiID.Type()), cfg)
+	settings := extensiontest.NewNopSettings(apiID.Type())
+	if o.settings != nil {
+		settings = *o.settings
+	}
+	f.api, err = newAPI(settings, cfg)
 	require.NoError(t, err)
 	f.run(t, f.api)
 	f.host[apiID] = f.api
