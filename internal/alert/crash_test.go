@@ -138,7 +138,7 @@ func TestEvaluateNowOnAllReplicas(t *testing.T) {
 // Replicas die and are started again at random, values and rules change, and people
 // evaluate on any replica.
 func TestRandomCrashes(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(15) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { randomCrashes(t, rand.New(rand.NewPCG(seed, 5))) })
 		})

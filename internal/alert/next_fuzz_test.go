@@ -56,7 +56,7 @@ func FuzzNext(f *testing.F) {
 	f.Add(uint8(0), uint8(0), []byte("\x01\x00\x01\x02\x03\x01"))
 	f.Add(uint8(3), uint8(5), []byte("\x09\x11\x19\x11\x10\x08\x08\x08"))
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	for range 60 {
 		script := make([]byte, 100)
 		for i := range script {
 			script[i] = byte(rng.Uint32())
@@ -128,7 +128,7 @@ func checkEpisodes(t *testing.T, events []Event) {
 // Whatever the clocks do, events are pairs and times are in order within a pair.
 func TestNextWithBrokenClocks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 200 {
+	for range 50 {
 		rule := Rule{
 			Tenant: "t", ID: "alert-1", Revision: 1, Enabled: true, Name: "n", Operator: Greater, Threshold: 1,
 			For: time.Duration(rng.IntN(3)) * time.Second, Rearm: time.Duration(rng.IntN(3)) * time.Second,
