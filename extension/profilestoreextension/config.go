@@ -33,6 +33,9 @@ type Config struct {
 	TLS configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
 	// Retention is how long observations are kept after they were stored (default 720h).
 	Retention time.Duration `mapstructure:"retention"`
+	// AlertRetention is how long the history of alerts is kept (default 2160h, 90
+	// days). The current state of a rule is kept as long as the rule.
+	AlertRetention time.Duration `mapstructure:"alert_retention"`
 	// Cluster names a ClickHouse cluster to make replicated and distributed
 	// tables on (default none).
 	Cluster string `mapstructure:"cluster"`
@@ -76,6 +79,7 @@ func createDefaultConfig() component.Config {
 		Database:       "aperture",
 		Username:       DefaultUsername,
 		Retention:      30 * 24 * time.Hour,
+		AlertRetention: 90 * 24 * time.Hour,
 		MaxConnections: 16,
 		DialTimeout:    5 * time.Second,
 		Query: QueryConfig{
@@ -110,7 +114,10 @@ func (c *Config) Validate() error {
 	if c.Retention < time.Hour {
 		add("`retention` is %s: must be at least 1h", c.Retention)
 	}
-	if err := c.tables().Validate(); err != nil && c.Retention >= time.Hour {
+	if c.AlertRetention < time.Hour {
+		add("`alert_retention` is %s: must be at least 1h", c.AlertRetention)
+	}
+	if err := c.tables().Validate(); err != nil && c.Retention >= time.Hour && c.AlertRetention >= time.Hour {
 		errs = append(errs, err)
 	}
 	for _, v := range []struct {
@@ -146,5 +153,5 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) tables() schema.Options {
-	return schema.Options{Database: c.Database, Cluster: c.Cluster, Retention: c.Retention}
+	return schema.Options{Database: c.Database, Cluster: c.Cluster, Retention: c.Retention, AlertRetention: c.AlertRetention}
 }

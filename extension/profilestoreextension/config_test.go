@@ -43,7 +43,7 @@ func TestLoadConfig(t *testing.T) {
 		Endpoint: []string{"clickhouse-0.example:9440", "clickhouse-1.example:9440"},
 		Database: "profiles", Username: "collector", Password: "secret",
 		TLS:       configoptional.Some(configtls.ClientConfig{InsecureSkipVerify: true}),
-		Retention: 168 * time.Hour, Cluster: "main", MaxConnections: 32, DialTimeout: 2 * time.Second,
+		Retention: 168 * time.Hour, AlertRetention: 240 * time.Hour, Cluster: "main", MaxConnections: 32, DialTimeout: 2 * time.Second,
 		Query:          QueryConfig{MaxExecutionTime: time.Minute, MaxMemoryUsage: 1 << 30, MaxRows: 1000, MaxStacks: 500},
 		StackCacheSize: 1 << 20, MergeCacheSize: 0, DictionaryCacheSize: 5000,
 	}, cfg)
@@ -63,7 +63,7 @@ func TestInvalidConfig(t *testing.T) {
 	f("bad_endpoint", "`endpoint`[0] is \"localhost\": must be host:port")
 	f("bad_database", "`database` is \"a-b\"")
 	f("bad_cluster", "`cluster` is \"x`; DROP\"")
-	f("bad_limits", "`retention` is 1m0s: must be at least 1h", "`max_connections` is 1: must be from 4 to 1024",
+	f("bad_limits", "`retention` is 1m0s: must be at least 1h", "`alert_retention` is 1s: must be at least 1h", "`max_connections` is 1: must be from 4 to 1024",
 		"`dial_timeout` is 0s", "`query::max_execution_time` is 1ms", "`query::max_memory_usage` is 1", "`query::max_rows` is 0",
 		"`query::max_stacks` is 0", "`stack_cache_size` is 1", "`merge_cache_size` is -1", "`dictionary_cache_size` is 1")
 }

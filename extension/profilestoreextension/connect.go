@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/alerts"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
@@ -123,7 +124,8 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 		o.Endpoints, o.Username, o.Password = []string{e.Addr}, e.Username, e.Password
 	}
 	merges := s.cfg.MergeCacheSize
-	if s.cfg.Cluster != "" || len(o.Endpoints) > 1 {
+	lagging := s.cfg.Cluster != "" || len(o.Endpoints) > 1
+	if lagging {
 		merges = 0
 	}
 	pool := chconn.New(o)
@@ -143,6 +145,14 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 			Tables:       s.cfg.tables(),
 			KnownEntries: s.cfg.DictionaryCacheSize,
 			OnRows:       s.tele.rows,
+		}),
+		alerts: alerts.New(pool, alerts.Options{
+			Tables:           s.cfg.tables(),
+			MaxExecutionTime: s.cfg.Query.MaxExecutionTime,
+			MaxMemoryUsage:   s.cfg.Query.MaxMemoryUsage,
+			Lagging:          lagging,
+			OnQuery:          s.tele.query,
+			OnRows:           s.tele.rows,
 		}),
 	}, nil
 }

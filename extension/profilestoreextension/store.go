@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.uber.org/zap"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/alerts"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
@@ -52,6 +53,7 @@ type connection struct {
 	pool   *chconn.Pool
 	reader *reader.Reader
 	writer *writer.Writer
+	alerts *alerts.Store
 }
 
 var (

@@ -24,7 +24,7 @@ func pool(t *testing.T) *chconn.Pool {
 // TestMigrateAtOnce runs the migrations from many collectors at once, and again.
 func TestMigrateAtOnce(t *testing.T) {
 	p := pool(t)
-	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour}
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour, AlertRetention: 240 * time.Hour}
 	ctx := context.Background()
 	var wg sync.WaitGroup
 	for range 6 {
@@ -48,7 +48,7 @@ func TestMigrateAtOnce(t *testing.T) {
 // TestMigrateHalfWay continues where another collector died.
 func TestMigrateHalfWay(t *testing.T) {
 	p := pool(t)
-	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour}
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour, AlertRetention: 240 * time.Hour}
 	ctx := context.Background()
 	require.NoError(t, createDatabase(ctx, p, o))
 	migrations, err := o.Migrations()
@@ -63,10 +63,10 @@ func TestMigrateHalfWay(t *testing.T) {
 // TestRetentionChanges alters the TTL of every table, there and back.
 func TestRetentionChanges(t *testing.T) {
 	p := pool(t)
-	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour}
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour, AlertRetention: 240 * time.Hour}
 	ctx := context.Background()
 	for _, retention := range []time.Duration{24 * time.Hour, 48 * time.Hour, time.Hour, 24 * time.Hour} {
-		o.Retention = retention
+		o.Retention, o.AlertRetention = retention, 3*retention
 		require.NoError(t, Migrate(ctx, p, o))
 		engines, err := o.engines(ctx, p)
 		require.NoError(t, err)

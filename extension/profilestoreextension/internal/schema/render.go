@@ -28,6 +28,8 @@ type Options struct {
 	Cluster string
 	// Retention is how long observations are kept, at least a second.
 	Retention time.Duration
+	// AlertRetention is how long the history of alerts is kept, at least a second.
+	AlertRetention time.Duration
 }
 
 // Validate checks that the names are plain identifiers.
@@ -41,6 +43,9 @@ func (o Options) Validate() error {
 	if o.Retention < time.Second {
 		return fmt.Errorf("`retention` is %s: must be at least 1s", o.Retention)
 	}
+	if o.AlertRetention < time.Second {
+		return fmt.Errorf("`alert_retention` is %s: must be at least 1s", o.AlertRetention)
+	}
 	return nil
 }
 
@@ -51,28 +56,6 @@ const deduplicationWindow = 100_000
 // durable makes an acknowledged insert survive a power failure, not just the end
 // of the server: whoever wrote it forgets it then. It takes 3 ms per insert.
 const durable = "fsync_after_insert = 1, fsync_part_directory = 1"
-
-// lifetimes are the time of a row by table, and how many retentions it lives.
-// Observations live from the hour they were stored in, not from their own time:
-// profiles that are loaded later are kept as long as others.
-// What rows refer to is written again when it has not been for a quarter of the
-// retention (see writer.Known), and a stack, its frames and their functions are
-// each up to that much older than what refers to them: twice the retention is
-// always enough.
-var lifetimes = map[string]struct {
-	column string
-	times  int
-}{
-	"profiles":       {"stored", 1},
-	"stack_hours":    {"stored", 1},
-	"kind_hours":     {"stored", 1},
-	"batches":        {"stored", 1},
-	"series":         {"last_seen", 2},
-	"attribute_sets": {"last_seen", 2},
-	"stacks":         {"last_seen", 2},
-	"locations":      {"last_seen", 2},
-	"functions":      {"last_seen", 2},
-}
 
 // Table returns the quoted name of the table that is written to and read from.
 func (o Options) Table(name string) string {
@@ -92,14 +75,6 @@ func (o Options) onCluster() string {
 		return ""
 	}
 	return " ON CLUSTER `" + o.Cluster + "`"
-}
-
-func (o Options) interval(name string) string {
-	return "toIntervalSecond(" + strconv.FormatInt(int64(o.Retention/time.Second)*int64(lifetimes[name].times), 10) + ")"
-}
-
-func (o Options) ttl(name string) string {
-	return lifetimes[name].column + " + " + o.interval(name)
 }
 
 func (o Options) engine(name string, args ...string) string {

@@ -31,8 +31,8 @@ func ddl(t *testing.T, o Options) string {
 // cannot be run in the embedded server, with golden files.
 func TestRender(t *testing.T) {
 	for name, o := range map[string]Options{
-		"single":  {Database: "aperture", Retention: 720 * time.Hour},
-		"cluster": {Database: "aperture", Cluster: "main", Retention: 720 * time.Hour},
+		"single":  {Database: "aperture", Retention: 720 * time.Hour, AlertRetention: 2160 * time.Hour},
+		"cluster": {Database: "aperture", Cluster: "main", Retention: 720 * time.Hour, AlertRetention: 2160 * time.Hour},
 	} {
 		got := ddl(t, o)
 		file := filepath.Join("testdata", name+".sql")
@@ -47,7 +47,7 @@ func TestRender(t *testing.T) {
 
 // TestClusterTables checks what must hold for every table on a cluster.
 func TestClusterTables(t *testing.T) {
-	migrations, err := Options{Database: "aperture", Cluster: "main", Retention: time.Hour}.Migrations()
+	migrations, err := Options{Database: "aperture", Cluster: "main", Retention: time.Hour, AlertRetention: time.Hour}.Migrations()
 	require.NoError(t, err)
 	local, distributed := 0, 0
 	for _, m := range migrations {
@@ -71,13 +71,14 @@ func TestClusterTables(t *testing.T) {
 
 func TestValidateNames(t *testing.T) {
 	for _, name := range []string{"", "a-b", "a b", "a`b", "1a", "é", "a.b", "a;DROP", strings.Repeat("a", 64), "a\n"} {
-		err := Options{Database: name, Retention: time.Hour}.Validate()
+		err := Options{Database: name, Retention: time.Hour, AlertRetention: time.Hour}.Validate()
 		require.ErrorContains(t, err, "`database`", "%q", name)
 		if name != "" {
-			err = Options{Database: "a", Cluster: name, Retention: time.Hour}.Validate()
+			err = Options{Database: "a", Cluster: name, Retention: time.Hour, AlertRetention: time.Hour}.Validate()
 			require.ErrorContains(t, err, "`cluster`", "%q", name)
 		}
 	}
-	require.NoError(t, Options{Database: "_A9", Cluster: "c_1", Retention: time.Hour}.Validate())
+	require.NoError(t, Options{Database: "_A9", Cluster: "c_1", Retention: time.Hour, AlertRetention: time.Hour}.Validate())
 	require.ErrorContains(t, Options{Database: "a"}.Validate(), "`retention` is 0s")
+	require.ErrorContains(t, Options{Database: "a", Retention: time.Hour}.Validate(), "`alert_retention` is 0s")
 }

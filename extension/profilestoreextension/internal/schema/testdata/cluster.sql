@@ -197,3 +197,136 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1
 CREATE TABLE IF NOT EXISTS `aperture`.`functions` ON CLUSTER `main` AS `aperture`.`functions_local`
 ENGINE = Distributed(`main`, `aperture`, `functions_local`, cityHash64(tenant, function));
 
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    tenant String,
+    id String,
+    revision UInt64,
+    deleted UInt8,
+    name String,
+    severity String,
+    enabled UInt8,
+    created_at DateTime64(9, 'UTC'),
+    operator String,
+    threshold Float64,
+    for_ns Int64,
+    rearm_ns Int64,
+    labels Map(String, String),
+    annotations Map(String, String),
+    spec String CODEC(ZSTD(1)),
+    first DateTime64(9, 'UTC'),
+    nonce UInt128,
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    rank UInt128 DEFAULT bitShiftLeft(toUInt128(revision), 64) + bitNot(toUInt64(toUnixTimestamp64Nano(written)))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY (dialect, tenant, id)
+TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules` ON CLUSTER `main` AS `aperture`.`alert_rules_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_rules_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    tenant String,
+    id String,
+    seq UInt64,
+    phase LowCardinality(String),
+    since DateTime64(9, 'UTC'),
+    fired_at DateTime64(9, 'UTC'),
+    revision UInt64,
+    episode UInt64,
+    event UInt8,
+    rule_name String,
+    severity String,
+    operator String,
+    threshold Float64,
+    value Float64,
+    message String CODEC(ZSTD(1)),
+    metric String,
+    at DateTime64(9, 'UTC'),
+    starts_at DateTime64(9, 'UTC'),
+    labels Map(String, String),
+    annotations Map(String, String),
+    link String CODEC(ZSTD(1)),
+    nonce UInt128,
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    rank UInt128 DEFAULT bitShiftLeft(toUInt128(seq), 64) + bitNot(toUInt64(toUnixTimestamp64Nano(written)))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY (dialect, tenant, id)
+TTL toDateTime(written) + toIntervalSecond(7776000) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions` ON CLUSTER `main` AS `aperture`.`alert_transitions_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_transitions_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    n UInt64,
+    nonce UInt128,
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    rank UInt128 DEFAULT bitShiftLeft(toUInt128(n), 64) + bitNot(toUInt64(toUnixTimestamp64Nano(written)))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY dialect
+TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect SET rank = max(rank), n = argMax(n, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids` ON CLUSTER `main` AS `aperture`.`alert_ids_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_ids_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    epoch UInt64,
+    holder String,
+    ttl_ns Int64,
+    nonce UInt128,
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    rank UInt128 DEFAULT bitShiftLeft(toUInt128(epoch), 64) + toUInt64(toUnixTimestamp64Nano(written))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY dialect
+TTL toDateTime(written) + toIntervalSecond(3600) GROUP BY dialect SET rank = max(rank), epoch = argMax(epoch, rank), holder = argMax(holder, rank), ttl_ns = argMax(ttl_ns, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases` ON CLUSTER `main` AS `aperture`.`alert_leases_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_leases_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    receiver String,
+    tenant String,
+    id String,
+    seq UInt64,
+    written DateTime64(9, 'UTC') DEFAULT now64(9)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
+ORDER BY (dialect, receiver, tenant, id, seq)
+TTL toDateTime(written) + toIntervalSecond(7776000)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries` ON CLUSTER `main` AS `aperture`.`alert_deliveries_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_deliveries_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_published_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    replica String,
+    values Map(String, Float64),
+    written DateTime64(9, 'UTC') DEFAULT now64(9)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
+ORDER BY (dialect, replica)
+TTL toDateTime(written) + toIntervalSecond(3600)
+SETTINGS materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_published` ON CLUSTER `main` AS `aperture`.`alert_published_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_published_local`, cityHash64(dialect));
+

@@ -1,0 +1,96 @@
+package schema
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// lifetime says how long the rows of a table live.
+type lifetime struct {
+	// column is the expression of the time that it counts from.
+	column string
+	age    func(Options) time.Duration
+	// keep, if it is not nil, says that rows of the same key become one when they
+	// are old, and that the last never goes.
+	keep *newest
+}
+
+// newest are the columns of a table of versions, of which the row with the
+// highest rank is kept.
+type newest struct {
+	keys    string   // that the table is ordered by
+	columns []string // all others but rank
+}
+
+func retentions(n int) func(Options) time.Duration {
+	return func(o Options) time.Duration { return time.Duration(n) * o.Retention.Truncate(time.Second) }
+}
+
+func fixed(d time.Duration) func(Options) time.Duration {
+	return func(Options) time.Duration { return d }
+}
+
+func alertRetention(o Options) time.Duration { return o.AlertRetention.Truncate(time.Second) }
+
+// superseded is how long versions of rules live that have newer ones: longer
+// than whoever wrote one needs to find out whether it was stored.
+const superseded = 24 * time.Hour
+
+// written is a DateTime64, which TTLs cannot count from in older servers.
+const written = "toDateTime(written)"
+
+// lifetimes are by table.
+// Observations live from the hour they were stored in, not from their own time:
+// profiles that are loaded later are kept as long as others.
+// What rows refer to is written again when it has not been for a quarter of the
+// retention (see writer.Known), and a stack, its frames and their functions are
+// each up to that much older than what refers to them: twice the retention is
+// always enough.
+// A delivery counts from later than its event does, and so outlives it.
+var lifetimes = map[string]lifetime{
+	"profiles":       {column: "stored", age: retentions(1)},
+	"stack_hours":    {column: "stored", age: retentions(1)},
+	"kind_hours":     {column: "stored", age: retentions(1)},
+	"batches":        {column: "stored", age: retentions(1)},
+	"series":         {column: "last_seen", age: retentions(2)},
+	"attribute_sets": {column: "last_seen", age: retentions(2)},
+	"stacks":         {column: "last_seen", age: retentions(2)},
+	"locations":      {column: "last_seen", age: retentions(2)},
+	"functions":      {column: "last_seen", age: retentions(2)},
+
+	"alert_rules": {column: written, age: fixed(superseded), keep: &newest{"dialect, tenant, id", []string{
+		"revision", "deleted", "name", "severity", "enabled", "created_at", "operator", "threshold",
+		"for_ns", "rearm_ns", "labels", "annotations", "spec", "first", "nonce", "written",
+	}}},
+	"alert_transitions": {column: written, age: alertRetention, keep: &newest{"dialect, tenant, id", []string{
+		"seq", "phase", "since", "fired_at", "revision", "episode", "event", "rule_name", "severity", "operator",
+		"threshold", "value", "message", "metric", "at", "starts_at", "labels", "annotations", "link", "nonce", "written",
+	}}},
+	"alert_ids": {column: written, age: fixed(superseded), keep: &newest{"dialect", []string{"n", "nonce", "written"}}},
+	"alert_leases": {column: written, age: fixed(time.Hour), keep: &newest{"dialect", []string{
+		"epoch", "holder", "ttl_ns", "nonce", "written",
+	}}},
+	"alert_deliveries": {column: written, age: alertRetention},
+	"alert_published":  {column: written, age: fixed(time.Hour)},
+}
+
+// interval is the part of the TTL that says how long, as the server writes it.
+func (o Options) interval(name string) string {
+	return "toIntervalSecond(" + strconv.FormatInt(int64(lifetimes[name].age(o)/time.Second), 10) + ")"
+}
+
+// ttl returns the TTL of a table, as the server writes it.
+func (o Options) ttl(name string) string {
+	l := lifetimes[name]
+	s := l.column + " + " + o.interval(name)
+	if l.keep == nil {
+		return s
+	}
+	var b strings.Builder
+	b.WriteString(s + " GROUP BY " + l.keep.keys + " SET rank = max(rank)")
+	for _, c := range l.keep.columns {
+		b.WriteString(", " + c + " = argMax(" + c + ", rank)")
+	}
+	return b.String()
+}
