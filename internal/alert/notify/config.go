@@ -1,7 +1,11 @@
 package notify
 
 import (
+	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -83,21 +87,40 @@ var (
 // what is not there by default.
 func (c *AlertmanagerConfig) Unmarshal(conf *confmap.Conf) error {
 	*c = NewDefaultAlertmanagerConfig()
+	if err := onlyKnown(conf, reflect.TypeOf(*c)); err != nil {
+		return err
+	}
 	return conf.Unmarshal(c)
 }
 
 // Unmarshal implements confmap.Unmarshaler, as for AlertmanagerConfig.
 func (c *WebhookConfig) Unmarshal(conf *confmap.Conf) error {
 	*c = NewDefaultWebhookConfig()
+	if err := onlyKnown(conf, reflect.TypeOf(*c)); err != nil {
+		return err
+	}
 	return conf.Unmarshal(c)
+}
+
+// onlyKnown refuses keys that a struct does not have. With confighttp squashed
+// into the struct confmap takes any, so that a misspelt `secret` would mean none.
+func onlyKnown(conf *confmap.Conf, t reflect.Type) error {
+	keys := make(map[string]bool)
+	for _, t := range []reflect.Type{t, reflect.TypeFor[confighttp.ClientConfig]()} {
+		for i := range t.NumField() {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("mapstructure"), ",")
+			keys[name] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(conf.ToStringMap())) {
+		if key == "" || !keys[key] {
+			return fmt.Errorf("invalid keys: %s", key)
+		}
+	}
+	return nil
 }
 
 // names returns the names of the webhooks in order.
 func (c *Config) names() []string {
-	names := make([]string, 0, len(c.Webhooks))
-	for name := range c.Webhooks {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(c.Webhooks))
 }

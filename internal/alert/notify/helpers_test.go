@@ -91,6 +91,7 @@ type request struct {
 	header http.Header
 	path   string
 	body   []byte
+	gone   <-chan struct{} // closed when the client has gone away
 }
 
 // receiver is an HTTP server that keeps what it is sent and answers by a
@@ -114,7 +115,7 @@ func (r *receiver) handler(answer func(n int, w http.ResponseWriter, r *request)
 		if err != nil {
 			return // the client went away
 		}
-		req := request{hr.Header, hr.URL.Path, body}
+		req := request{hr.Header, hr.URL.Path, body, hr.Context().Done()}
 		r.mu.Lock()
 		r.requests = append(r.requests, req)
 		n := len(r.requests)

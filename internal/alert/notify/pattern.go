@@ -36,7 +36,7 @@ func parsePattern(s string) (pattern, error) {
 	host, port := s, ""
 	// An IPv6 address without brackets has colons but no port.
 	if _, err := netip.ParseAddr(s); err != nil {
-		if h, p, err := net.SplitHostPort(s); err == nil {
+		if h, p, err := net.SplitHostPort(s); err == nil && !strings.ContainsAny(p, "/") {
 			if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
 				return pattern{}, fmt.Errorf("%q has the port %q; it must be from 1 to 65535", s, p)
 			}

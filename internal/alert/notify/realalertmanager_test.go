@@ -33,7 +33,6 @@ var program = sync.OnceValues(func() (string, error) {
 	var stderr bytes.Buffer
 	cmd := exec.Command("go", "tool", "-modfile=internal/tools/alertmanager/go.mod", "-n", "alertmanager")
 	cmd.Dir = "../../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
