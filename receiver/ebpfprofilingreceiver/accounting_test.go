@@ -43,7 +43,8 @@ func TestAmount(t *testing.T) {
 	t.Logf("%g samples of %g, %.4f, and of %g with stolen time, %.4f; %d lost", got, least, got/least, most, got/most, lost)
 	require.Positive(t, least)
 	assert.InEpsilon(t, min(max(got, least), most), got, 0.02)
-	assert.Zero(t, lost)
+	// Of all programs of the host: there may be many that come and go.
+	assert.LessOrEqual(t, float64(lost), 1e-4*float64(s.counter("samples")))
 	assert.Positive(t, s.counter("expected_samples"))
 	assert.Positive(t, s.counter("bpf_time"))
 }

@@ -101,8 +101,10 @@ func checkWaits(t *testing.T, samples []flatSample, kind string, want fixtures.W
 	default:
 		assert.EqualValues(t, want.Count, n)
 	}
-	// Being preempted on the way adds to what the program measures.
-	assert.InEpsilon(t, want.TotalNS, sum, 0.05)
+	// Being preempted on the way adds to what the program measures: for once, as
+	// long as others want the processor.
+	assert.LessOrEqual(t, sum, float64(want.TotalNS))
+	assert.GreaterOrEqual(t, sum, 0.95*float64(want.TotalNS-want.MaxNS))
 	t.Logf("program %d waits, %d ns; profile %g, %g ns (%.4f)", want.Count, want.TotalNS, n, sum, sum/float64(want.TotalNS))
 }
 
