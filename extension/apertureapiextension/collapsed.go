@@ -1,8 +1,10 @@
 package apertureapiextension
 
 import (
-	"context"
+	"io"
+	"net/http"
 
+	"github.com/aperture-collector/aperture-collector/internal/export"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -15,20 +17,20 @@ var folded = flame.Options{Rename: flame.FoldedName}
 // remembered once they have been asked for.
 const forestSize = 64 << 20
 
-// collapsed returns the tree of the kind that q names, nil if there are no
-// profiles of it.
-func (a *api) collapsed(ctx context.Context, q *query) (tree *flame.Tree, truncated bool, err error) {
-	p, truncated, err := a.selectKind(ctx, q, false)
-	if p == nil || err != nil {
-		return nil, false, err
-	}
-	k := *p.Kind
-	k.Rows = withStack(p.Merge, k.Rows)
+// exportCollapsed sends the stacks of one kind, CPU by default, as folded lines.
+func (a *api) exportCollapsed(w http.ResponseWriter, r *http.Request) {
+	a.exportKind(w, r, &kindExport{
+		operation: "export_collapsed", contentType: "text/plain; charset=utf-8", write: a.writeFolded,
+		header: func(h http.Header) { h.Set("Content-Disposition", `attachment; filename="aperture-collapsed.txt"`) },
+	})
+}
+
+func (a *api) writeFolded(out io.Writer, p *export.Profile) error {
 	// Of stacks that are made up for the answer there is nothing to remember.
 	if a.store == nil || p.BySyscall {
-		return flame.Build(p.Merge, &k, folded), truncated, nil
+		return flame.WriteFolded(out, p.Merge, p.Kind, 0)
 	}
-	return a.forest.Build(p.Merge, &k), truncated, nil
+	return a.forest.WriteFolded(out, p.Merge, p.Kind, 0)
 }
 
 // mainKind returns the kind whose sample types are those that we write. Profiles

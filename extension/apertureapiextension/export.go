@@ -140,6 +140,9 @@ func (a *api) selectKind(ctx context.Context, q *query, byLock bool) (p *export.
 
 // limitStacks returns the first n rows that have a stack and those that have none.
 func limitStacks(m *profilestore.Merge, rows []profilestore.Row, n int) (kept []profilestore.Row, cut bool) {
+	if len(rows) <= n {
+		return rows, false // not a copy: the rows of an export are its largest part
+	}
 	kept = make([]profilestore.Row, 0, len(rows))
 	for _, row := range rows {
 		if len(m.Stacks[row.Stack].Frames) > 0 {

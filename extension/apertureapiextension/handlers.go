@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
-	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -117,30 +116,6 @@ func (a *api) exportQuery(r *http.Request) (*query, error) {
 	var err error
 	q.tenant, err = a.httpTenant(r)
 	return &q, err
-}
-
-// exportCollapsed sends the stacks of one kind, CPU by default, as folded lines.
-func (a *api) exportCollapsed(w http.ResponseWriter, r *http.Request) {
-	done := a.observe(r.Context(), "export_collapsed")
-	var tree *flame.Tree
-	var truncated bool
-	q, err := a.kindQuery(r, nil)
-	if err == nil {
-		tree, truncated, err = a.collapsed(r.Context(), q)
-	}
-	done(err)
-	switch {
-	case err != nil:
-		a.writeError(w, r, err)
-	case tree == nil:
-		plain(w, http.StatusNotFound, noData(q.kind))
-	default:
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		attachment(w, "aperture-collapsed.txt")
-		markTruncated(w, truncated)
-		sendCompressed(w, r, func(out io.Writer) error { return tree.WriteFolded(out, 0) })
-	}
 }
 
 func kindTitle(kind string) string {

@@ -56,44 +56,16 @@ type SVGOptions struct {
 //
 // It stops at the first error of w and returns it.
 func WriteSVG(w io.Writer, p *Profile, o SVGOptions) error {
-	k := *p.Kind
-	k.Rows = withStack(p)
-	tree := flame.Build(p.Merge, &k, flame.Options{})
-	g := newGraph(w, tree, 0, p.types(), o)
-	g.colour = func(n int32) string { return frameColour(&tree.Symbols[tree.Nodes[n].Symbol]) }
-	g.measures = func(n int32) string {
-		value := tree.Total(n, 0)
-		return fmt.Sprintf("%s, %.2f%%", formatValue(value, g.unit), 100*float64(value)/float64(g.total))
+	g := newGraph(w, p.Merge, p.Kind, 0, p.types(), o, nil)
+	g.colour = func(n *graphNode) string { return frameColour(n.frame) }
+	g.measures = func(n *graphNode) string {
+		return fmt.Sprintf("%s, %.2f%%", formatValue(n.totals[0], g.unit), 100*float64(n.totals[0])/float64(g.total))
 	}
 	for _, c := range frameClasses {
 		g.legend = append(g.legend, legendEntry{c.colour(0, 0), c.name})
 	}
 	g.document(o, g.notes(p), nil)
 	return g.out.Flush()
-}
-
-// newGraph lays out the graph of a tree whose widths are those of a value.
-func newGraph(w io.Writer, tree *flame.Tree, value int, types []profile.ValueType, o SVGOptions) *graph {
-	g := &graph{
-		out: bufio.NewWriterSize(w, flushAt), tree: tree, value: value,
-		width: float64(o.Width) - 2*svgMargin, total: tree.Total(0, value),
-	}
-	if len(types) > 0 {
-		g.unit = types[0]
-	}
-	g.layout()
-	return g
-}
-
-// withStack returns the rows that have a stack.
-func withStack(p *Profile) []profilestore.Row {
-	rows := make([]profilestore.Row, 0, len(p.Kind.Rows))
-	for i := range p.Kind.Rows {
-		if len(p.frames(&p.Kind.Rows[i])) > 0 {
-			rows = append(rows, p.Kind.Rows[i])
-		}
-	}
-	return rows
 }
 
 // notes are the lines below the title.
@@ -114,7 +86,7 @@ func svgTime(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02
 // cutNote adds how much is not drawn.
 func (g *graph) cutNote(notes []string) []string {
 	if g.cut > 0 {
-		notes = append(notes, fmt.Sprintf("%s call paths narrower than %g px are not drawn", group(int64(g.cut)), svgMinWidth))
+		notes = append(notes, fmt.Sprintf("%s call paths narrower than %g px, and what they call, are not drawn", group(int64(g.cut)), svgMinWidth))
 	}
 	return notes
 }
@@ -130,50 +102,68 @@ func (g *graph) text(s string) {
 // graph is a flame graph that is being drawn. Errors of out stay in it.
 type graph struct {
 	out   *bufio.Writer
-	tree  *flame.Tree
 	unit  profile.ValueType
 	width float64 // of the root in pixels
-	total int64
-	value int // of the tree's, that widths are
+	total int64   // of the root
+	value int     // that widths are
 	// colour returns the colour of a node, measures what its title says behind its
 	// name, without ` (` in it.
-	colour, measures func(node int32) string
+	colour, measures func(*graphNode) string
 	legend           []legendEntry
 
-	start  []int64 // of each node, in the unit of values
-	depth  []int32 // of each node, the root's is 0
-	levels int     // that are drawn
-	cut    int     // nodes not drawn
+	// nodes are those that are drawn, callers before what they call.
+	nodes  []graphNode
+	levels int // of nodes
+	cut    int // call paths that are too narrow
 
 	scratch bytes.Buffer
 	number  []byte
 }
 
-// layout finds out where the nodes are. Parents come before their children.
-func (g *graph) layout() {
-	nodes := g.tree.Nodes
-	g.start, g.depth = make([]int64, len(nodes)), make([]int32, len(nodes))
-	for n := range nodes {
-		if !g.drawn(int32(n)) {
-			if n > 0 && g.tree.Total(int32(n), g.value) != 0 {
+// graphNode is a node that is drawn. There are no more of them than there is room
+// for, however many stacks there are.
+type graphNode struct {
+	frame  *profile.Frame // nil for the root
+	depth  int32
+	start  int64 // in the unit of values
+	totals flame.Values
+}
+
+// newGraph lays out the graph of rows of k, a kind of m. visit, if it is not nil,
+// is told about every call path whose caller is drawn.
+func newGraph(w io.Writer, m *profilestore.Merge, k *profilestore.KindMerge, value int, types []profile.ValueType, o SVGOptions, visit func(*flame.Step)) *graph {
+	g := &graph{out: bufio.NewWriterSize(w, flushAt), value: value, width: float64(o.Width) - 2*svgMargin}
+	if len(types) > 0 {
+		g.unit = types[0]
+	}
+	// next is where the next callee of each node on the way begins.
+	next := []int64{0}
+	flame.Walk(m, k, flame.Options{SkipEmpty: true}, func(s *flame.Step) bool {
+		if visit != nil {
+			visit(s)
+		}
+		v := s.Total[value]
+		if s.Depth == 0 {
+			g.total = v
+		}
+		start := next[s.Depth]
+		next[s.Depth] += max(v, 0)
+		next = append(next[:s.Depth+1], start)
+		if g.total <= 0 || g.pixels(v) < svgMinWidth {
+			if s.Depth > 0 && v != 0 {
 				g.cut++
 			}
-			continue
+			// There is nothing to draw; who looks on may see what there is.
+			return s.Depth == 0 && visit != nil
 		}
-		g.levels = max(g.levels, int(g.depth[n])+1)
-		at := g.start[n]
-		for c := nodes[n].Child; c != 0; c = nodes[c].Sibling {
-			g.start[c], g.depth[c] = at, g.depth[n]+1
-			at += max(g.tree.Total(c, g.value), 0)
-		}
-	}
+		g.levels = max(g.levels, s.Depth+1)
+		g.nodes = append(g.nodes, graphNode{s.Symbol.Frame, int32(s.Depth), start, s.Total})
+		return true
+	})
+	return g
 }
 
 func (g *graph) pixels(value int64) float64 { return float64(value) / float64(g.total) * g.width }
-
-func (g *graph) drawn(n int32) bool {
-	return g.total > 0 && g.pixels(g.tree.Total(n, g.value)) >= svgMinWidth
-}
 
 // attribute writes an attribute with a number of at most two decimals.
 func (g *graph) attribute(name string, v float64) {

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -37,17 +36,16 @@ const (
 //
 // It stops at the first error of w and returns it.
 func WriteDiffSVG(w io.Writer, r *diff.Result, o DiffSVGOptions) error {
-	d := &diffGraph{r: r, value: comparisonValue}
+	d := &diffGraph{r: r, drawn: comparisonValue, other: baselineValue}
 	if o.Baseline {
-		d.value = baselineValue
+		d.drawn, d.other = d.other, d.drawn
 	}
-	m := d.merge()
-	d.tree = flame.Build(m, &m.Kinds[0], flame.Options{SkipEmpty: true})
 	types := r.Types
 	if r.Kind == profile.KindSyscall && len(types) > 1 {
 		types = types[1:] // measured by calls
 	}
-	d.graph = newGraph(w, d.tree, d.value, types, o.SVGOptions)
+	m := d.merge()
+	d.graph = newGraph(w, m, &m.Kinds[0], d.drawn, types, o.SVGOptions, d.visit)
 	d.graph.colour, d.graph.measures = d.colour, d.measures
 	d.scale()
 	d.graph.legend = []legendEntry{
@@ -58,18 +56,30 @@ func WriteDiffSVG(w io.Writer, r *diff.Result, o DiffSVGOptions) error {
 	if d.counts() {
 		d.graph.legend = append(d.graph.legend, legendEntry{noiseColour, "chance explains it: p of 0.05 or more"})
 	}
-	d.graph.document(o.SVGOptions, d.notes(), d.missing())
+	d.graph.document(o.SVGOptions, d.notes(), d.missingLines())
 	return d.graph.out.Flush()
 }
 
 type diffGraph struct {
 	*graph
-	r    *diff.Result
-	tree *flame.Tree
-	// value is what is drawn.
-	value int
+	r *diff.Result
+	// drawn is the value that is, other that of the other side.
+	drawn, other int
 	// full is the change that has the brightest colour.
 	full float64
+
+	// path has the names on the way to the node that is visited.
+	path []string
+	// missing is the largest of what is on the other side only; there are so many
+	// with this sum, of the total of the other side.
+	missing                              []missingPath
+	missingCount, missingSum, otherTotal int64
+}
+
+// missingPath is the first node of a call path that is on the other side only.
+type missingPath struct {
+	value int64
+	text  string
 }
 
 // merge returns the rows of both sides as one kind.
@@ -95,11 +105,10 @@ func (d *diffGraph) merge() *profilestore.Merge {
 // counts reports whether what is measured is what the significance is of.
 func (d *diffGraph) counts() bool { return d.unit.Unit == "count" }
 
-func (d *diffGraph) change(n int32) diff.Change {
-	t := d.tree
+func (d *diffGraph) change(n *graphNode) diff.Change {
 	return d.r.Change(diff.Sums{
-		Baseline: t.Total(n, baselineValue), Comparison: t.Total(n, comparisonValue),
-		BaselineCount: uint64(max(t.Total(n, baselineCount), 0)), ComparisonCount: uint64(max(t.Total(n, comparisonCount), 0)),
+		Baseline: n.totals[baselineValue], Comparison: n.totals[comparisonValue],
+		BaselineCount: uint64(max(n.totals[baselineCount], 0)), ComparisonCount: uint64(max(n.totals[comparisonCount], 0)),
 	})
 }
 
@@ -127,16 +136,14 @@ func (d *diffGraph) scale() {
 		d.full = float64(max(b.Measure, c.Measure))
 	}
 	d.full /= 100
-	for n := range d.tree.Nodes {
-		if d.drawn(int32(n)) {
-			d.full = max(d.full, math.Abs(d.delta(d.change(int32(n)))))
-		}
+	for i := range d.nodes {
+		d.full = max(d.full, math.Abs(d.delta(d.change(&d.nodes[i]))))
 	}
 }
 
 const noiseColour = "hsl(60,8%,88%)"
 
-func (d *diffGraph) colour(n int32) string {
+func (d *diffGraph) colour(n *graphNode) string {
 	c := d.change(n)
 	if d.counts() && c.PValue >= 0.05 {
 		return noiseColour
@@ -157,13 +164,13 @@ func changeColour(change float64) string {
 }
 
 // measures says both sides and how they differ.
-func (d *diffGraph) measures(n int32) string {
+func (d *diffGraph) measures(n *graphNode) string {
 	c := d.change(n)
 	side := func(value int64, share float64) string {
 		return fmt.Sprintf("%s, %.2f%%", formatValue(value, d.unit), 100*share)
 	}
-	text := side(d.tree.Total(n, comparisonValue), c.ComparisonShare) + "; baseline " +
-		side(d.tree.Total(n, baselineValue), c.BaselineShare) + "; "
+	text := side(n.totals[comparisonValue], c.ComparisonShare) + "; baseline " +
+		side(n.totals[baselineValue], c.BaselineShare) + "; "
 	switch c.Status {
 	case diff.New:
 		text += "new"
@@ -195,9 +202,9 @@ func (d *diffGraph) formatDelta(c diff.Change) string {
 }
 
 func (d *diffGraph) notes() []string {
-	drawn, what := "comparison", "what is compared: "
-	if d.value == baselineValue {
-		drawn = "baseline"
+	widths, what := "comparison", "what is compared: "
+	if d.drawn == baselineValue {
+		widths = "baseline"
 	}
 	switch d.r.Normalize {
 	case diff.Share:
@@ -216,7 +223,7 @@ func (d *diffGraph) notes() []string {
 	}
 	notes := []string{
 		fmt.Sprintf("%s %s: %s; baseline: %s", d.r.Kind, d.unit.Type, total(&d.r.Comparison), total(&d.r.Baseline)),
-		"widths: " + drawn + "; " + what,
+		"widths: " + widths + "; " + what,
 	}
 	if d.r.Truncated {
 		notes = append(notes, "there are more stacks than the limit allows: smaller ones are not drawn")
@@ -224,54 +231,72 @@ func (d *diffGraph) notes() []string {
 	return d.cutNote(notes)
 }
 
-// maxMissing bounds the list of what is on the other side only.
-const maxMissing = 12
+// Bounds of the list of what is on the other side only: its length, and how many
+// frames and about how many bytes a line says.
+const (
+	maxMissing       = 12
+	maxMissingFrames = 6
+	maxMissingText   = 2000
+)
 
-// missing lists the largest call paths that are on the other side only, each by
-// the first of its frames that is.
-func (d *diffGraph) missing() []string {
-	other, what, side := baselineValue, "gone", "baseline"
-	if d.value == baselineValue {
-		other, what, side = comparisonValue, "new", "comparison"
+// visit notes what is on the other side only.
+func (d *diffGraph) visit(s *flame.Step) {
+	v := s.Total[d.other]
+	if s.Depth == 0 {
+		d.otherTotal = v
 	}
-	t := d.tree
-	var nodes []int32
-	sum := int64(0)
-	for i := range t.Nodes {
-		n, parent := int32(i), t.Nodes[i].Parent
-		if i == 0 || t.Total(n, d.value) != 0 || t.Total(n, other) == 0 || parent != 0 && t.Total(parent, d.value) == 0 {
-			continue
+	d.path = append(d.path[:s.Depth], s.Symbol.Name)
+	if s.Total[d.drawn] != 0 || v == 0 || s.Depth == 0 {
+		return
+	}
+	d.missingCount++
+	d.missingSum += v
+	if n := len(d.missing); n == maxMissing {
+		if v <= d.missing[n-1].value {
+			return
 		}
-		nodes = append(nodes, n)
-		sum += t.Total(n, other)
+		d.missing = d.missing[:n-1]
 	}
-	if len(nodes) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(nodes, func(a, b int32) int { return cmp.Compare(t.Total(b, other), t.Total(a, other)) })
-	percent := func(v int64) float64 {
-		return 100 * float64(v) / float64(max(t.Total(0, other), 1))
-	}
-	lines := []string{fmt.Sprintf("%s: %s call paths, %.2f%% of the %s", what, group(int64(len(nodes))), percent(sum), side)}
-	for _, n := range nodes[:min(len(nodes), maxMissing)] {
-		line := fmt.Sprintf("%s: %s, %.2f%%: ", what, formatValue(t.Total(n, other), d.unit), percent(t.Total(n, other)))
-		lines = append(lines, line+d.path(n))
-	}
-	return lines
+	at, _ := slices.BinarySearchFunc(d.missing, v, func(p missingPath, v int64) int {
+		if p.value >= v {
+			return -1
+		}
+		return 1
+	})
+	d.missing = slices.Insert(d.missing, at, missingPath{v, d.callers()})
 }
 
-// path names a node and its callers, the nearest first.
-func (d *diffGraph) path(n int32) string {
-	const few, long = 6, 2000
-	var names []string
-	size := 0
-	for ; n != 0 && len(names) < few && size < long; n = d.tree.Nodes[n].Parent {
-		name := d.tree.Symbols[d.tree.Nodes[n].Symbol].Name
-		names = append(names, name)
-		size += len(name)
+// callers names the node that is visited and its callers, the nearest first.
+func (d *diffGraph) callers() string {
+	var b strings.Builder
+	frames := 0
+	for _, name := range slices.Backward(d.path[1:]) {
+		if frames > 0 {
+			b.WriteString(" ← ")
+		}
+		if frames++; frames > maxMissingFrames || b.Len() > maxMissingText {
+			b.WriteString("…")
+			break
+		}
+		b.WriteString(name)
 	}
-	if n != 0 {
-		names = append(names, "…")
+	return b.String()
+}
+
+// missingLines lists the largest call paths that are on the other side only, each
+// by the first of its frames that is.
+func (d *diffGraph) missingLines() []string {
+	if d.missingCount == 0 {
+		return nil
 	}
-	return strings.Join(names, " ← ")
+	what, side := "gone", "baseline"
+	if d.drawn == baselineValue {
+		what, side = "new", "comparison"
+	}
+	percent := func(v int64) float64 { return 100 * float64(v) / float64(max(d.otherTotal, 1)) }
+	lines := []string{fmt.Sprintf("%s: %s call paths, %.2f%% of the %s", what, group(d.missingCount), percent(d.missingSum), side)}
+	for _, p := range d.missing {
+		lines = append(lines, fmt.Sprintf("%s: %s, %.2f%%: %s", what, formatValue(p.value, d.unit), percent(p.value), p.text))
+	}
+	return lines
 }

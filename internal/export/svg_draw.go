@@ -51,26 +51,25 @@ func (g *graph) document(o SVGOptions, notes, below []string) {
 	}
 	g.drawLegend(height - svgLine*3/2 - 2)
 	printf(`<g id="plot" data-x="%d" data-width="%g" data-char="%g">`+"\n", svgMargin, g.width, svgChar)
-	for n := range g.tree.Nodes {
-		if g.drawn(int32(n)) {
-			g.frame(int32(n), top+svgRow*(g.levels-1-int(g.depth[n])))
-		}
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		g.frame(n, top+svgRow*(g.levels-1-int(n.depth)))
 	}
 	printf("</g>\n<script><![CDATA[%s]]></script>\n</svg>\n", svgScript)
 }
 
-func (g *graph) frame(n int32, y int) {
-	value := g.tree.Total(n, g.value)
+func (g *graph) frame(n *graphNode, y int) {
+	value := n.totals[g.value]
 	name := "all"
 	fill := "#d8d8d8"
-	if n > 0 {
-		name, fill = g.tree.Symbols[g.tree.Nodes[n].Symbol].Name, g.colour(n)
+	if n.depth > 0 {
+		name, fill = flame.Name(n.frame), g.colour(n)
 	}
-	x, w := svgMargin+g.pixels(g.start[n]), g.pixels(value)
+	x, w := svgMargin+g.pixels(n.start), g.pixels(value)
 	_, _ = g.out.WriteString("<g")
-	g.intAttribute("data-s", g.start[n])
+	g.intAttribute("data-s", n.start)
 	g.intAttribute("data-v", value)
-	g.intAttribute("data-d", int64(g.depth[n]))
+	g.intAttribute("data-d", int64(n.depth))
 	_, _ = g.out.WriteString("><title>")
 	g.text(name)
 	_, _ = fmt.Fprintf(g.out, " (%s)</title><rect", g.measures(n))
@@ -143,13 +142,10 @@ func classOf(frameType string) frameClass {
 
 // frameColour is the colour of a frame's class in a shade that depends on the
 // name, so that it is the same in every graph.
-func frameColour(s *flame.Symbol) string {
-	c := unknownClass
-	if s.Frame != nil {
-		c = classOf(s.Frame.Type)
-	}
+func frameColour(f *profile.Frame) string {
+	c := classOf(f.Type)
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(s.Name))
+	_, _ = h.Write([]byte(flame.Name(f)))
 	shade := h.Sum32()
 	return c.colour(int(shade%13)-6, int((shade>>8)%14)-7)
 }

@@ -124,7 +124,7 @@ func TestSVGOfMany(t *testing.T) {
 		assert.GreaterOrEqual(t, f.Rect.Width, svgMinWidth-0.005)
 	}
 	assert.Equal(t, p.Kind.Totals[0], sum)
-	assert.Contains(t, got.Text[2], "call paths narrower than 0.1 px are not drawn")
+	assert.Contains(t, got.Text[2], "call paths narrower than 0.1 px, and what they call, are not drawn")
 	wide := svgOf(t, p, SVGOptions{Width: MaxSVGWidth})
 	assert.Greater(t, len(wide.Plot[0].Frames), len(frames))
 }

@@ -43,6 +43,22 @@ func BenchmarkWriteFolded(b *testing.B) {
 	}
 }
 
+// BenchmarkWalkFolded is the same without a tree.
+func BenchmarkWalkFolded(b *testing.B) {
+	m, k := random(rand.New(rand.NewPCG(1, 1)), 20_000, 30)
+	var want, size counter
+	if err := Build(m, k, Options{Rename: FoldedName}).WriteFolded(&want, 0); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		size = 0
+		if err := WriteFolded(&size, m, k, 0); err != nil || size != want {
+			b.Fatalf("%d bytes and %v; want %d", size, err, want)
+		}
+	}
+}
+
 type counter int
 
 func (c *counter) Write(p []byte) (int, error) {

@@ -1,6 +1,7 @@
 package flame
 
 import (
+	"io"
 	"sync"
 
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -34,6 +35,24 @@ func NewForest(budget int64, o Options) *Forest {
 
 // Build makes the tree that [Build] makes.
 func (f *Forest) Build(m *profilestore.Merge, k *profilestore.KindMerge) *Tree {
+	if t := f.build(m, k); t != nil {
+		return t
+	}
+	return Build(m, k, f.o)
+}
+
+// WriteFolded writes what [WriteFolded] writes. The Options must have [FoldedName]
+// as Rename. If there is no room to remember the stacks, no tree is made.
+func (f *Forest) WriteFolded(w io.Writer, m *profilestore.Merge, k *profilestore.KindMerge, value int) error {
+	if t := f.build(m, k); t != nil {
+		return t.WriteFolded(w, value)
+	}
+	return WriteFolded(w, m, k, value)
+}
+
+// build returns nil if the stacks of this merge alone are more than may be
+// remembered.
+func (f *Forest) build(m *profilestore.Merge, k *profilestore.KindMerge) *Tree {
 	s := f.scratch.Get().(*scratch)
 	defer f.scratch.Put(s)
 	for range 2 {
@@ -43,8 +62,7 @@ func (f *Forest) Build(m *profilestore.Merge, k *profilestore.KindMerge) *Tree {
 		}
 		f.replace(t)
 	}
-	// The stacks of this merge alone are more than may be remembered.
-	return Build(m, k, f.o)
+	return nil
 }
 
 // Bytes returns about how much memory the remembered call paths take.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -73,6 +74,11 @@ func TestForestEqualsBuild(t *testing.T) {
 						requireSame(t, Build(m, rows, o), f.Build(m, rows), o)
 					}
 					requireSame(t, Build(m, k, o), f.Build(m, k), o)
+					if o.Rename != nil {
+						var b strings.Builder
+						require.NoError(t, f.WriteFolded(&b, m, k, 0))
+						require.Equal(t, folded(t, Build(m, k, o), 0), b.String())
+					}
 				}
 			})
 		}
