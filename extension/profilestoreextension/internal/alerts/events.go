@@ -44,10 +44,10 @@ func (s *Store) History(ctx context.Context, dialect, tenant string, limit int) 
 
 // Undelivered implements [alert.Store]; limit is at most 10,000.
 func (s *Store) Undelivered(ctx context.Context, dialect, receiver string, since time.Time, limit int) ([]alert.Event, error) {
-	if since.Unix() < 0 {
-		since = time.Unix(0, 0)
+	if epoch := time.Unix(1, 0); since.Before(epoch) {
+		since = epoch
 	}
-	if err := checkTime("since", since.Add(1)); err != nil {
+	if err := checkTime("since", since); err != nil {
 		return nil, err
 	}
 	var q chconn.Query
