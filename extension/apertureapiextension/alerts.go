@@ -45,7 +45,7 @@ type alerts struct {
 func (a *api) startAlerts(ctx context.Context, host component.Host) error {
 	cfg := &a.cfg.Alerts
 	s := &alerts{api: a, replica: rand.Text()}
-	if p, ok := a.store.(interface{ AlertStore() alert.Store }); ok {
+	if p, ok := a.store.(alert.Provider); ok {
 		s.store = p.AlertStore()
 	} else {
 		s.store = alert.NewMemory()

@@ -93,10 +93,11 @@ func newPlan(rule *alert.Rule, now time.Time, reads map[string]*read) plan {
 }
 
 // window returns the bounds of the window in Unix nanoseconds. Its end is cut down
-// to a step, so that rules which are evaluated one after the other, and the cache
-// of the store, see the same window.
+// to a step, so that evaluations of about the same time, by several replicas and on
+// demand, ask the store the same. The step is short: what happened since counts
+// only the next time.
 func (s *Spec) window(now time.Time) (start, end int64) {
-	const parts, shortest, longest = 20, time.Second, time.Minute
+	const parts, shortest, longest = 60, time.Second, 10 * time.Second
 	step := min(max(time.Duration(s.Window)/parts, shortest), longest)
 	end = now.Truncate(step).UnixNano()
 	return end - int64(s.Window), end

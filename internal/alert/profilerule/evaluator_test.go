@@ -261,7 +261,7 @@ func TestRulesShareQueries(t *testing.T) {
 	evaluator(r).Evaluate(t.Context(), now.Add(4*time.Second), rules[:1])
 	found := r.queries[0]
 	assert.Equal(t, profilestore.Selector{Tenant: "anonymous", Service: "shop", Kinds: []string{"cpu"}, Start: found.Start, End: found.Start + int64(5*time.Minute)}, found)
-	assert.Zero(t, found.End%int64(15*time.Second))
+	assert.Zero(t, found.End%int64(5*time.Second))
 	assert.LessOrEqual(t, found.End, now.UnixNano())
 	assert.NotZero(t, before.End)
 }
