@@ -75,3 +75,38 @@ func TestRetentionChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestMigrateFromVersion2 adds the tables of alerts to a database with data.
+func TestMigrateFromVersion2(t *testing.T) {
+	p := pool(t)
+	server := clickhousetest.Start(t)
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour, AlertRetention: 240 * time.Hour}
+	ctx := context.Background()
+	require.NoError(t, createDatabase(ctx, p, o))
+	migrations, err := o.Migrations()
+	require.NoError(t, err)
+	for _, m := range migrations[:2] {
+		for _, s := range m.Statements {
+			require.NoError(t, exec(ctx, p, s))
+		}
+		require.NoError(t, record(ctx, p, o, m))
+	}
+	tables := []string{"profiles", "stack_hours", "kind_hours", "batches", "series", "attribute_sets", "stacks", "locations", "functions"}
+	for _, name := range tables {
+		stored := "stored"
+		if lifetimes[name].column == "last_seen" {
+			stored = "last_seen"
+		}
+		clickhousetest.Exec(t, server, "INSERT INTO "+o.Table(name)+" (tenant, "+stored+") VALUES ('anonymous', now())")
+	}
+	require.NoError(t, Migrate(ctx, p, o))
+	done, err := applied(ctx, p, o)
+	require.NoError(t, err)
+	assert.Len(t, done, len(migrations))
+	for _, name := range tables {
+		assert.Equal(t, "1", clickhousetest.Exec(t, server, "SELECT count() FROM "+o.Table(name)+" WHERE tenant = 'anonymous'"), name)
+	}
+	engines, err := o.engines(ctx, p)
+	require.NoError(t, err)
+	assert.Len(t, engines, len(lifetimes)+1)
+}
