@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"context"
+	"encoding/json"
 	"math"
 	"net/http"
 	"slices"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/aperture-collector/aperture-collector/internal/alert"
 )
@@ -70,17 +74,24 @@ func TestAlertmanagerTakesDeduplicatesAndResolves(t *testing.T) {
 		return slices.Equal([]string{"firing", "resolved"}, am.notifications(t, "alert-1"))
 	}, wait, tick, "told once that it fires, though it was sent twice, and once that it ended")
 
+	// Another collector knows the same alerts.
+	other := only(t, "alertmanager: {endpoints: ['"+am.url+"']}")
+	end = resolved(two)
+	end.At = time.Now()
+	require.NoError(t, other.Notify(t.Context(), []alert.Event{end}))
+	require.Eventually(t, func() bool { return len(am.alerts(t)) == 0 }, wait, tick)
+
 	// A repetition that was on its way does not wake it.
 	n.repeated = time.Time{}
-	require.NoError(t, n.Repeat(t.Context(), time.Now(), []alert.Event{one, two}))
-	assert.Len(t, am.alerts(t), 1)
+	require.NoError(t, n.Repeat(t.Context(), time.Now(), []alert.Event{one}))
+	assert.Empty(t, am.alerts(t))
 	// The next time it fires it does.
 	again := one
 	again.Seq, again.Episode = 5, 5
 	again.At, again.StartsAt = time.Now(), time.Now()
 	n.repeated = time.Time{}
-	require.NoError(t, n.Repeat(t.Context(), time.Now(), []alert.Event{again, two}))
-	assert.Len(t, am.alerts(t), 2)
+	require.NoError(t, n.Repeat(t.Context(), time.Now(), []alert.Event{again}))
+	assert.Len(t, am.alerts(t), 1)
 }
 
 // Alerts of a collector that died end by themselves.
@@ -184,4 +195,79 @@ func TestAlertmanagerCluster(t *testing.T) {
 	require.NotEmpty(t, a.all())
 	assert.Equal(t, "/one/api/v2/alerts", a.all()[0].path)
 	assert.Len(t, b.all(), len(tests), "all are asked, whatever others say")
+}
+
+// A member that hangs costs its timeout, and the others nothing.
+func TestAlertmanagerHangingMember(t *testing.T) {
+	good := newReceiver(t, nil)
+	hangs := newReceiver(t, func(_ int, _ http.ResponseWriter, r *request) { <-r.gone })
+	n := only(t, "alertmanager: {endpoints: ['"+hangs.URL+"', '"+good.URL+"'], timeout: 500ms}").(*Alertmanager)
+	core, logs := observer.New(zap.InfoLevel)
+	n.logger = zap.New(core)
+	for range 2 {
+		require.NoError(t, n.Notify(t.Context(), events(100)))
+	}
+	assert.Len(t, good.all(), 4)
+	assert.Len(t, hangs.all(), 2, "what comes after the first batch is not tried")
+	assert.Equal(t, 1, logs.FilterMessage("Alertmanager does not take alerts").Len(), "logged when it changes")
+	hangs.Config.Handler = hangs.handler(nil)
+	require.NoError(t, n.Notify(t.Context(), events(1)))
+	assert.Equal(t, 1, logs.FilterMessage("Alertmanager takes alerts again").Len())
+	assert.Equal(t, 2, logs.Len())
+}
+
+func TestAlertmanagerRepeats(t *testing.T) {
+	code := http.StatusOK
+	r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *request) { w.WriteHeader(code) })
+	n := only(t, "alertmanager: {endpoints: ['"+r.URL+"'], repeat_interval: 1m}").(*Alertmanager)
+	repeat := func(after time.Duration, firing int) int {
+		before := len(r.all())
+		err := n.Repeat(t.Context(), began.Add(after), events(firing))
+		assert.Equal(t, code == http.StatusOK || code == http.StatusBadRequest, err == nil, err)
+		return len(r.all()) - before
+	}
+	assert.Equal(t, 16, repeat(0, 1000), "at once, in batches")
+	assert.Zero(t, repeat(59*time.Second, 1000))
+	assert.Equal(t, 1, repeat(time.Minute, 1))
+	code = http.StatusServiceUnavailable
+	assert.Equal(t, 1, repeat(2*time.Minute, 1))
+	assert.Equal(t, 1, repeat(2*time.Minute+time.Second, 1), "again, since it failed")
+	code = http.StatusBadRequest
+	assert.Equal(t, 1, repeat(2*time.Minute+2*time.Second, 1))
+	assert.Zero(t, repeat(2*time.Minute+3*time.Second, 1), "refused for good")
+	code = http.StatusOK
+	assert.Equal(t, 1, repeat(-time.Hour, 1), "the clock went back")
+	assert.Zero(t, repeat(time.Hour, 0))
+	for _, req := range r.all()[:16] {
+		var alerts []postableAlert
+		require.NoError(t, json.Unmarshal(req.body, &alerts))
+		assert.LessOrEqual(t, len(alerts), batchSize)
+	}
+}
+
+// Who waits for the turn can be stopped.
+func TestAlertmanagerStopsWaiting(t *testing.T) {
+	n := only(t, "alertmanager: {endpoints: ['http://localhost:1']}").(*Alertmanager)
+	n.turn <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, n.Notify(ctx, events(1)), context.Canceled)
+	require.ErrorIs(t, n.Repeat(ctx, began, events(1)), context.Canceled)
+}
+
+func TestAlertmanagerKnowsOnlyTheNewest(t *testing.T) {
+	r := newReceiver(t, nil)
+	n := only(t, "alertmanager: {endpoints: ['"+r.URL+"']}").(*Alertmanager)
+	one, two := event(1), event(2)
+	require.NoError(t, n.Notify(t.Context(), []alert.Event{one, two, resolved(one)}))
+	var alerts []postableAlert
+	require.NoError(t, json.Unmarshal(r.all()[0].body, &alerts))
+	require.Len(t, alerts, 2)
+	assert.Equal(t, "alert-2", alerts[0].Labels["aperture_rule_id"])
+	assert.Equal(t, timestamp(resolved(one).At), alerts[1].EndsAt)
+
+	// What has ended is forgotten when no repetition can be under way.
+	n.repeat = 0
+	require.NoError(t, n.Notify(t.Context(), []alert.Event{two}))
+	assert.Empty(t, n.ended)
 }

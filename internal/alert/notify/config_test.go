@@ -52,6 +52,8 @@ func TestConfigErrors(t *testing.T) {
 		{"webhooks: {a: {endpoint: 'http://a:0'}}", `has the port "0"; it must be from 1 to 65535`},
 		{"webhooks: {a: {endpoint: http://a, secret: short}}", "`webhooks::a::secret` is 5 bytes long; it must be at least 16"},
 		{"webhooks: {a: {endpoint: http://a, retry_on_failure: {max_elapsed_time: 0}}}", "`webhooks::a::retry_on_failure::max_elapsed_time` is 0s"},
+		{"webhooks: {a: {endpoint: http://a, retry_on_failure: {max_elapsed_time: 2m}}}", "is 2m0s; it must be more than 0 and at most 1m0s"},
+		{"webhooks: {a: {endpoint: http://a, timeout: 61s}}", "`webhooks::a::timeout` is 1m1s; it must be more than 0 and at most 1m0s"},
 		{"webhooks: {a: {endpoint: http://a, compression: gzip}}", "`webhooks::a::compression` is gzip"},
 		{"webhooks: {a: {endpoint: http://a, proxy_url: 'ftp://p'}}", "`webhooks::a::proxy_url`: is no http, https or socks5 URL"},
 		{"webhooks: {a: {endpoint: http://a}}\nallowed_hosts: [b]", "`webhooks::a::endpoint`: call a:80: not allowed by `allowed_hosts`"},

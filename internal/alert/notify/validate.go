@@ -18,6 +18,10 @@ var webhookName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
 // minSecret is the shortest secret of a webhook in bytes.
 const minSecret = 16
 
+// maxTime bounds requests and their retries: the engine does not wait longer
+// than two minutes for a notifier.
+const maxTime = time.Minute
+
 // Validate checks the configuration. Errors hold no URLs, which may be secrets.
 func (c *Config) Validate() error {
 	var errs []error
@@ -72,16 +76,16 @@ func (c *WebhookConfig) validate(key string, guard *Guard) []error {
 	if n := len(c.Secret); n > 0 && n < minSecret {
 		errs = append(errs, fmt.Errorf("%ssecret` is %d bytes long; it must be at least %d", key, n, minSecret))
 	}
-	if r := c.RetryOnFailure; r.Enabled && (r.MaxElapsedTime <= 0 || r.MaxElapsedTime > time.Hour) {
-		errs = append(errs, fmt.Errorf("%sretry_on_failure::max_elapsed_time` is %s; it must be more than 0 and at most 1h", key, r.MaxElapsedTime))
+	if r := c.RetryOnFailure; r.Enabled && (r.MaxElapsedTime <= 0 || r.MaxElapsedTime > maxTime) {
+		errs = append(errs, fmt.Errorf("%sretry_on_failure::max_elapsed_time` is %s; it must be more than 0 and at most %s", key, r.MaxElapsedTime, maxTime))
 	}
 	return errs
 }
 
 func validateClient(c *confighttp.ClientConfig, key string) []error {
 	var errs []error
-	if c.Timeout <= 0 || c.Timeout > 10*time.Minute {
-		errs = append(errs, fmt.Errorf("%stimeout` is %s; it must be more than 0 and at most 10m", key, c.Timeout))
+	if c.Timeout <= 0 || c.Timeout > maxTime {
+		errs = append(errs, fmt.Errorf("%stimeout` is %s; it must be more than 0 and at most %s", key, c.Timeout, maxTime))
 	}
 	if c.Compression.IsCompressed() {
 		errs = append(errs, fmt.Errorf("%scompression` is %s; requests are small and signed as they are", key, c.Compression))
