@@ -63,8 +63,10 @@ func (e *kindExport) send(w http.ResponseWriter, r *http.Request, kind string, t
 	}
 	markTruncated(w, truncated)
 	if e.compressed {
-		// An error can only mean that the client is gone.
-		_ = write(w)
+		if r.Method != http.MethodHead {
+			// An error can only mean that the client is gone.
+			_ = write(w)
+		}
 		return
 	}
 	sendCompressed(w, r, write)

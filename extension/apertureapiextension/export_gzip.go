@@ -13,10 +13,15 @@ import (
 func sendCompressed(w http.ResponseWriter, r *http.Request, write func(io.Writer) error) {
 	w.Header().Add("Vary", "Accept-Encoding")
 	if !acceptsGzip(r.Header.Values("Accept-Encoding")) {
-		_ = write(w)
+		if r.Method != http.MethodHead {
+			_ = write(w)
+		}
 		return
 	}
 	w.Header().Set("Content-Encoding", "gzip")
+	if r.Method == http.MethodHead {
+		return
+	}
 	// The level is in range.
 	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if write(z) == nil {

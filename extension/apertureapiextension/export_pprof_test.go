@@ -90,6 +90,10 @@ func TestDebugPprofProfile(t *testing.T) {
 	assert.Equal(t, []int64{374}, sumsOf(f.pprofOf(t, "/debug/pprof/profile")))
 	assert.Equal(t, []int64{374 + 187}, sumsOf(f.pprofOf(t, "/debug/pprof/profile?seconds=86400")))
 	assert.Equal(t, []int64{2 * 653, 16}, sumsOf(f.pprofOf(t, "/debug/pprof/profile?seconds=86400&event_type=lock")))
+	// A host is enough for the tool: it asks for this path, and for a time.
+	tool := pprofTool(t, "-top", "-seconds", "60", "http://"+f.server.(httpserver.Server).Addr().String())
+	assert.Contains(t, tool, "Type: samples\n")
+	assert.Contains(t, tool, "of 374 total")
 	for query, want := range map[string]string{
 		"seconds=0":                     "invalid `seconds`: it is 0; it must be from 1 to 31622400",
 		"seconds=-1":                    "invalid `seconds`: it is -1",
@@ -152,6 +156,18 @@ func checkPprofTool(t *testing.T, f *fixture) {
 	assert.Equal(t, 187, sum)
 	lockRaw := pprofTool(t, "-raw", url+"&event_type=lock")
 	assert.Contains(t, lockRaw, "aperture.lock.address:[0x7f0000001000]")
+
+	for kind, want := range map[string][3]string{
+		"lock": {"delay", "653ns", `(?m)^ *600ns .* inlined \(inline\)`}, "off_cpu": {"off_cpu", "60ns", `(?m)^ *60ns .* inlined \(inline\)`},
+		"syscall": {"duration", "6.92us", `(?m)^ *4.12us .* do_syscall_64`},
+	} {
+		top := pprofTool(t, "-top", at(exportStart)+"&event_type="+kind)
+		assert.Contains(t, top, "Type: "+want[0]+"\n", kind)
+		assert.Contains(t, top, "of "+want[1]+" total", kind)
+		assert.Regexp(t, want[2], top, kind)
+		same := pprofTool(t, "-top", "-diff_base", at(exportStart)+"&event_type="+kind, at(exportStart+hour)+"&event_type="+kind)
+		assert.Regexp(t, `0% of `+want[1]+` total`, same, "locks and system calls are not scaled")
+	}
 
 	diff := pprofTool(t, "-top", "-diff_base", at(exportStart), at(exportStart+hour))
 	assert.Regexp(t, `(?m)^ *200 +\S+ +\S+ +300 +\S+ +inlined \(inline\)$`, diff)

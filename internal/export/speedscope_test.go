@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -40,10 +42,31 @@ type speedscopeFileFrame struct {
 	Line int64  `json:"line"`
 }
 
+// speedscopeSchema is the schema that speedscope publishes with its releases.
+func speedscopeSchema(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("testdata/speedscope-1.25.0.schema.json")
+	require.NoError(t, err)
+	return schema
+}
+
+// The schema refuses what is not of the format.
+func TestSpeedscopeSchema(t *testing.T) {
+	for _, text := range []string{`{}`, `{"$schema":"x","shared":{"frames":[]},"profiles":[]}`, `{"$schema":"https://www.speedscope.app/file-format-schema.json",
+		"shared":{"frames":[{}]},"profiles":[]}`} {
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		require.NoError(t, err)
+		require.Error(t, speedscopeSchema(t).Validate(value), text)
+	}
+}
+
 func speedscopeOf(t testing.TB, p *Profile) *speedscopeFile {
 	var out bytes.Buffer
 	require.NoError(t, WriteSpeedscope(&out, p))
 	require.True(t, utf8.Valid(out.Bytes()))
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(out.Bytes()))
+	require.NoError(t, err)
+	require.NoError(t, speedscopeSchema(t).Validate(value))
 	d := json.NewDecoder(&out)
 	d.DisallowUnknownFields()
 	var got speedscopeFile
