@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"unicode/utf8"
 )
 
 // maxBody is the largest body of a query in bytes.
@@ -39,7 +40,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // ignored and null is the same as absent, as upstream has it; a key that is
 // there twice is refused, because parsers disagree about its meaning.
 func (q *query) parseBody(text []byte) error {
-	fields, err := objectFields("body", text)
+	fields, err := queryFields(text)
 	if err != nil {
 		return err
 	}
@@ -56,6 +57,15 @@ func (q *query) parseBody(text []byte) error {
 		return err
 	}
 	return q.check()
+}
+
+// queryFields returns the fields of a query. Bytes that are no text would be
+// looked for as something else than was sent.
+func queryFields(text []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(text) {
+		return nil, invalid("body", "it is not UTF-8")
+	}
+	return objectFields("body", text)
 }
 
 // jsonField is a key of a request's JSON object and what takes its value.
@@ -107,6 +117,9 @@ func (q *query) labelsField(value json.RawMessage) error {
 		return err
 	}
 	for name, v := range fields {
+		if bytes.Equal(v, []byte("null")) {
+			return invalid("labels."+name, "it is null; it must be a string")
+		}
 		err := textField("labels."+name, func(s string) error { return q.setLabel(name, s) })(v)
 		if err != nil {
 			return err

@@ -53,7 +53,7 @@ func (a *api) answerDiff(w http.ResponseWriter, r *http.Request) (*diffQuery, *d
 // parseBody parses the JSON object that asks for a diff, by the rules of that
 // which asks for an aggregate.
 func (q *diffQuery) parseBody(text []byte) error {
-	fields, err := objectFields("body", text)
+	fields, err := queryFields(text)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,7 +40,7 @@ type query struct {
 var ownKinds = []string{profile.KindCPU, profile.KindLock, profile.KindSyscall, profile.KindOffCPU, profile.KindGPU}
 
 func (q *query) setAgentID(v string) error {
-	if err := checkText("agent_id", v); err != nil {
+	if err := checkName("agent_id", v); err != nil {
 		return err
 	}
 	q.agentID = &v
@@ -48,11 +49,11 @@ func (q *query) setAgentID(v string) error {
 
 func (q *query) setService(v string) error {
 	q.service = v
-	return checkText("service", v)
+	return checkName("service", v)
 }
 
 func (q *query) setLabel(name, value string) error {
-	if err := checkText("labels", name); err != nil {
+	if err := checkName("labels", name); err != nil {
 		return err
 	}
 	if name == "" {
@@ -65,7 +66,7 @@ func (q *query) setLabel(name, value string) error {
 	if len(q.labels) > maxLabels {
 		return invalid("labels", "there are more than %d", maxLabels)
 	}
-	return checkText("labels."+name, value)
+	return checkName("labels."+name, value)
 }
 
 func (q *query) setKind(v string) error {
@@ -126,6 +127,14 @@ func (q *query) check() error {
 		return invalid("time_end_ns", "it is %d, before `time_start_ns`, which is %d", *q.finalTime, *q.firstTime)
 	}
 	return nil
+}
+
+// checkName checks what something stored must be equal to.
+func checkName(field, v string) error {
+	if !utf8.ValidString(v) {
+		return invalid(field, "it is not UTF-8")
+	}
+	return checkText(field, v)
 }
 
 func checkText(field, v string) error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -321,6 +322,27 @@ func TestSlowHeaderIsCutOff(t *testing.T) {
 	// The server gives up, the client sees the end of the connection.
 	_, err = io.ReadAll(conn)
 	require.NoError(t, err)
+}
+
+// Who does not read the answer does not keep the handler.
+func TestSlowReaderIsCutOff(t *testing.T) {
+	f := start(t, func(c *Config) { c.ServerConfig.WriteTimeout = 200 * time.Millisecond }, nil)
+	failed := make(chan error, 1)
+	_, err := f.Mount("GET /endless", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for block := make([]byte, 1<<20); ; {
+			if _, err := w.Write(block); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}))
+	require.NoError(t, err)
+	conn, err := net.Dial("tcp", f.Addr().String())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	_, err = io.WriteString(conn, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	require.ErrorIs(t, <-failed, os.ErrDeadlineExceeded)
 }
 
 type tokenAuth struct {

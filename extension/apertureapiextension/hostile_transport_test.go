@@ -1,0 +1,248 @@
+package apertureapiextension
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/extension/httpserverextension"
+	"github.com/aperture-collector/aperture-collector/internal/httpserver"
+)
+
+// heap returns the bytes in use after a collection.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // pools are emptied by the second one
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// flat expects that f leaves nothing behind, and that the server goes on.
+func (f *fixture) flat(t *testing.T, work func()) {
+	t.Helper()
+	f.aggregateOf(t, `{}`)
+	before := heap()
+	work()
+	f.client.CloseIdleConnections()
+	assert.Less(t, heap(), before+32<<20, "nothing is kept")
+	f.aggregateOf(t, `{}`)
+}
+
+// squeezed compresses zeros, which make the smallest of bombs.
+func squeezed(t *testing.T, size int64) map[string]string {
+	t.Helper()
+	var gz, zs bytes.Buffer
+	g := gzip.NewWriter(&gz)
+	z, err := zstd.NewWriter(&zs)
+	require.NoError(t, err)
+	for _, w := range []io.WriteCloser{g, z} {
+		_, err := io.CopyN(w, spaces{}, size)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+	}
+	return map[string]string{"gzip": gz.String(), "zstd": zs.String()}
+}
+
+type spaces struct{}
+
+func (spaces) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte(" "), len(p))), nil }
+
+func TestHostileEncodings(t *testing.T) {
+	f := hostileFixture(t)
+	bombs := squeezed(t, 32<<20)
+	f.flat(t, func() {
+		for _, r := range testRoutes(t, f) {
+			if r.keys == nil {
+				continue
+			}
+			for encoding, bomb := range bombs {
+				resp, body := f.do(t, r.method, r.path, bomb, "Content-Encoding", encoding)
+				assert.Contains(t, []int{http.StatusRequestEntityTooLarge, http.StatusBadRequest}, resp.StatusCode, "%s %s", encoding, body)
+				assert.NotEmpty(t, errorOf(t, body))
+				for _, bad := range []string{"", "no " + encoding, bomb[:len(bomb)/2], bomb[:3]} {
+					resp, body := f.do(t, r.method, r.path, bad, "Content-Encoding", encoding)
+					assert.Contains(t, []int{http.StatusRequestEntityTooLarge, http.StatusBadRequest}, resp.StatusCode, "%s %s", encoding, body)
+					errorOf(t, body)
+				}
+			}
+			for _, encoding := range []string{"br", "gzip, gzip", "nonsense", strings.Repeat("gzip,", 1000)} {
+				f.refused(t, http.StatusBadRequest, "Content-Encoding", r.method, r.path, "{}", "Content-Encoding", encoding)
+			}
+		}
+	})
+}
+
+func TestHostileHeaders(t *testing.T) {
+	f := hostileFixture(t)
+	f.flat(t, func() {
+		many := make([]string, 0, 20_000)
+		for i := range 10_000 {
+			many = append(many, fmt.Sprintf("X-%d", i), "x")
+		}
+		for _, r := range testRoutes(t, f) {
+			resp, _ := f.do(t, r.method, r.path, "", "X-Large", strings.Repeat("x", 100_000))
+			assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+			resp, _ = f.do(t, r.method, r.path, "", many...)
+			assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+		}
+	})
+	for _, tenant := range []string{"a/b", "..", strings.Repeat("x", 151), "\xff"} {
+		f.refused(t, http.StatusBadRequest, "x-scope-orgid", http.MethodPost, "/api/aggregate", "{}", "X-Scope-OrgID", tenant)
+	}
+	f.refused(t, http.StatusBadRequest, "x-scope-orgid", http.MethodPost, "/api/aggregate", "{}", "X-Scope-OrgID", "a", "X-Scope-OrgID", "b")
+}
+
+// raw sends bytes and returns all that comes until the server hangs up.
+func (f *fixture) raw(t *testing.T, text string) string {
+	t.Helper()
+	conn := f.dial(t)
+	_, err := io.WriteString(conn, text)
+	require.NoError(t, err)
+	answer, _ := io.ReadAll(conn) // an error is a reset, which is an end as well
+	return string(answer)
+}
+
+func (f *fixture) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", f.server.(httpserver.Server).Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func TestHostileRequestLines(t *testing.T) {
+	f := hostileFixture(t)
+	for _, text := range []string{
+		"\r\n\r\n\r\n", "GET\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\n\r\n", "POST /api/aggregate HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\n: x\r\n\r\n", "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nX\x00: x\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+	} {
+		answer := f.raw(t, text+"\r\n\r\n")
+		if answer != "" {
+			assert.Regexp(t, `^HTTP/1\.[01] [45]\d\d `, answer, "%q", text)
+			assert.NotContains(t, answer, "HTTP/1.1 500", "%q", text)
+		}
+	}
+	f.aggregateOf(t, `{}`)
+}
+
+// Chunks beyond the limit, and chunks that are none, are not read to the end.
+func TestHostileChunks(t *testing.T) {
+	f := hostileFixture(t)
+	head := "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, chunks := range []string{
+		"zz\r\n{}\r\n0\r\n\r\n", "ffffffffffffffffff\r\n{}", "-1\r\n{}\r\n0\r\n\r\n", "2\r\n{}xx0\r\n\r\n",
+		strings.Repeat("1\r\n \r\n", maxBody+10) + "0\r\n\r\n",
+	} {
+		answer := f.raw(t, head+chunks)
+		assert.Regexp(t, `^HTTP/1\.1 4\d\d `, answer, "%.30q", chunks)
+	}
+	f.aggregateOf(t, `{}`)
+}
+
+// Who sends slowly is cut off.
+func TestSlowClients(t *testing.T) {
+	f := start(t, options{store: newMemoryStore(), server: func(c *httpserverextension.Config) {
+		c.ServerConfig.ReadHeaderTimeout, c.ServerConfig.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
+	}})
+	for _, text := range []string{
+		"", "POST /api/agg", "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Len",
+		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+		"POST /api/alerts HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+	} {
+		answer := f.raw(t, text) // returns when the server hangs up
+		if answer != "" {
+			assert.Regexp(t, `^HTTP/1\.1 (4\d\d|503) `, answer, "%q", text)
+		}
+	}
+
+	f.aggregateOf(t, `{}`)
+}
+
+// Requests that their clients give up end at once and give their place back.
+func TestCancelledRequests(t *testing.T) {
+	store := newMemoryStore()
+	f := start(t, options{store: store, server: func(c *httpserverextension.Config) { c.Limits.MaxConcurrentRequests = 64 }})
+	f.push(t, "", "agent-1", "mixed")
+	f.flat(t, func() {
+		store.fail(errHang)
+		var wg sync.WaitGroup
+		for _, r := range testRoutes(t, f) {
+			for range 8 {
+				wg.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+					defer cancel()
+					url := "http://" + f.server.(httpserver.Server).Addr().String() + r.path
+					var body io.Reader = http.NoBody
+					if r.keys != nil {
+						body = strings.NewReader(`{}`)
+					}
+					req, err := http.NewRequestWithContext(ctx, r.method, url, body)
+					if err != nil {
+						return
+					}
+					if resp, err := f.client.Do(req); err == nil {
+						_, _ = io.Copy(io.Discard, resp.Body)
+						_ = resp.Body.Close()
+					}
+				})
+			}
+		}
+		wg.Wait()
+		store.fail(nil)
+		require.Eventually(t, func() bool {
+			resp, _ := f.do(t, http.MethodPost, "/api/aggregate", `{}`)
+			return resp.StatusCode == http.StatusOK
+		}, 10*time.Second, 10*time.Millisecond)
+	})
+}
+
+// However many delete a rule at the same time, one has deleted it.
+func TestConcurrentDeletes(t *testing.T) {
+	f := hostileFixture(t)
+	resp, body := f.do(t, http.MethodPost, "/api/alerts",
+		`{"name":"n","metric":"push_error_rate","operator":"gt","threshold":1,"severity":"info"}`)
+	require.Equal(t, http.StatusCreated, resp.StatusCode, body)
+	var created struct {
+		ID string `json:"id"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &created))
+	var deleted, missing atomic.Int32
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			resp, body := f.do(t, http.MethodDelete, "/api/alerts/"+created.ID, "")
+			switch {
+			case resp.StatusCode == http.StatusOK && strings.Contains(body, "true"):
+				deleted.Add(1)
+			case resp.StatusCode == http.StatusNotFound && strings.Contains(body, "false"):
+				missing.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	f.client.CloseIdleConnections() // a shutdown would wait for those never used
+	assert.EqualValues(t, 1, deleted.Load())
+	assert.EqualValues(t, 63, missing.Load())
+	assert.JSONEq(t, `[]`, f.get(t, "/api/alerts"))
+}
