@@ -51,20 +51,8 @@ type ruleJSON struct {
 	AlertLabels    map[string]string    `json:"alert_labels,omitempty"`
 	Annotations    map[string]string    `json:"annotations,omitempty"`
 
-	// The fields of rules on profiles; the metric is above.
-	Function       string               `json:"function,omitempty"`
-	Self           bool                 `json:"self,omitempty"`
-	Stack          string               `json:"stack,omitempty"`
-	Anywhere       bool                 `json:"anywhere,omitempty"`
-	Syscall        string               `json:"syscall,omitempty"`
-	BaselineOffset profilerule.Duration `json:"baseline_offset,omitempty"`
-	MaxPValue      float64              `json:"max_p_value,omitempty"`
-	MinSamples     uint64               `json:"min_samples,omitempty"`
-	Service        string               `json:"service,omitempty"`
-	Labels         map[string]string    `json:"labels,omitempty"`
-	AgentID        *string              `json:"agent_id,omitempty"`
-	EventType      string               `json:"event_type,omitempty"`
-	Window         profilerule.Duration `json:"window,omitempty"`
+	// Spec has the fields of rules on profiles; its metric is above.
+	profilerule.Spec
 }
 
 // newRuleJSON returns a rule as it is listed.
@@ -78,9 +66,7 @@ func newRuleJSON(v *alert.Evaluation) ruleJSON {
 		Severity: r.Severity, Enabled: r.Enabled, CreatedAt: r.CreatedAt.Unix(),
 		State: alert.Inactive, For: profilerule.Duration(r.For), Rearm: profilerule.Duration(r.Rearm),
 		AlertLabels: r.Labels, Annotations: r.Annotations,
-		Function: s.Function, Self: s.Self, Stack: s.Stack, Anywhere: s.Anywhere, Syscall: s.Syscall,
-		BaselineOffset: s.BaselineOffset, MaxPValue: s.MaxPValue, MinSamples: s.MinSamples,
-		Service: s.Service, Labels: s.Labels, AgentID: s.AgentID, EventType: s.EventType, Window: s.Window,
+		Spec: s,
 	}
 	if v.State.Seq > 0 {
 		out.State, out.Since = v.State.Phase, unix(v.State.Since)
