@@ -120,7 +120,7 @@ func mergeSize(m *profilestore.Merge) int64 {
 	if m == nil {
 		return 0
 	}
-	const kindSize, rowSize, syscallSize, stackSize = 200, 88, 304, 40
+	const kindSize, rowSize, syscallSize, stackSize = 200, 80, 304, 40
 	n := int64(len(m.Kinds)*kindSize + len(m.Stacks)*stackSize)
 	for i := range m.Kinds {
 		k := &m.Kinds[i]
