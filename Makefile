@@ -17,6 +17,8 @@ BUILDER := $(GO) tool -modfile=internal/tools/builder/go.mod builder
 COLLECTOR := $(DIST)/aperture-collector
 LAUNCHER := $(DIST)/clickhouse-embedded
 LIBRARY := $(DIST)/lib/libchdb.so
+CTL := $(DIST)/aperturectl
+VERSION := $(shell sed -n 's/^  version: //p' builder-config.yaml)
 
 # The binaries depend on every source that can change them, so that a repeated
 # make does nothing.
@@ -49,7 +51,7 @@ $(LIBRARY): $(wildcard internal/cmd/fetch-chdb/*.go)
 	@touch $(LIBRARY)
 
 .PHONY: build
-build: $(COLLECTOR) $(LAUNCHER) ## build the collector and the ClickHouse launcher into dist/
+build: $(COLLECTOR) $(LAUNCHER) $(CTL) ## build the collector, the ClickHouse launcher and aperturectl into dist/
 
 $(COLLECTOR): builder-config.yaml go.mod go.sum $(SOURCES)
 	@mkdir -p $(DIST)/tmp
@@ -65,10 +67,21 @@ $(LAUNCHER): go.mod go.sum $(wildcard internal/cmd/clickhouse-embedded/*.go)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $@ ./internal/cmd/clickhouse-embedded
 	@touch $@
 
+$(CTL): go.mod go.sum builder-config.yaml $(SOURCES)
+	@mkdir -p $(DIST)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o $@ ./internal/cmd/aperturectl
+	@touch $@
+
 .PHONY: run
-run: $(LIBRARY) build ## install and build all that is needed, then run config/all-in-one.yaml (CONFIG=... for another)
+run: $(LIBRARY) build ## install and build all that is needed, then run config/all-in-one.yaml (CONFIG=... for another; asks for a token if APERTURE_AUTH_TOKEN is set)
 	@echo "Aperture API on http://127.0.0.1:9090, Aperture gRPC on 127.0.0.1:50051; stop with Ctrl-C"
-	@exec ./$(COLLECTOR) --config $(CONFIG)
+	@auth=; \
+	if [ -n "$${APERTURE_AUTH_TOKEN+set}" ]; then \
+		case "$$APERTURE_AUTH_TOKEN" in ''|*[[:space:]]*) \
+			echo "APERTURE_AUTH_TOKEN is empty or has white space: give a token, or unset it to ask for none" >&2; exit 1;; esac; \
+		case "$(CONFIG)" in */agent.yaml) auth="--config config/agent-auth.yaml";; *) auth="--config config/auth.yaml";; esac; \
+	fi; \
+	exec ./$(COLLECTOR) --config $(CONFIG) $$auth
 
 .PHONY: test
 test: deps lint build ## install and build all that is needed, then lint and run every test
@@ -91,6 +104,7 @@ bench: deps build ## run the benchmarks, each of which checks its result (PKG=./
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKG)
 	@$(MAKE) --no-print-directory bench-push ARGS='-mix agents -rate 250000'
 	@$(MAKE) --no-print-directory bench-store ARGS=
+	@$(MAKE) --no-print-directory bench-api ARGS=
 	@$(MAKE) --no-print-directory bench-ebpf ARGS=
 
 .PHONY: bench-store
@@ -100,6 +114,10 @@ bench-store: deps build ## compare our store with the contrib ClickHouse exporte
 .PHONY: bench-push
 bench-push: deps build ## measure how fast the collector takes pushes of Aperture agents (ARGS=... for bench-push)
 	@$(GO) run ./internal/cmd/bench-push $(ARGS)
+
+.PHONY: bench-api
+bench-api: deps build ## measure diffs, aggregates and polling dashboards over HTTP (ARGS=... for bench-api)
+	@$(GO) run ./internal/cmd/bench-api -max-diff 80ms -max-aggregate 400ms -max-dashboard 500ms $(ARGS)
 
 .PHONY: bench-ebpf
 bench-ebpf: deps build ## measure what profiling this host costs and how right it is, beside perf and bpftrace (ARGS=... for bench-ebpf)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode"
 	"unicode/utf8"
 
 	pprof "github.com/google/pprof/profile"
@@ -62,7 +61,7 @@ func readAll(r io.Reader, limit int64, what string) ([]byte, error) {
 	return data, nil
 }
 
-// looked is how much of a file is looked at to tell text from protobuf.
+// looked is how much of a file is looked at to tell text from what is none.
 const looked = 4 << 10
 
 // Detect says what inflated data is, by its first bytes. What is nothing else is
@@ -74,19 +73,17 @@ func Detect(data []byte) Format {
 	case len(data) >= 4 && binary.LittleEndian.Uint32(data) == 1:
 		// The version. It would be field 0 in protobuf, which there is not.
 		return Aperture
-	case isText(data[:min(len(data), looked)]):
+	case isText(data[:min(len(data), looked)]) && scanPprof(data) != nil:
 		return FoldedIn
 	}
 	return PprofFile
 }
 
+// isText reports whether b, whose end may be cut off, is UTF-8 without zero bytes.
 func isText(b []byte) bool {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
-		if r == utf8.RuneError && n <= 1 && len(b) >= utf8.UTFMax {
-			return false
-		}
-		if unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
+		if r == 0 || r == utf8.RuneError && n <= 1 && len(b) >= utf8.UTFMax {
 			return false
 		}
 		b = b[n:]

@@ -91,6 +91,9 @@ func (f *frame) module() string {
 // shownFrames is how many frames of a stack a row of a table has.
 const shownFrames = 4
 
+// shownName is how many characters of a name a row of a table has.
+const shownName = 60
+
 // text returns the leaf and its nearest callers.
 func (s *stack) text() string {
 	if len(s.Frames) == 0 {
@@ -98,7 +101,7 @@ func (s *stack) text() string {
 	}
 	var names []string
 	for i := range s.Frames[:min(len(s.Frames), shownFrames)] {
-		names = append(names, s.Frames[i].function())
+		names = append(names, shorten(s.Frames[i].function(), shownName))
 	}
 	if len(s.Frames) > shownFrames {
 		names = append(names, "…")

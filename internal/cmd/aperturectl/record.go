@@ -156,7 +156,7 @@ func (a *app) record(ctx context.Context, f *recordFlags) error {
 		return failf("cannot write %s: %s", f.file, err)
 	}
 	if f.file != "-" {
-		fmt.Fprintf(a.err, "wrote %s: %d events in %d stacks\n", printable(f.file), p.Kind.Events, len(p.Kind.Rows))
+		fmt.Fprintf(a.err, "wrote %s: %d events, %d rows\n", printable(f.file), p.Kind.Events, len(p.Kind.Rows))
 	}
 	// The command may outlive its profile.
 	return cmd.wait(ctx, a)
@@ -193,20 +193,18 @@ func (a *app) awaitRecording(ctx context.Context, f *recordFlags, s *recording, 
 	return nil
 }
 
-// recorded returns the profile of a kind.
+// recorded returns the profile of a kind. System calls are by name: all of them, as no
+// stacks are taken of them.
 func recorded(m *profilestore.Merge, kind string, problem error) (*export.Profile, error) {
-	if len(m.Kinds) == 0 {
-		if problem != nil {
-			return nil, failf("nothing was recorded: %s", problem)
-		}
-		return nil, failf("nothing was recorded: nothing of the %s profile happened; record for longer", kind)
+	switch {
+	case len(m.Kinds) > 0 && kind == profile.KindSyscall:
+		return export.Syscalls(&m.Kinds[0]), nil
+	case len(m.Kinds) > 0:
+		return &export.Profile{Merge: m, Kind: &m.Kinds[0]}, nil
+	case problem != nil:
+		return nil, failf("nothing was recorded: %s", problem)
 	}
-	k := m.Kinds[0]
-	stacks := slices.ContainsFunc(k.Rows, func(r profilestore.Row) bool { return len(m.Stacks[r.Stack].Frames) > 0 })
-	if len(k.Syscalls) > 0 && !stacks {
-		return export.Syscalls(&k), nil
-	}
-	return &export.Profile{Merge: m, Kind: &k}, nil
+	return nil, failf("nothing was recorded: nothing of the %s profile happened; record for longer", kind)
 }
 
 func writeRecording(w io.Writer, p *export.Profile, f *recordFlags) error {
@@ -218,8 +216,7 @@ func writeRecording(w io.Writer, p *export.Profile, f *recordFlags) error {
 	case "svg":
 		return export.WriteSVG(w, p, export.SVGOptions{Title: f.title(), Width: export.DefaultSVGWidth})
 	case "collapsed":
-		k := *p.Kind
-		return flame.Build(p.Merge, &k, flame.Options{Rename: flame.FoldedName, SkipEmpty: true}).WriteFolded(w, 0)
+		return flame.Build(p.Merge, p.Kind, flame.Options{Rename: flame.FoldedName, SkipEmpty: true}).WriteFolded(w, 0)
 	}
 	return errors.New("unknown format " + f.format)
 }

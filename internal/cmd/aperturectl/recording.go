@@ -73,6 +73,7 @@ func (a *app) startRecording(kind string, frequency int, targets recordTargets) 
 	cfg.Interval = recordInterval
 	cfg.ExcludeSelf = true
 	cfg.MaxOverhead = recordOverhead
+	cfg.SyscallSlowThreshold = 0 // no stacks
 	cfg.Targets.PIDs = targets.pids
 	if targets.cgroup != "" {
 		cfg.Targets.Cgroups = []string{targets.cgroup}

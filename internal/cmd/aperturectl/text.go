@@ -25,6 +25,17 @@ func printable(s string) string {
 	}, s)
 }
 
+// shorten returns the first most characters of s.
+func shorten(s string, most int) string {
+	n := 0
+	for i := range s {
+		if n++; n > most {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}
+
 // table writes rows in columns, the first row being the headings.
 type table struct {
 	w    *tabwriter.Writer
