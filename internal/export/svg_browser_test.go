@@ -53,6 +53,18 @@ func dumpSVG(t *testing.T, text, more, policy string) string {
 	return string(out)
 }
 
+// browserHelpers are for the scripts of tests.
+const browserHelpers = `
+var svg = document.documentElement;
+function note(name, value) { svg.setAttribute("data-test-" + name, value); }
+function frame(name) {
+  return Array.from(document.querySelectorAll("#plot g")).find(function (g) {
+    return g.querySelector("title").textContent.startsWith(name + " (");
+  });
+}
+function click(e) { e.dispatchEvent(new MouseEvent("click", {bubbles: true})); }
+`
+
 // outcome is what the test's own script leaves behind.
 func outcome(t *testing.T, dom string) map[string]string {
 	t.Helper()
@@ -68,15 +80,7 @@ func TestSVGInBrowser(t *testing.T) {
 		t.Skip("starts a browser")
 	}
 	p := sampleProfile()
-	script := `<script><![CDATA[
-		var svg = document.documentElement;
-		function note(name, value) { svg.setAttribute("data-test-" + name, value); }
-		function frame(name) {
-			return Array.from(document.querySelectorAll("#plot g")).find(function (g) {
-				return g.querySelector("title").textContent.startsWith(name + " (");
-			});
-		}
-		function click(e) { e.dispatchEvent(new MouseEvent("click", {bubbles: true})); }
+	script := `<script><![CDATA[` + browserHelpers + `
 		function width(name) {
 			var g = frame(name);
 			return g.style.display === "none" ? "hidden" : Math.round(g.querySelector("rect").getAttribute("width"));

@@ -141,15 +141,7 @@ func TestDiffSVGInBrowser(t *testing.T) {
 	}
 	var svg bytes.Buffer
 	require.NoError(t, WriteDiffSVG(&svg, sampleDiff(diff.Share), DiffSVGOptions{SVGOptions: SVGOptions{Title: "Test", Width: 1200}}))
-	got := outcome(t, dumpSVG(t, svg.String(), `<script><![CDATA[
-var svg = document.documentElement;
-function note(name, value) { svg.setAttribute("data-test-" + name, value); }
-function frame(name) {
-  return Array.from(document.querySelectorAll("#plot g")).find(function (g) {
-    return g.querySelector("title").textContent.startsWith(name + " (");
-  });
-}
-function click(e) { e.dispatchEvent(new MouseEvent("click", {bubbles: true})); }
+	got := outcome(t, dumpSVG(t, svg.String(), `<script><![CDATA[`+browserHelpers+`
 note("fill", getComputedStyle(frame("cold").querySelector("rect")).fill);
 click(frame("hot").querySelector("rect"));
 note("zoomed", [frame("hot").querySelector("rect").getAttribute("width"), frame("cold").style.display]);
