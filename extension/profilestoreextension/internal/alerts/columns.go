@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 )
 
 // field is a column of a table, to be written and read.
@@ -32,18 +34,7 @@ func resultsOf(fields []field) proto.Results {
 	return out
 }
 
-func listOf(fields []field) string {
-	var b []byte
-	for i, f := range fields {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = append(b, '`')
-		b = append(b, f.name...)
-		b = append(b, '`')
-	}
-	return string(b)
-}
+func listOf(fields []field) string { return chconn.ColumnNames(inputOf(fields)) }
 
 // eachRow calls f for every row of a result.
 func eachRow(f func(i int)) func(context.Context, proto.Block) error {

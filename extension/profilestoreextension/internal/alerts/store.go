@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -102,14 +101,10 @@ func (s *Store) insert(ctx context.Context, table string, input proto.Input, tok
 	if s.opts.Tables.Cluster != "" {
 		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
 	}
-	names := make([]string, len(input))
-	for i, c := range input {
-		names[i] = "`" + c.Name + "`"
-	}
 	rows := input[0].Data.Rows()
 	err := s.pool.Do(ctx, chconn.Query{
 		Query: ch.Query{
-			Body:     "INSERT INTO " + s.opts.Tables.Table(table) + " (" + strings.Join(names, ", ") + ") VALUES",
+			Body:     "INSERT INTO " + s.opts.Tables.Table(table) + " (" + chconn.ColumnNames(input) + ") VALUES",
 			Input:    input,
 			Settings: settings,
 		},

@@ -41,3 +41,17 @@ func (p *Pool) UInt64(ctx context.Context, q Query) (uint64, error) {
 	err := p.Do(ctx, q)
 	return out, err
 }
+
+// ColumnNames lists the columns of an insert, quoted.
+func ColumnNames(input proto.Input) string {
+	var b []byte
+	for i, c := range input {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, '`')
+		b = append(b, c.Name...)
+		b = append(b, '`')
+	}
+	return string(b)
+}

@@ -142,23 +142,14 @@ func TestAlertsKillServer(t *testing.T) {
 // call is repeated by itself and does not compete with itself.
 func TestAlertsCutConnections(t *testing.T) {
 	server := clickhousetest.Start(t)
-	var armed atomic.Pointer[string]
-	var cut atomic.Int32
-	p := newProxy(t, server.Endpoint().Addr, func(table string) bool {
-		if a := armed.Load(); a != nil && *a == table {
-			armed.Store(nil)
-			cut.Add(1)
-			return false
-		}
-		return true
-	})
+	p := newCutter(t, server.Endpoint().Addr)
 	cfg := configFor(server.Endpoint(), clickhousetest.Database(t))
 	cfg.Endpoint = []string{p.Addr().String()}
 	s := alertsOf(open(t, cfg))
 	for i, table := range []string{"alert_rules", "alert_transitions", "alert_ids", "alert_leases", "alert_deliveries", "alert_published"} {
 		// The connections may be new or reused.
 		n := uint64(i + 1)
-		armed.Store(&table)
+		p.armed.Store(&table)
 		require.NoError(t, s.PutRule(t.Context(), alertRule(n, "x")), table)
 		require.NoError(t, fire(s, n, "x"), table)
 		id, err := s.NewID(t.Context(), alertDialect)
@@ -170,7 +161,7 @@ func TestAlertsCutConnections(t *testing.T) {
 		require.NoError(t, s.Delivered(t.Context(), alertDialect, "r", []alert.Event{{Key: alertKey, Seq: n}}), table)
 		require.NoError(t, s.Publish(t.Context(), alertDialect, "a", nil), table)
 	}
-	assert.EqualValues(t, 6, cut.Load())
+	assert.EqualValues(t, 6, p.cuts.Load())
 	events, err := s.Undelivered(t.Context(), alertDialect, "r", time.Time{}, 10)
 	require.NoError(t, err)
 	assert.Empty(t, events)

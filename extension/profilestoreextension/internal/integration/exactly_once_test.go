@@ -116,16 +116,7 @@ func TestCutConnections(t *testing.T) {
 	server := clickhousetest.Start(t)
 	database := clickhousetest.Database(t)
 	src, ref := newSource(t, 3), &reference{}
-	var armed atomic.Pointer[string]
-	var seen atomic.Int32
-	p := newProxy(t, server.Endpoint().Addr, func(table string) bool {
-		if a := armed.Load(); a != nil && *a == table {
-			armed.Store(nil)
-			seen.Add(1)
-			return false
-		}
-		return true
-	})
+	p := newCutter(t, server.Endpoint().Addr)
 	cfg := configFor(server.Endpoint(), database)
 	cfg.Endpoint = []string{p.Addr().String()}
 	store := open(t, cfg)
@@ -134,7 +125,7 @@ func TestCutConnections(t *testing.T) {
 		// A service of its own, so that there is something new for every table.
 		w := src.window(base+int64(i)*hour, time.Second, 10, origin{"t1", "api", "agent", map[string]string{"n": table}})
 		if table != "functions" && table != "locations" && table != "attribute_sets" || i == 0 {
-			armed.Store(&tables[i])
+			p.armed.Store(&tables[i])
 		}
 		src.stacks += 20 // the next window has new stacks
 		err := store.Write(context.Background(), w)
@@ -143,10 +134,10 @@ func TestCutConnections(t *testing.T) {
 		}
 		waitReady(t, store)
 		write(t, store, w)
-		armed.Store(nil)
+		p.armed.Store(nil)
 		ref.add(w)
 	}
-	require.GreaterOrEqual(t, seen.Load(), int32(6), "connections were cut")
+	require.GreaterOrEqual(t, p.cuts.Load(), int32(6), "connections were cut")
 	checkOnce(t, store, ref, len(tables))
 }
 

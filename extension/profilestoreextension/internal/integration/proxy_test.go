@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -104,4 +105,26 @@ func (p *proxy) pump(dst io.Writer, src io.Reader) {
 			return
 		}
 	}
+}
+
+// cutter is a proxy that cuts a connection once as a table is about to be
+// written to.
+type cutter struct {
+	*proxy
+	armed atomic.Pointer[string]
+	cuts  atomic.Int32
+}
+
+func newCutter(t *testing.T, target string) *cutter {
+	t.Helper()
+	c := &cutter{}
+	c.proxy = newProxy(t, target, func(table string) bool {
+		if a := c.armed.Load(); a != nil && *a == table {
+			c.armed.Store(nil)
+			c.cuts.Add(1)
+			return false
+		}
+		return true
+	})
+	return c
 }

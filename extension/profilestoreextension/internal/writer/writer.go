@@ -234,7 +234,7 @@ func (w *Writer) insert(ctx context.Context, table string, input proto.Input, to
 		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
 	}
 	err := w.pool.Do(ctx, chconn.Query{Query: ch.Query{
-		Body:     "INSERT INTO " + w.tables.Table(table) + " (" + columnNames(input) + ") VALUES",
+		Body:     "INSERT INTO " + w.tables.Table(table) + " (" + chconn.ColumnNames(input) + ") VALUES",
 		Input:    input,
 		Settings: settings,
 	}})
@@ -245,17 +245,4 @@ func (w *Writer) insert(ctx context.Context, table string, input proto.Input, to
 		w.onRows(ctx, table, rows, time.Since(begin))
 	}
 	return nil
-}
-
-func columnNames(input proto.Input) string {
-	var b []byte
-	for i, c := range input {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = append(b, '`')
-		b = append(b, c.Name...)
-		b = append(b, '`')
-	}
-	return string(b)
 }
