@@ -36,6 +36,7 @@ func dumpSVG(t *testing.T, text, more, policy string) string {
 	if browser == "" {
 		t.Skip("needs Chromium")
 	}
+	text = strings.Replace(text, "\n</svg>", "\n"+more+"</svg>", 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "image/svg+xml")
 		if policy != "" {
@@ -44,7 +45,6 @@ func dumpSVG(t *testing.T, text, more, policy string) string {
 		_, _ = w.Write([]byte(text))
 	}))
 	defer server.Close()
-	text = strings.Replace(text, "\n</svg>", "\n"+more+"</svg>", 1)
 	cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--disable-background-networking", "--user-data-dir="+t.TempDir(), "--dump-dom", server.URL)
 	cmd.WaitDelay = 10 * time.Second
