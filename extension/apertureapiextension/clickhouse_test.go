@@ -22,7 +22,7 @@ import (
 )
 
 // newClickHouseStore returns a profile_store extension on a real server.
-func newClickHouseStore(t *testing.T, endpoint chserver.Endpoint) extension.Extension {
+func newClickHouseStore(t testing.TB, endpoint chserver.Endpoint) extension.Extension {
 	t.Helper()
 	factory := profilestoreextension.NewFactory()
 	cfg := factory.CreateDefaultConfig().(*profilestoreextension.Config)
