@@ -34,7 +34,7 @@ TEST_TIMEOUT ?= 25m
 PKG ?= ./...
 # Packages that compare profiles with the truth, or run the whole product: they
 # are tested one at a time, with the processors to themselves.
-ALONE := /(bpf|receiver/ebpfprofilingreceiver|internal/(e2e|tracker|symbol|ebpftest/fixtures))$$
+ALONE := /(bpf|receiver/ebpfprofilingreceiver|internal/(e2e|cmd/aperturectl|tracker|symbol|ebpftest/fixtures))$$
 BENCH ?= .
 
 .PHONY: help
@@ -75,6 +75,7 @@ $(CTL): go.mod go.sum builder-config.yaml $(SOURCES)
 .PHONY: run
 run: $(LIBRARY) build ## install and build all that is needed, then run config/all-in-one.yaml (CONFIG=... for another; asks for a token if APERTURE_AUTH_TOKEN is set)
 	@echo "Aperture API on http://127.0.0.1:9090, Aperture gRPC on 127.0.0.1:50051; stop with Ctrl-C"
+	@echo "in another terminal: ./$(CTL) top, or ./$(CTL) export svg -o cpu.svg"
 	@auth=; \
 	if [ -n "$${APERTURE_AUTH_TOKEN+set}" ]; then \
 		case "$$APERTURE_AUTH_TOKEN" in ''|*[[:space:]]*) \

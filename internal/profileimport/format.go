@@ -73,20 +73,20 @@ func Detect(data []byte) Format {
 	case len(data) >= 4 && binary.LittleEndian.Uint32(data) == 1:
 		// The version. It would be field 0 in protobuf, which there is not.
 		return Aperture
-	case isText(data[:min(len(data), looked)]) && scanPprof(data) != nil:
+	case isText(data) && scanPprof(data) != nil:
 		return FoldedIn
 	}
 	return PprofFile
 }
 
-// isText reports whether b, whose end may be cut off, is UTF-8 without zero bytes.
-func isText(b []byte) bool {
-	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
-		if r == 0 || r == utf8.RuneError && n <= 1 && len(b) >= utf8.UTFMax {
+// isText reports whether data begins with UTF-8 without zero bytes.
+func isText(data []byte) bool {
+	for at := 0; at < min(len(data), looked); {
+		r, n := utf8.DecodeRune(data[at:])
+		if r == 0 || r == utf8.RuneError && n == 1 {
 			return false
 		}
-		b = b[n:]
+		at += n
 	}
 	return true
 }

@@ -171,6 +171,8 @@ func unavailable(at *addressError, m string) string {
 		return fmt.Sprintf("cannot find the host of %s: check %s", at.address, at.flag)
 	case has("first record does not look like a TLS handshake"):
 		return plaintext(at)
+	case has("no application protocol", "unexpected HTTP status code"):
+		return fmt.Sprintf("%s does not speak gRPC: check the port in %s", at.address, at.flag)
 	case has("certificate required", "bad certificate"):
 		return clientCertificate(at)
 	case has("unknown authority"):

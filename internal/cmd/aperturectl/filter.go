@@ -11,17 +11,17 @@ import (
 
 // filters are the flags that say which profiles are meant.
 type filters struct {
-	flags             *pflag.FlagSet
-	service, agent    string
-	labels            []string
-	kind              string
-	limit             int64
-	since             string
-	from, to          string
-	labelNames        []string // checked, parallel to labelValues
-	labelValues       []string
-	firstNS, finalNS  int64 // inclusive; 0 is open
-	defaultKind, text string
+	flags            *pflag.FlagSet
+	service, agent   string
+	labels           []string
+	kind             string
+	limit            int64
+	since            string
+	from, to         string
+	labelNames       []string // checked, parallel to labelValues
+	labelValues      []string
+	firstNS, finalNS int64 // inclusive; 0 is open
+	defaultKind      string
 }
 
 func (f *filters) register(flags *pflag.FlagSet) {

@@ -153,7 +153,7 @@ func (a *app) record(ctx context.Context, f *recordFlags) error {
 		return err
 	}
 	if err := a.toFile(f.file, f.format == "pprof", func(w io.Writer) error { return writeRecording(w, p, f) }); err != nil {
-		return failf("cannot write %s: %s", f.file, err)
+		return err
 	}
 	if f.file != "-" {
 		fmt.Fprintf(a.err, "wrote %s: %d events, %d rows\n", printable(f.file), p.Kind.Events, len(p.Kind.Rows))

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	pprof "github.com/google/pprof/profile"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+)
+
+// share returns the part of a profile's first value that is in stacks with a function.
+func share(p *pprof.Profile, function string) float64 {
+	var in, all float64
+	for _, s := range p.Sample {
+		v := float64(s.Value[0])
+		all += v
+	next:
+		for _, l := range s.Location {
+			for _, line := range l.Line {
+				if line.Function.Name == function {
+					in += v
+					break next
+				}
+			}
+		}
+	}
+	return in / max(all, 1)
+}
+
+// A process is profiled until the interrupt; what there is by then is written.
+func TestRecordProcess(t *testing.T) {
+	ebpftest.Require(t)
+	busy := ebpftest.StartBusy(t, 2)
+	file := filepath.Join(t.TempDir(), "cpu.pb.gz")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	r := ctlContext(ctx, nil, "record", "--pid", fmt.Sprint(busy.PID()), "-d", "1h", "-F", "199", "-o", file)
+	require.Zero(t, r.code, r.err)
+	assert.Contains(t, r.err, "wrote "+file)
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	p, err := pprof.Parse(f)
+	require.NoError(t, err)
+	assert.Greater(t, share(p, ebpftest.BusyCaller), 0.9)
+	for _, want := range ebpftest.BusyShares {
+		assert.InDelta(t, want.Part, share(p, want.Function), 0.2, want.Function)
+	}
+}
+
+// A command is profiled with all it starts, in every format.
+func TestRecordCommand(t *testing.T) {
+	ebpftest.Require(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x")
+	for _, tt := range []struct {
+		kind, format string
+		check        func(t *testing.T, text []byte)
+	}{
+		{"cpu", "collapsed", func(t *testing.T, text []byte) { assert.Contains(t, string(text), ";") }},
+		{"off_cpu", "svg", func(t *testing.T, text []byte) {
+			d := xml.NewDecoder(strings.NewReader(string(text)))
+			for {
+				if _, err := d.Token(); errors.Is(err, io.EOF) {
+					break
+				} else {
+					require.NoError(t, err)
+				}
+			}
+			assert.Contains(t, string(text), "off_cpu flame graph of sh -c")
+			assert.Contains(t, string(text), "nanosleep")
+		}},
+		{"syscall", "speedscope", func(t *testing.T, text []byte) {
+			require.True(t, json.Valid(text))
+			assert.Contains(t, string(text), `"clock_nanosleep"`)
+		}},
+	} {
+		r := ctl(t, nil, "record", "-p", tt.kind, "--format", tt.format, "-o", file, "--", "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; (sleep 0.1); echo $i; exit 3")
+		require.Zero(t, r.code, r.err)
+		assert.Equal(t, "300000\n", r.out, "the output of the command")
+		assert.Contains(t, r.err, "the command ended with exit status 3")
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		tt.check(t, text)
+	}
+	left, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/unified/aperturectl-%d", os.Getpid()))
+	require.NoError(t, err)
+	assert.Empty(t, left, "the cgroup is removed")
+}
+
+func TestRecordErrors(t *testing.T) {
+	ebpftest.Require(t)
+	file := filepath.Join(t.TempDir(), "x.svg")
+	for want, args := range map[string][]string{
+		"cannot start /nonexistent/program: no such file or directory":                 {"-o", file, "--", "/nonexistent/program"},
+		"cannot find no-such-program: check the name of the command":                   {"-o", file, "--", "no-such-program"},
+		"nothing was recorded: nothing of the cpu profile happened; record for longer": {"-o", file, "-d", "200ms", "--pid", "4194304"},
+		"cannot write /nonexistent/x.svg: no such file or directory":                   {"-o", "/nonexistent/x.svg", "-d", "100ms"},
+	} {
+		r := ctl(t, nil, append([]string{"record"}, args...)...)
+		assert.Equal(t, exitFailure, r.code, args)
+		assert.Equal(t, "aperturectl: "+want+"\n", r.err)
+		assert.NoFileExists(t, file)
+	}
+}
