@@ -146,9 +146,13 @@ func (s *Store) claim(ctx context.Context, p *place, version uint64, input proto
 	return fmt.Errorf("store %s: %w: the row of version %d is not there after %d inserts", p, profilestore.ErrUnavailable, version, attempts)
 }
 
-// looks is how often a row is looked for that was stored, with pauses that
-// double from 10 ms: two and a half seconds.
-const looks = 9
+// A row that was stored is looked for so often, with pauses that double from
+// 10 ms: two and a half seconds if it may have to come from another replica, a
+// third of a second if not.
+const (
+	looksLagging = 9
+	looksAlone   = 6
+)
 
 // owner returns whose a version is that somebody has stored, 0 if it is not seen.
 func (s *Store) owner(ctx context.Context, p *place, version uint64) (nonce, error) {
@@ -164,7 +168,7 @@ func (s *Store) owner(ctx context.Context, p *place, version uint64) (nonce, err
 		case l.newest > version:
 			// It was superseded so long ago that it has been dropped.
 			return nonce{}, fmt.Errorf("store %s: %w: version %d was superseded", p, alert.ErrConflict, version)
-		case i == looks, !s.opts.Lagging && i > 2:
+		case i == looksLagging, !s.opts.Lagging && i == looksAlone:
 			return nonce{}, nil
 		}
 		pause(ctx, wait)

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS {{ table "alert_rules" }}
 ENGINE = {{ engine "MergeTree" }}
 ORDER BY (dialect, tenant, id)
 TTL {{ ttl "alert_rules" }}
-SETTINGS {{ durable }}, materialize_ttl_recalculate_only = 1, {{ dedup }};
+SETTINGS {{ durable }}, index_granularity = 256, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "alert_rules" "cityHash64(dialect)" }}
 
 -- Changes of the phase of rules. State and event are one row, so that both are
@@ -71,7 +71,7 @@ CREATE TABLE IF NOT EXISTS {{ table "alert_transitions" }}
 ENGINE = {{ engine "MergeTree" }}
 ORDER BY (dialect, tenant, id)
 TTL {{ ttl "alert_transitions" }}
-SETTINGS {{ durable }}, materialize_ttl_recalculate_only = 1, {{ dedup }};
+SETTINGS {{ durable }}, index_granularity = 256, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "alert_transitions" "cityHash64(dialect)" }}
 
 -- The numbers that rules were given.

@@ -196,7 +196,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules`
 ENGINE = MergeTree()
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions`
 (
@@ -229,7 +229,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions`
 ENGINE = MergeTree()
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(7776000) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids`
 (
