@@ -6,18 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/configauth"
 	"go.opentelemetry.io/collector/config/confighttp"
-	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configtls"
-	"go.opentelemetry.io/collector/extension/extensiontest"
 
+	"github.com/aperture-collector/aperture-collector/internal/bearer/bearertest"
 	"github.com/aperture-collector/aperture-collector/internal/certtest"
 	"github.com/aperture-collector/aperture-collector/internal/httpserver"
 )
@@ -26,20 +22,13 @@ import (
 // and one for those who have it.
 func startWithToken(t *testing.T, token string) *fixture {
 	t.Helper()
-	factory := bearertokenauthextension.NewFactory()
-	cfg := factory.CreateDefaultConfig().(*bearertokenauthextension.Config)
-	cfg.BearerToken = configopaque.String(token)
-	ext, err := factory.Create(t.Context(), extensiontest.NewNopSettings(factory.Type()), cfg)
-	require.NoError(t, err)
-	require.NoError(t, ext.Start(t.Context(), componenttest.NewNopHost()))
-	t.Cleanup(func() { require.NoError(t, ext.Shutdown(t.Context())) })
-	id := component.NewID(factory.Type())
+	id, ext := bearertest.Start(t, token)
 	host := newHost()
 	host.extensions[id] = ext
 	f := start(t, func(c *Config) {
 		c.ServerConfig.Auth = configoptional.Some(confighttp.AuthConfig{Config: configauth.Config{AuthenticatorID: id}})
 	}, host)
-	_, err = f.Mount("GET /data", text("data"))
+	_, err := f.Mount("GET /data", text("data"))
 	require.NoError(t, err)
 	_, err = f.Mount("GET /healthz", text("ok"), httpserver.Always(), httpserver.Public())
 	require.NoError(t, err)

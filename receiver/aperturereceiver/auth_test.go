@@ -4,15 +4,10 @@ import (
 	"context"
 	"testing"
 
-	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/configauth"
-	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/extension/extensiontest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
@@ -20,19 +15,13 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/aperture-collector/aperture-collector/internal/bearer/bearertest"
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 )
 
 // withBearerToken protects the receiver with the bearertokenauth extension.
 func withBearerToken(t *testing.T, token string) serverOptions {
-	factory := bearertokenauthextension.NewFactory()
-	cfg := factory.CreateDefaultConfig().(*bearertokenauthextension.Config)
-	cfg.BearerToken = configopaque.String(token)
-	ext, err := factory.Create(t.Context(), extensiontest.NewNopSettings(factory.Type()), cfg)
-	require.NoError(t, err)
-	require.NoError(t, ext.Start(t.Context(), componenttest.NewNopHost()))
-	t.Cleanup(func() { require.NoError(t, ext.Shutdown(t.Context())) })
-	id := component.NewID(factory.Type())
+	id, ext := bearertest.Start(t, token)
 	return serverOptions{
 		config: func(c *Config) {
 			c.GRPC.Auth = configoptional.Some(configauth.Config{AuthenticatorID: id})

@@ -3,6 +3,7 @@ package aperturereceiver
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,10 @@ func TestLoadConfig(t *testing.T) {
 	everything.MaxInflatedSize = 8 << 20
 	everything.MaxInflightSize = 16 << 20
 	everything.MaxProcesses = 100
+	everything.MaxConcurrentRequests = 200
+	everything.Reflection = true
+	// One key of a section leaves the defaults of the others.
+	everything.GRPC.Keepalive.Get().ServerParameters.Get().MaxConnectionAge = time.Hour
 	everything.SyscallArchitecture = "arm64"
 
 	cm, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
@@ -58,6 +63,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.MaxInflatedSize, c.MaxInflightSize = 1<<31, 1<<32 },
 		"`max_inflated_size` must be from `max_message_size` (33554432) to 1073741824 bytes, found 2147483648")
 	f(func(c *Config) { c.MaxInflightSize = 1 }, "`max_inflight_size` must be at least `max_inflated_size` (134217728) bytes, found 1")
+	f(func(c *Config) { c.MaxConcurrentRequests = -1 }, "`max_concurrent_requests` must be at least 0, found -1")
 	f(func(c *Config) { c.MaxProcesses = 0 }, "`max_processes` must be at least 1, found 0")
 	f(func(c *Config) { c.SyscallArchitecture = "vax" }, "`syscall_architecture` must be amd64 or arm64, found \"vax\"")
 	f(func(c *Config) { c.GRPC.NetAddr.Endpoint, c.MaxProcesses = "", -1 },

@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 	"github.com/aperture-collector/aperture-collector/receiver/aperturereceiver/internal/metadata"
@@ -97,4 +99,23 @@ func TestShutdownHonoursContext(t *testing.T) {
 	defer cancel()
 	require.NoError(t, s.receiver.Shutdown(ctx))
 	require.Error(t, <-answered)
+}
+
+// Connections end when they are old, and no push is lost by it.
+func TestConnectionsEnd(t *testing.T) {
+	s := startServer(t, serverOptions{config: func(c *Config) {
+		c.GRPC.Keepalive.Get().ServerParameters.Get().MaxConnectionAge = 100 * time.Millisecond
+	}})
+	ports := make(map[string]bool)
+	pushes := 0
+	require.Eventually(t, func() bool {
+		var p peer.Peer
+		resp, err := s.Push(t.Context(), &aggregatorv1.PushRequest{Payload: examples(t)["cpu"]}, grpc.Peer(&p))
+		require.NoError(t, err)
+		assert.True(t, resp.Ok)
+		pushes++
+		ports[p.LocalAddr.String()] = true
+		return len(ports) == 3
+	}, waitFor, 10*time.Millisecond)
+	assert.Len(t, s.sink.AllProfiles(), pushes)
 }
