@@ -199,6 +199,9 @@ func TestGuardIsInEveryTransport(t *testing.T) {
 	defer closeAll(t, notifiers)
 	err = notifiers[0].Notify(context.Background(), events(1))
 	require.ErrorIs(t, err, ErrForbidden)
+	var f *failure
+	require.ErrorAs(t, err, &f)
+	assert.Equal(t, later, f.when, "no time makes it allowed")
 	assert.Empty(t, server.all())
 }
 
