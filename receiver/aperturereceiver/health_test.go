@@ -15,7 +15,6 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionalpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // tools still ask for it
 	"google.golang.org/grpc/status"
 )
 
@@ -179,12 +178,14 @@ func TestReflection(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"aperture.aggregator.v1.Aggregator", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}, services)
 
-	stream, err := reflectionalpha.NewServerReflectionClient(s.conn).ServerReflectionInfo(t.Context())
+	// The messages of both versions are the same.
+	stream, err := s.conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
 	require.NoError(t, err)
-	require.NoError(t, stream.Send(&reflectionalpha.ServerReflectionRequest{
-		MessageRequest: &reflectionalpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "aperture.aggregator.v1.Aggregator"},
+	require.NoError(t, stream.SendMsg(&reflectionpb.ServerReflectionRequest{
+		MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "aperture.aggregator.v1.Aggregator"},
 	}))
-	resp, err := stream.Recv()
-	require.NoError(t, err)
+	resp := new(reflectionpb.ServerReflectionResponse)
+	require.NoError(t, stream.RecvMsg(resp))
 	assert.NotEmpty(t, resp.GetFileDescriptorResponse().GetFileDescriptorProto())
 }

@@ -67,7 +67,8 @@ func (s *testServer) raw(tb testing.TB, method, encodingName string, msg []byte)
 	if encodingName != "" {
 		var err error
 		conn, err = grpc.NewClient(s.receiver.address.String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithCompressor(compressed(encodingName))) //nolint:staticcheck // the one way to send what is not compressed
+			//lint:ignore SA1019 the one way to send what is not compressed
+			grpc.WithCompressor(compressed(encodingName)))
 		require.NoError(tb, err)
 		defer conn.Close()
 	}
