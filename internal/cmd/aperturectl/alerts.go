@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +37,9 @@ type alertRule struct {
 	Severity  string  `json:"severity"`
 	Enabled   bool    `json:"enabled"`
 	State     string  `json:"state"`
+	// Value is nil if it is not known to the collector that answers.
+	Value     *float64 `json:"value"`
+	LastError string   `json:"last_error"`
 }
 
 // alertEvent has the keys of an event that tables show.
@@ -44,7 +50,7 @@ type alertEvent struct {
 	Value    float64 `json:"value"`
 	Message  string  `json:"message"`
 	FiredAt  int64   `json:"fired_at"` // Unix seconds
-	State    string  `json:"state"`
+	Phase    string  `json:"phase"`
 }
 
 // alertsCall sends a request and hands the answer to show, unless JSON is asked for.
@@ -71,10 +77,14 @@ func (a *app) alertsList() *cobra.Command {
 		RunE: a.runs(func(ctx context.Context, _ []string) error {
 			var rules []alertRule
 			return a.alertsCall(ctx, request{method: http.MethodGet, path: "/api/alerts"}, &rules, func() error {
-				t := newTable(a.out, "ID", "NAME", "CONDITION", "SEVERITY", "ENABLED", "STATE")
+				t := newTable(a.out, "ID", "NAME", "CONDITION", "SEVERITY", "ENABLED", "STATE", "VALUE", "ERROR")
 				for _, r := range rules {
 					condition := r.Metric + " " + r.Operator + " " + numberText(r.Threshold)
-					t.row(r.ID, r.Name, condition, r.Severity, strconv.FormatBool(r.Enabled), r.State)
+					value := ""
+					if r.Value != nil {
+						value = numberText(*r.Value)
+					}
+					t.row(r.ID, r.Name, condition, r.Severity, strconv.FormatBool(r.Enabled), r.State, value, r.LastError)
 				}
 				return t.flush()
 			})
@@ -198,10 +208,12 @@ func (a *app) alertsToggle() *cobra.Command {
 
 func (a *app) alertsHistory() *cobra.Command {
 	var limit int
+	var phase string
 	cmd := &cobra.Command{Use: "history", Short: "List what fired and was resolved, newest first", Args: cobra.NoArgs}
 	cmd.Flags().IntVar(&limit, "limit", 100, "`number` of events, at most 500")
+	cmd.Flags().StringVar(&phase, "phase", "all", "firing, resolved or all")
 	cmd.RunE = a.runs(func(ctx context.Context, _ []string) error {
-		query := url.Values{"limit": {strconv.Itoa(limit)}}
+		query := url.Values{"limit": {strconv.Itoa(limit)}, "phase": {phase}}
 		var events []alertEvent
 		return a.alertsCall(ctx, request{method: http.MethodGet, path: "/api/alerts/history", query: query}, &events, func() error {
 			return a.writeEvents(events)
@@ -211,13 +223,13 @@ func (a *app) alertsHistory() *cobra.Command {
 }
 
 func (a *app) writeEvents(events []alertEvent) error {
-	t := newTable(a.out, "TIME", "RULE", "SEVERITY", "VALUE", "STATE", "MESSAGE")
+	t := newTable(a.out, "TIME", "RULE", "SEVERITY", "VALUE", "PHASE", "MESSAGE")
 	for _, e := range events {
 		at := ""
 		if e.FiredAt > 0 {
 			at = time.Unix(e.FiredAt, 0).UTC().Format(time.RFC3339)
 		}
-		t.row(at, e.RuleID, e.Severity, numberText(e.Value), e.State, e.Message)
+		t.row(at, e.RuleID, e.Severity, numberText(e.Value), e.Phase, e.Message)
 	}
 	return t.flush()
 }
@@ -227,10 +239,18 @@ func (a *app) alertsEvaluate() *cobra.Command {
 		Use: "evaluate", Short: "Evaluate all rules now and list those that fire", Args: cobra.NoArgs,
 		RunE: a.runs(func(ctx context.Context, _ []string) error {
 			var result struct {
-				Fired []alertEvent `json:"fired"`
+				Fired  []alertEvent      `json:"fired"`
+				Errors map[string]string `json:"errors"`
 			}
 			return a.alertsCall(ctx, request{method: http.MethodPost, path: "/api/alerts/evaluate", once: true}, &result, func() error {
-				return a.writeEvents(result.Fired)
+				if err := a.writeEvents(result.Fired); err != nil || len(result.Errors) == 0 {
+					return err
+				}
+				var failed []string
+				for _, id := range slices.Sorted(maps.Keys(result.Errors)) {
+					failed = append(failed, id+" ("+result.Errors[id]+")")
+				}
+				return failf("these rules could not be evaluated: %s", strings.Join(failed, ", "))
 			})
 		}),
 	}
