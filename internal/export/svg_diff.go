@@ -65,8 +65,13 @@ type diffGraph struct {
 	r *diff.Result
 	// drawn is the value that is, other that of the other side.
 	drawn, other int
-	// full is the change that has the brightest colour.
-	full float64
+	// factors turn the values of both sides into what is compared; full is the
+	// change that has the brightest colour.
+	factors [2]float64
+	full    float64
+	// last is the change of changed.
+	changed *graphNode
+	last    diff.Change
 
 	// path has the names on the way to the node that is visited.
 	path []string
@@ -105,53 +110,54 @@ func (d *diffGraph) merge() *profilestore.Merge {
 // counts reports whether what is measured is what the significance is of.
 func (d *diffGraph) counts() bool { return d.unit.Unit == "count" }
 
-func (d *diffGraph) change(n *graphNode) diff.Change {
-	return d.r.Change(diff.Sums{
-		Baseline: n.totals[baselineValue], Comparison: n.totals[comparisonValue],
-		BaselineCount: uint64(max(n.totals[baselineCount], 0)), ComparisonCount: uint64(max(n.totals[comparisonCount], 0)),
-	})
+// change is asked for twice of each node that is drawn, and the significance in it
+// takes time.
+func (d *diffGraph) change(n *graphNode) *diff.Change {
+	if n != d.changed {
+		d.changed, d.last = n, d.r.Change(diff.Sums{
+			Baseline: n.totals[baselineValue], Comparison: n.totals[comparisonValue],
+			BaselineCount: uint64(max(n.totals[baselineCount], 0)), ComparisonCount: uint64(max(n.totals[comparisonCount], 0)),
+		})
+	}
+	return &d.last
 }
 
 // delta returns the change in terms of what is compared.
-func (d *diffGraph) delta(c diff.Change) float64 {
-	switch {
-	case d.r.Normalize == diff.Share:
-		return c.ComparisonShare - c.BaselineShare
-	case d.r.Normalize == diff.Rate && !math.IsNaN(c.DeltaPerSecond):
-		return c.DeltaPerSecond
-	}
-	return float64(c.Delta)
+func (d *diffGraph) delta(n *graphNode) float64 {
+	return float64(n.totals[comparisonValue])*d.factors[comparisonValue] - float64(n.totals[baselineValue])*d.factors[baselineValue]
 }
 
 // scale finds the brightest colour: the largest change, but at least a hundredth
 // of everything, lest noise shine where nothing changed.
 func (d *diffGraph) scale() {
-	b, c := &d.r.Baseline, &d.r.Comparison
-	switch {
-	case d.r.Normalize == diff.Share:
-		d.full = 1
-	case d.r.Normalize == diff.Rate && b.Duration > 0 && c.Duration > 0:
-		d.full = max(float64(b.Measure)/b.Duration.Seconds(), float64(c.Measure)/c.Duration.Seconds())
-	default:
-		d.full = float64(max(b.Measure, c.Measure))
+	sides := [2]*diff.Totals{baselineValue: &d.r.Baseline, comparisonValue: &d.r.Comparison}
+	known := sides[0].Duration > 0 && sides[1].Duration > 0
+	for i, t := range sides {
+		switch {
+		case d.r.Normalize == diff.Share:
+			d.factors[i] = 1 / max(float64(t.Measure), 1)
+		case d.r.Normalize == diff.Rate && known:
+			d.factors[i] = 1 / t.Duration.Seconds()
+		default:
+			d.factors[i] = 1
+		}
+		d.full = max(d.full, float64(t.Measure)*d.factors[i]/100)
 	}
-	d.full /= 100
 	for i := range d.nodes {
-		d.full = max(d.full, math.Abs(d.delta(d.change(&d.nodes[i]))))
+		d.full = max(d.full, math.Abs(d.delta(&d.nodes[i])))
 	}
 }
 
 const noiseColour = "hsl(60,8%,88%)"
 
 func (d *diffGraph) colour(n *graphNode) string {
-	c := d.change(n)
-	if d.counts() && c.PValue >= 0.05 {
+	if d.counts() && d.change(n).PValue >= 0.05 {
 		return noiseColour
 	}
 	if d.full == 0 {
 		return changeColour(0)
 	}
-	return changeColour(d.delta(c) / d.full)
+	return changeColour(d.delta(n) / d.full)
 }
 
 // changeColour is blue at -1, white at 0 and red at 1.
@@ -185,7 +191,7 @@ func (d *diffGraph) measures(n *graphNode) string {
 	return text + fmt.Sprintf(", p = %.3g", c.PValue)
 }
 
-func (d *diffGraph) formatDelta(c diff.Change) string {
+func (d *diffGraph) formatDelta(c *diff.Change) string {
 	switch {
 	case d.r.Normalize == diff.Share:
 		return fmt.Sprintf("%+.2f points", 100*(c.ComparisonShare-c.BaselineShare))
