@@ -71,8 +71,13 @@ func (a *api) startAlerts(ctx context.Context, host component.Host) error {
 	return nil
 }
 
+// shutdownTimeout bounds what is said to a store that does not answer.
+const shutdownTimeout = 10 * time.Second
+
 // shutdown ends what startAlerts began.
 func (a *alerts) shutdown(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, shutdownTimeout)
+	defer stop()
 	a.cancel()
 	err := a.engine.Shutdown(ctx)
 	_ = a.group.Wait()

@@ -3,9 +3,14 @@ package apertureapiextension
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
 
 	"github.com/aperture-collector/aperture-collector/internal/alert"
 	"github.com/aperture-collector/aperture-collector/internal/alert/notify"
@@ -58,6 +63,29 @@ func (c *AlertsConfig) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// extensions returns those that requests to receivers go through, which must be
+// started before.
+func (c *AlertsConfig) extensions() []component.ID {
+	var clients []*confighttp.ClientConfig
+	if c.Notify.Alertmanager != nil {
+		clients = append(clients, &c.Notify.Alertmanager.ClientConfig)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Notify.Webhooks)) {
+		w := c.Notify.Webhooks[name]
+		clients = append(clients, &w.ClientConfig)
+	}
+	var ids []component.ID
+	for _, client := range clients {
+		if auth := client.Auth.Get(); auth != nil {
+			ids = append(ids, auth.AuthenticatorID)
+		}
+		for _, m := range client.Middlewares {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 // base returns what links begin with.

@@ -67,7 +67,7 @@ func (a *api) Dependencies() []component.ID {
 	if a.cfg.Store != nil {
 		ids = append(ids, *a.cfg.Store)
 	}
-	return ids
+	return append(ids, a.cfg.Alerts.extensions()...)
 }
 
 // Start mounts the routes. It does not wait for the store.

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.opentelemetry.io/collector/extension/extensiontest"
 
 	"github.com/aperture-collector/aperture-collector/internal/alert/notify"
 )
@@ -88,4 +89,19 @@ func TestConfigErrorsNameTheirKeys(t *testing.T) {
 	assert.ErrorContains(t, cfg.Alerts.Validate(), "`external_url` is no URL")
 	cfg.Alerts.ExternalURL = "https://user:secret@example.com"
 	assert.ErrorContains(t, cfg.Alerts.Validate(), "`external_url` is \"https://user:xxxxx@example.com\"")
+}
+
+// Extensions that requests to receivers of alerts go through are started before.
+func TestDependencies(t *testing.T) {
+	oauth, tracing := component.MustNewID("oauth2client"), component.MustNewID("tracing")
+	cfg := createDefaultConfig().(*Config)
+	cfg.Server, cfg.Store = serverID, &storeID
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{
+		"alertmanager": map[string]any{"auth": map[string]any{"authenticator": "oauth2client"}},
+		"webhooks":     map[string]any{"ops": map[string]any{"middlewares": []any{map[string]any{"id": "tracing"}}}},
+	}).Unmarshal(&cfg.Alerts))
+	a, err := newAPI(extensiontest.NewNopSettings(apiID.Type()), cfg)
+	require.NoError(t, err)
+	assert.Equal(t, []component.ID{serverID, storeID, oauth, tracing}, a.Dependencies())
+	require.NoError(t, a.Shutdown(t.Context()))
 }
