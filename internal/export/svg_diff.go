@@ -148,7 +148,7 @@ func (d *diffGraph) scale() {
 	}
 }
 
-const noiseColour = "hsl(60,8%,88%)"
+const noiseColour = "hsl(60,8%,84%)"
 
 func (d *diffGraph) colour(n *graphNode) string {
 	if d.counts() && d.change(n).PValue >= 0.05 {
@@ -162,11 +162,14 @@ func (d *diffGraph) colour(n *graphNode) string {
 
 // changeColour is blue at -1, white at 0 and red at 1.
 func changeColour(change float64) string {
-	hue := 4
-	if change < 0 {
-		hue = 215
+	darker := int(math.Round(30 * min(math.Abs(change), 1)))
+	switch {
+	case darker == 0:
+		return "hsl(0,0%,94%)"
+	case change < 0:
+		return fmt.Sprintf("hsl(215,90%%,%d%%)", 94-darker)
 	}
-	return fmt.Sprintf("hsl(%d,90%%,%d%%)", hue, 94-int(math.Round(30*min(math.Abs(change), 1))))
+	return fmt.Sprintf("hsl(4,90%%,%d%%)", 94-darker)
 }
 
 // measures says both sides and how they differ.
@@ -300,7 +303,11 @@ func (d *diffGraph) missingLines() []string {
 		what, side = "new", "comparison"
 	}
 	percent := func(v int64) float64 { return 100 * float64(v) / float64(max(d.otherTotal, 1)) }
-	lines := []string{fmt.Sprintf("%s: %s call paths, %.2f%% of the %s", what, group(d.missingCount), percent(d.missingSum), side)}
+	paths := "call paths"
+	if d.missingCount == 1 {
+		paths = "call path"
+	}
+	lines := []string{fmt.Sprintf("%s: %s %s, %.2f%% of the %s", what, group(d.missingCount), paths, percent(d.missingSum), side)}
 	for _, p := range d.missing {
 		lines = append(lines, fmt.Sprintf("%s: %s, %.2f%%: %s", what, formatValue(p.value, d.unit), percent(p.value), p.text))
 	}

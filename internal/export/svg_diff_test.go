@@ -86,7 +86,7 @@ func TestDiffSVG(t *testing.T) {
 	assert.Equal(t, "hsl(215,90%,64%)", frames["leaf"].Rect.Fill)
 	assert.Equal(t, int64(100), frames["hot"].Value)
 	assert.NotContains(t, frames, "new")
-	assert.Contains(t, strings.Join(got.Text, "\n"), "new: 1 call paths, 24.98% of the comparison\nnew: 999 samples, 24.98%: new ← main\n")
+	assert.Contains(t, strings.Join(got.Text, "\n"), "new: 1 call path, 24.98% of the comparison\nnew: 999 samples, 24.98%: new ← main\n")
 }
 
 func TestDiffSVGNormalizes(t *testing.T) {
