@@ -40,20 +40,23 @@ func TestClaimAgain(t *testing.T) {
 // that is killed between the two.
 func TestTokenWithoutRow(t *testing.T) {
 	s := open(t, nil)
-	lagging := New(s.pool, s.opts)
-	lagging.opts.Lagging = true
-	for range 2 {
-		require.NoError(t, s.claim(t.Context(), ids, 1, idRow(1), newNonce()))
+	lose := func(attempts int) {
+		t.Helper()
+		for attempt := range attempts {
+			require.NoError(t, s.insert(t.Context(), "alert_ids", idRow(1), ids.token(1, attempt)))
+		}
 		s.sql(t, "ALTER TABLE %s DELETE WHERE 1 SETTINGS mutations_sync = 1", "alert_ids")
 		assert.Equal(t, "0", s.sql(t, "SELECT count() FROM %s", "alert_ids"))
 	}
+	lose(1)
 	// Where rows may come later, nobody can say that there is none.
+	lagging := New(s.pool, s.opts)
+	lagging.opts.Lagging = true
 	require.ErrorIs(t, lagging.claim(t.Context(), ids, 1, idRow(1), newNonce()), profilestore.ErrUnavailable)
 	require.NoError(t, s.claim(t.Context(), ids, 1, idRow(1), newNonce()))
 	require.ErrorIs(t, s.claim(t.Context(), ids, 1, idRow(1), newNonce()), alert.ErrConflict)
-	s.sql(t, "ALTER TABLE %s DELETE WHERE 1 SETTINGS mutations_sync = 1", "alert_ids")
-	require.NoError(t, s.claim(t.Context(), ids, 1, idRow(1), newNonce()))
-	s.sql(t, "ALTER TABLE %s DELETE WHERE 1 SETTINGS mutations_sync = 1", "alert_ids")
+
+	lose(attempts)
 	err := s.claim(t.Context(), ids, 1, idRow(1), newNonce())
 	require.ErrorIs(t, err, profilestore.ErrUnavailable)
 	assert.ErrorContains(t, err, "not there after 4 inserts")

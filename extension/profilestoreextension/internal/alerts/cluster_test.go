@@ -100,7 +100,7 @@ func TestCluster(t *testing.T) {
 			OnRows:  func(context.Context, string, int, time.Duration) {},
 		})
 	}
-	const dialects = 8
+	const dialects = 4
 	for i := range dialects {
 		useDialect(t, replicas, fmt.Sprint("dialect-", i))
 	}
