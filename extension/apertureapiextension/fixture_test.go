@@ -222,6 +222,8 @@ func start(t *testing.T, o options) *fixture {
 
 	cfg := createDefaultConfig().(*Config)
 	cfg.Server, cfg.TelemetryEndpoint = serverID, f.tel.URL
+	// Alerts are evaluated on demand, unless a test wants them to be by themselves.
+	cfg.Alerts.EvaluationInterval = maxEvaluationInterval
 	var writer profilestore.Writer
 	if o.store != nil {
 		f.run(t, o.store)
