@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"unicode/utf8"
 )
@@ -23,6 +24,9 @@ func (q *query) readBody(w http.ResponseWriter, r *http.Request) error {
 	return q.parseBody(text)
 }
 
+// errSlowBody is the fault of a client that does not send what it announced.
+var errSlowBody = errors.New("read body: it did not come in time")
+
 // readBody returns the body of a query.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -30,6 +34,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return nil, fmt.Errorf("read body: %w: the limit is %d bytes", err, tooLarge.Limit)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, errSlowBody
 		}
 		return nil, invalid("body", "%s", err)
 	}

@@ -48,6 +48,8 @@ func outcomeOf(err error) outcome {
 	switch {
 	case errors.As(err, &field), errors.Is(err, profile.ErrInvalid):
 		return outcome{status: http.StatusBadRequest, code: codes.InvalidArgument}
+	case errors.Is(err, errSlowBody):
+		return outcome{status: http.StatusRequestTimeout, code: codes.DeadlineExceeded}
 	case errors.As(err, &tooLarge):
 		return outcome{status: http.StatusRequestEntityTooLarge, code: codes.OutOfRange}
 	case errors.Is(err, profilestore.ErrLimit):

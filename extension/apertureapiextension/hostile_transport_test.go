@@ -165,17 +165,19 @@ func TestSlowClients(t *testing.T) {
 	f := start(t, options{store: newMemoryStore(), server: func(c *httpserverextension.Config) {
 		c.ServerConfig.ReadHeaderTimeout, c.ServerConfig.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
 	}})
-	for _, text := range []string{
-		"", "POST /api/agg", "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Len",
-		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
-		"POST /api/alerts HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
-	} {
-		answer := f.raw(t, text) // returns when the server hangs up
-		if answer != "" {
-			assert.Regexp(t, `^HTTP/1\.1 (4\d\d|503) `, answer, "%q", text)
+	// raw returns when the server hangs up.
+	for _, text := range []string{"", "POST /api/agg", "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Len"} {
+		f.raw(t, text)
+	}
+	for _, path := range []string{"/api/aggregate", "/api/diff"} {
+		head := "POST " + path + " HTTP/1.1\r\nHost: x\r\n"
+		for _, text := range []string{head + "Content-Length: 100\r\n\r\n{", head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"} {
+			answer := f.raw(t, text)
+			assert.Regexp(t, `^HTTP/1\.1 408 `, answer, "%q", text)
+			assert.Contains(t, answer, "did not come in time")
 		}
 	}
-
+	f.raw(t, "POST /api/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	f.aggregateOf(t, `{}`)
 }
 
