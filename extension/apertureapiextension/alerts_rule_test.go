@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,4 +196,19 @@ func FuzzRule(f *testing.F) {
 			assert.Equal(t, s, again)
 		}
 	})
+}
+
+// What the documentation has operators send is accepted.
+func TestExamplesOfTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "alerts.md"))
+	require.NoError(t, err)
+	examples := regexp.MustCompile(`(?s)/api/alerts -d '(\{.*?\})'`).FindAllSubmatch(text, -1)
+	require.Len(t, examples, 7)
+	for _, e := range examples {
+		_, err := parseRule(e[1])
+		assert.NoError(t, err, string(e[1]))
+	}
+	for _, metric := range slices.Concat(systemMetrics(), profilerule.Metrics()) {
+		assert.Contains(t, string(text), "| `"+metric+"` |")
+	}
 }
