@@ -155,6 +155,28 @@ func TestAlertOnAFunction(t *testing.T) {
 	assert.Equal(t, "resolved", c.rules()[0].State)
 	assert.Len(t, h.with("firing"), 1, "the kill made no second alert")
 	assert.Empty(t, h.wrong)
+	c.checkSnapshot()
+}
+
+// checkSnapshot sees that the metrics of the collector itself are real: pushes that
+// fail, and events that arrive.
+func (c *collector) checkSnapshot() {
+	c.tb.Helper()
+	resp, err := c.client().Push(c.tb.Context(), &aggregatorv1.PushRequest{AgentId: "agent-1", Sequence: 3, Payload: []byte("garbage")})
+	require.NoError(c.tb, err)
+	require.False(c.tb, resp.GetOk())
+	var answer struct{ Snapshot map[string]float64 }
+	sequence := uint64(4)
+	require.Eventually(c.tb, func() bool {
+		c.pushBusy("agent-1", sequence, 10, 0)
+		sequence++
+		code, _, body := c.request(http.MethodPost, "/api/alerts/evaluate", "", nil)
+		require.Equal(c.tb, http.StatusOK, code, "%s", body)
+		require.NoError(c.tb, json.Unmarshal(body, &answer))
+		return answer.Snapshot["push_errors_total"] == 1 && answer.Snapshot["event_throughput"] > 0
+	}, time.Minute, 100*time.Millisecond, "%v", answer.Snapshot)
+	assert.Len(c.tb, answer.Snapshot, 6)
+	assert.Positive(c.tb, answer.Snapshot["push_error_rate"])
 }
 
 // checkAlertLink opens the link of an alert, which leads to a flame graph.
