@@ -224,7 +224,7 @@ func (a *app) writeDiff(w io.Writer, text []byte, rows int) error {
 	if err := json.Unmarshal([]byte(outer.ResultJSON), &d); err != nil {
 		return a.decode([]byte(outer.ResultJSON), &d)
 	}
-	t := newTable(w, "SHARE", "BASELINE", "CHANGE", "COUNT", "BASELINE", "P", "STATUS", "STACK")
+	t := newTable(w, "SHARE", "BASELINE_SHARE", "CHANGE", "COUNT", "BASELINE_COUNT", "P", "STATUS", "STACK")
 	t.row("100.00%", "100.00%", "", uintText(d.ComparisonTotal), uintText(d.BaselineTotal), "", "", "(everything)")
 	all := append(append(d.Stacks, d.Contentions...), d.Syscalls...)
 	if rows <= 0 {

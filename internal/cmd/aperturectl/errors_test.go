@@ -233,12 +233,13 @@ func TestInterrupt(t *testing.T) {
 // An export that breaks off is an error and no file; one that is complete replaces
 // the file.
 func TestExportIsWholeOrNot(t *testing.T) {
-	breaks := true
+	var breaks atomic.Bool
+	breaks.Store(true)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "x", r.URL.Query().Get("label.env"))
 		_, _ = w.Write([]byte("half"))
 		w.(http.Flusher).Flush()
-		if breaks {
+		if breaks.Load() {
 			panic(http.ErrAbortHandler)
 		}
 	}))
@@ -251,11 +252,11 @@ func TestExportIsWholeOrNot(t *testing.T) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		assert.Equal(t, want, string(text))
-		if breaks {
+		if breaks.Load() {
 			assert.Equal(t, "aperturectl: "+s.Listener.Addr().String()+" closed the connection before the end of the answer: try again, and see the log of the collector\n", r.err)
 		} else {
 			assert.Empty(t, r.err)
 		}
-		breaks = false
+		breaks.Store(false)
 	}
 }

@@ -197,3 +197,17 @@ func TestHelpAndCompletion(t *testing.T) {
 	r = ctl(t, nil, "version")
 	assert.Contains(t, r.out, "aperturectl devel")
 }
+
+// Ids and the path of --server are in the request as they are.
+func TestPaths(t *testing.T) {
+	var uri string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		uri = r.RequestURI
+		_, _ = w.Write([]byte(`{"enabled":true}`))
+	}))
+	defer s.Close()
+	r := ctl(t, nil, "alerts", "toggle", "a/b ü?", "--server", s.URL+"/behind/proxy/")
+	require.Zero(t, r.code, r.err)
+	assert.Equal(t, "/behind/proxy/api/alerts/a%2Fb%20%C3%BC%3F/toggle", uri)
+	assert.Equal(t, "enabled a/b ü?\n", r.out)
+}

@@ -65,12 +65,13 @@ func TestRecordCommand(t *testing.T) {
 	ebpftest.Require(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x")
+	const busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; (sleep 0.1); echo $i; exit 3"
 	for _, tt := range []struct {
-		kind, format string
-		check        func(t *testing.T, text []byte)
+		kind, format, script string
+		check                func(t *testing.T, text []byte)
 	}{
-		{"cpu", "collapsed", func(t *testing.T, text []byte) { assert.Contains(t, string(text), ";") }},
-		{"off_cpu", "svg", func(t *testing.T, text []byte) {
+		{"cpu", "collapsed", busy, func(t *testing.T, text []byte) { assert.Contains(t, string(text), ";") }},
+		{"off_cpu", "svg", busy, func(t *testing.T, text []byte) {
 			d := xml.NewDecoder(strings.NewReader(string(text)))
 			for {
 				if _, err := d.Token(); errors.Is(err, io.EOF) {
@@ -82,12 +83,14 @@ func TestRecordCommand(t *testing.T) {
 			assert.Contains(t, string(text), "off_cpu flame graph of sh -c")
 			assert.Contains(t, string(text), "nanosleep")
 		}},
-		{"syscall", "speedscope", func(t *testing.T, text []byte) {
+		// Calls of a thread that was met before it was known to be of the command do not
+		// count for a second.
+		{"syscall", "speedscope", "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done; echo 300000; exit 3", func(t *testing.T, text []byte) {
 			require.True(t, json.Valid(text))
-			assert.Contains(t, string(text), `"clock_nanosleep"`)
+			assert.Contains(t, string(text), `"wait4"`)
 		}},
 	} {
-		r := ctl(t, nil, "record", "-p", tt.kind, "--format", tt.format, "-o", file, "--", "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; (sleep 0.1); echo $i; exit 3")
+		r := ctl(t, nil, "record", "-p", tt.kind, "--format", tt.format, "-o", file, "--", "sh", "-c", tt.script)
 		require.Zero(t, r.code, r.err)
 		assert.Equal(t, "300000\n", r.out, "the output of the command")
 		assert.Contains(t, r.err, "the command ended with exit status 3")

@@ -14,6 +14,9 @@ import (
 // otherwise: as many as a server gives by default at most.
 const topStacks = 100_000
 
+// unknownFunction stands for all functions of a module that have no name.
+const unknownFunction = "(unknown)"
+
 // topFunction is what was observed in a function.
 type topFunction struct {
 	Function string `json:"function"`
@@ -44,7 +47,7 @@ func (a *app) topCommand() *cobra.Command {
 		Long: `Lists the functions with the largest share: SELF is what was observed in a function
 itself, TOTAL also what was in all it called. Values are samples of cpu, time waited of
 lock and off_cpu, time of syscall (one row per system call), and the first value of
-other kinds.`,
+other kinds. Functions of a module that have no names are one row, (unknown).`,
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().IntVarP(&rows, "rows", "n", 20, "`number` of functions, 0 for all")
@@ -91,6 +94,9 @@ func top(k *kindAnswer, byTotal bool) *topResult {
 		for i := range row.stack.Frames {
 			f := &row.stack.Frames[i]
 			at := key{f.function(), f.module()}
+			if f.Function == nil && at.module != "" {
+				at.function = unknownFunction
+			}
 			t := known[at]
 			if t == nil {
 				t = &topFunction{Function: at.function, Module: at.module, last: -1}
