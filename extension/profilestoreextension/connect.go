@@ -56,7 +56,7 @@ func (s *store) connect(ctx context.Context, warned bool) {
 		}
 		s.setAway(err)
 		// Half of the pause is random, so that many collectors do not come at once.
-		pause(ctx, wait/2+rand.N(wait/2))
+		chconn.Pause(ctx, wait/2+rand.N(wait/2))
 		wait = min(2*wait, maxBackOff)
 	}
 }
@@ -155,13 +155,4 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 			OnRows:           s.tele.rows,
 		}),
 	}, nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

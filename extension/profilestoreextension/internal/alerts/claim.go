@@ -171,7 +171,7 @@ func (s *Store) owner(ctx context.Context, p *place, version uint64) (nonce, err
 		case i == looksLagging, !s.opts.Lagging && i == looksAlone:
 			return nonce{}, nil
 		}
-		pause(ctx, wait)
+		chconn.Pause(ctx, wait)
 		wait *= 2
 	}
 }

@@ -136,17 +136,8 @@ func again(ctx context.Context, f func() error) error {
 		if err == nil || i == tries || ctx.Err() != nil || !errors.Is(err, profilestore.ErrUnavailable) {
 			return err
 		}
-		pause(ctx, wait)
+		chconn.Pause(ctx, wait)
 		wait *= 2
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 

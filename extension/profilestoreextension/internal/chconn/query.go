@@ -3,6 +3,7 @@ package chconn
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -54,4 +55,14 @@ func ColumnNames(input proto.Input) string {
 		b = append(b, '`')
 	}
 	return string(b)
+}
+
+// Pause returns after d or when ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
