@@ -1,12 +1,7 @@
 package pprofwire
 
 import (
-	"slices"
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
-	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
@@ -32,184 +27,10 @@ func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 	if err != nil {
 		return pprofile.Profiles{}, err
 	}
-	b := profile.NewBuilder()
-	scope := b.Profiles().ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
-	NewConverter(b, p).Append(scope, columns, o.Time)
-	return b.Profiles(), nil
-}
-
-// Converter puts the stacks and labels of one profile into a builder. It is not
-// safe for concurrent use. What it returns does not alias the profile.
-type Converter struct {
-	b *profile.Builder
-	p *Profile
-
-	// Indices in the builder plus 1, by index in the profile.
-	mappings, functions, locations []int32
-	attributes                     map[Label]int32
-	texts                          []string
-	arena                          []byte // where texts are
-
-	stack, set []int32
-	lines      []profile.Line
-	same       []string
-}
-
-// NewConverter returns a Converter of p into b.
-func NewConverter(b *profile.Builder, p *Profile) *Converter {
-	indices := make([]int32, len(p.Mappings)+len(p.Functions)+len(p.Locations))
-	m, f := len(p.Mappings), len(p.Mappings)+len(p.Functions)
-	var size int
-	for _, s := range p.strings {
-		size += int(s.end - s.start)
-	}
-	return &Converter{
-		b: b, p: p, mappings: indices[:m], functions: indices[m:f], locations: indices[f:],
-		texts: make([]string, len(p.strings)), arena: make([]byte, 0, size),
-	}
-}
-
-// Text returns a string of the profile, with what is not UTF-8 replaced.
-func (c *Converter) Text(i uint32) string {
-	if c.texts[i] != "" {
-		return c.texts[i]
-	}
-	s := c.p.String(i)
-	if s == "" {
-		return ""
-	}
-	if utf8.ValidString(s) {
-		n := len(c.arena)
-		c.arena = append(c.arena, s...)
-		s = unsafe.String(&c.arena[n], len(s))
-	} else {
-		s = strings.ToValidUTF8(s, "\ufffd")
-	}
-	c.texts[i] = s
-	return s
-}
-
-// Stack returns the index of the stack of a sample.
-func (c *Converter) Stack(locations []uint32) int32 {
-	c.stack = c.stack[:0]
-	for _, l := range locations {
-		i := c.locations[l]
-		if i == 0 {
-			i = c.location(l)
-		}
-		c.stack = append(c.stack, i-1)
-	}
-	return c.b.Stack(c.stack)
-}
-
-func (c *Converter) location(l uint32) int32 {
-	at := &c.p.Locations[l]
-	var mapping int32
-	frameType := ""
-	if at.Mapping >= 0 {
-		m := &c.p.Mappings[at.Mapping]
-		mapping = c.mapping(at.Mapping)
-		// The name that mappings of the kernel have in profiles of perf and of ours.
-		if strings.HasPrefix(c.p.String(m.Filename), "[kernel") {
-			frameType = profile.FrameKernel
-		}
-	}
-	c.lines = c.lines[:0]
-	for _, line := range c.p.Lines(l) {
-		c.lines = append(c.lines, profile.Line{Function: c.function(line.Function), Line: line.Line, Column: line.Column})
-	}
-	i := c.b.Location(mapping, at.Address, frameType, c.lines...) + 1
-	c.locations[l] = i
-	return i
-}
-
-// mapping returns 0, that of nothing, for mappings of which only addresses are
-// known.
-func (c *Converter) mapping(i int) int32 {
-	if c.mappings[i] == 0 {
-		m := &c.p.Mappings[i]
-		to := profile.Mapping{Start: m.Start, Limit: m.Limit, Offset: m.Offset, Filename: c.Text(m.Filename), BuildID: c.Text(m.BuildID)}
-		if to.Filename == "" && to.BuildID == "" {
-			to = profile.Mapping{}
-		}
-		c.mappings[i] = c.b.Mapping(to) + 1
-	}
-	return c.mappings[i] - 1
-}
-
-func (c *Converter) function(i int) int32 {
-	if c.functions[i] == 0 {
-		f := &c.p.Functions[i]
-		c.functions[i] = 1 + c.b.Function(profile.Function{
-			Name: c.Text(f.Name), SystemName: c.Text(f.SystemName), Filename: c.Text(f.Filename), StartLine: f.StartLine,
-		})
-	}
-	return c.functions[i] - 1
-}
-
-// Attributes returns the attributes that labels become, sorted. The slice is valid
-// until the next call. A key with one number becomes a number, one with several
-// values a text of them with commas in between.
-func (c *Converter) Attributes(labels []Label) []int32 {
-	c.set = c.set[:0]
-	for i, l := range labels {
-		key := c.Text(l.Key)
-		isKey := func(other Label) bool { return other.Key == l.Key || c.Text(other.Key) == key }
-		switch {
-		case slices.ContainsFunc(labels[:i], isKey):
-			// With the first one.
-		case slices.ContainsFunc(labels[i+1:], isKey):
-			c.same = c.same[:0]
-			for _, other := range labels[i:] {
-				if isKey(other) {
-					c.same = append(c.same, c.value(other))
-				}
-			}
-			c.set = append(c.set, c.b.StringAttribute(key, strings.Join(c.same, ",")))
-		default:
-			c.set = append(c.set, c.attribute(l))
-		}
-	}
-	slices.Sort(c.set)
-	return c.set
-}
-
-func (c *Converter) value(l Label) string {
-	if l.Str != 0 {
-		return c.Text(l.Str)
-	}
-	return strconv.FormatInt(l.Num, 10)
-}
-
-func (c *Converter) attribute(l Label) int32 {
-	if i, ok := c.attributes[l]; ok {
-		return i
-	}
-	if c.attributes == nil {
-		c.attributes = make(map[Label]int32)
-	}
-	i := c.newAttribute(c.Text(l.Key), l)
-	c.attributes[l] = i
-	return i
-}
-
-// newAttribute makes numbers of those that our own exports write as text.
-func (c *Converter) newAttribute(key string, l Label) int32 {
-	if l.Str == 0 {
-		return c.b.IntAttribute(key, l.Num)
-	}
-	text := c.Text(l.Str)
-	switch key {
-	case profile.AttrLockAddress:
-		if address, err := strconv.ParseUint(text, 0, 64); err == nil {
-			return c.b.IntAttribute(key, int64(address))
-		}
-	case profile.AttrSyscallNumber:
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return c.b.IntAttribute(key, n)
-		}
-	}
-	return c.b.StringAttribute(key, text)
+	pd := pprofile.NewProfiles()
+	scope := pd.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+	NewConverter(pd, p).Append(scope, columns, o.Time)
+	return pd, nil
 }
 
 // Append adds a profile for each of the columns to scope, with all samples whose
@@ -257,12 +78,19 @@ func (c *Column) of(values []int64) int64 {
 	return q
 }
 
+// head adds a profile without samples.
 func (c *Converter) head(scope pprofile.ScopeProfiles, of *Column, start time.Time) pprofile.SampleSlice {
+	to := scope.Profiles().AppendEmpty()
+	to.SampleType().SetTypeStrindex(c.add(of.Type.Type))
+	to.SampleType().SetUnitStrindex(c.add(of.Type.Unit))
 	period := c.p.valueType(c.p.PeriodType)
 	if of.Kind == profile.KindCPU {
 		period = cpuTime
 	}
-	to := c.b.AddProfile(scope, of.Kind, of.Type, period, c.p.Period)
+	to.PeriodType().SetTypeStrindex(c.add(period.Type))
+	to.PeriodType().SetUnitStrindex(c.add(period.Unit))
+	to.SetPeriod(c.p.Period)
+	to.AttributeIndices().Append(c.textAttribute(profile.AttrKind, of.Kind))
 	nanos := max(c.p.TimeNanos, 0)
 	if nanos == 0 && !start.IsZero() {
 		nanos = start.UnixNano()

@@ -76,20 +76,21 @@ const (
 func (d *decoder) tables() error {
 	b := d.data
 	for i := 0; i < len(b); {
-		at := i
-		tag, i2 := varint(b, i)
-		if i2 < 0 {
-			return wireError("profile", -1, at, i2)
+		at, tag := i, uint64(b[i])
+		if i++; tag >= 0x80 {
+			if tag, i = longVarint(b, at); i < 0 {
+				return wireError("profile", -1, at, i)
+			}
 		}
 		var err error
 		if tag&7 == wireBytes && tag>>3 <= fieldDocURL {
-			start, end := span(b, i2)
+			start, end := span(b, i)
 			if end < 0 {
 				return wireError("profile", -1, at, end)
 			}
 			i, err = end, d.message(tag>>3, at, start, end)
 		} else {
-			i, err = d.number(tag, at, i2)
+			i, err = d.number(tag, at, i)
 		}
 		if err != nil {
 			return err

@@ -36,10 +36,11 @@ func (d *decoder) decodeSamples() error {
 
 func (d *decoder) sample(b []byte, i, n int) error {
 	for i < len(b) {
-		at := i
-		var tag, v uint64
-		if tag, i = varint(b, i); i < 0 {
-			return wireError("sample", n, at, i)
+		at, tag, v := i, uint64(b[i]), uint64(0)
+		if i++; tag >= 0x80 {
+			if tag, i = longVarint(b, at); i < 0 {
+				return wireError("sample", n, at, i)
+			}
 		}
 		switch tag {
 		case sampleLocations:
@@ -101,10 +102,16 @@ func (d *decoder) packedLocations(b []byte, i, n int) error {
 	refs := grown(d.refs, len(b)-i) // an id takes a byte at least
 	sequential := d.locationIDs.sequential
 	for i < len(b) {
-		at := i
-		var id uint64
-		if id, i = varint(b, i); i < 0 {
-			return wireError("sample", n, at, i)
+		at, id := i, uint64(b[i])
+		switch i++; {
+		case id < 0x80:
+		case i < len(b) && b[i] < 0x80:
+			id = id&0x7f | uint64(b[i])<<7
+			i++
+		default:
+			if id, i = longVarint(b, at); i < 0 {
+				return wireError("sample", n, at, i)
+			}
 		}
 		l := id - 1
 		if l >= sequential {

@@ -56,10 +56,11 @@ func (d *decoder) location(b []byte, i int) error {
 	}
 	l := Location{firstLine: uint32(len(d.lines))}
 	for i < len(b) {
-		at := i
-		var tag, v uint64
-		if tag, i = varint(b, i); i < 0 {
-			return wireError("location", n, at, i)
+		at, tag, v := i, uint64(b[i]), uint64(0)
+		if i++; tag >= 0x80 {
+			if tag, i = longVarint(b, at); i < 0 {
+				return wireError("location", n, at, i)
+			}
 		}
 		switch tag {
 		case locationID:

@@ -37,7 +37,9 @@ func wireError(message string, index, at, bad int) error {
 	return invalid("%s, byte %d: %s", message, at, badTexts[-bad])
 }
 
-// varint reads a number at b[i].
+// varint reads a number at b[i]. It is too large to be inlined: where it is called
+// for every byte, the number of one byte is read in place and [longVarint] called for
+// others.
 func varint(b []byte, i int) (v uint64, next int) {
 	if i < len(b) && b[i] < 0x80 {
 		return uint64(b[i]), i + 1
@@ -46,6 +48,9 @@ func varint(b []byte, i int) (v uint64, next int) {
 }
 
 func longVarint(b []byte, i int) (v uint64, next int) {
+	if i+1 < len(b) && b[i+1] < 0x80 {
+		return uint64(b[i]&0x7f) | uint64(b[i+1])<<7, i + 2
+	}
 	for shift := 0; i < len(b); shift += 7 {
 		c := b[i]
 		i++
@@ -114,18 +119,23 @@ func skipOther(b []byte, i int, tag, known uint64) (next int) {
 func scalars(b []byte, i int, to []uint64) (at, next int) {
 	for i < len(b) {
 		at = i
-		tag, i2 := varint(b, i)
-		if i2 < 0 {
-			return at, i2
-		}
-		n := tag >> 3
-		if tag&7 == wireVarint && n-1 < uint64(len(to)-1) {
-			if to[n], i = varint(b, i2); i < 0 {
+		tag := uint64(b[i])
+		if i++; tag >= 0x80 {
+			if tag, i = longVarint(b, at); i < 0 {
 				return at, i
 			}
-			continue
 		}
-		if i = skipOther(b, i2, tag, uint64(len(to)-1)); i < 0 {
+		n := tag >> 3
+		switch {
+		case tag&7 != wireVarint || n-1 >= uint64(len(to)-1):
+			i = skipOther(b, i, tag, uint64(len(to)-1))
+		case i < len(b) && b[i] < 0x80:
+			to[n] = uint64(b[i])
+			i++
+		default:
+			to[n], i = longVarint(b, i)
+		}
+		if i < 0 {
 			return at, i
 		}
 	}

@@ -1,0 +1,234 @@
+package pprofwire
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/zeebo/xxh3"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// Converter puts the stacks and labels of one profile into the dictionary of
+// Profiles. What a profile refers to by number is a number in the dictionary too, so
+// that no string, function or location has to be looked up by its content, as
+// [profile.Builder] does. The price is that what two profiles have in common is in a
+// dictionary twice if both are converted into it.
+//
+// It is not safe for concurrent use. What it makes does not alias the profile.
+type Converter struct {
+	p    *Profile
+	dict pprofile.ProfilesDictionary
+
+	// Indices in the dictionary plus 1, by index in the profile.
+	strings, mappings, functions, locations []int32
+	arena                                   []byte // where strings are
+
+	own        map[string]int32 // strings that are not of the profile
+	attributes map[Label]int32
+	kernel     []int32 // the frame type
+
+	// slots find stacks by the hash of their locations.
+	slots []stackSlot
+	room  int // stacks that may still be put there
+
+	set  []int32
+	same []string
+}
+
+type stackSlot struct {
+	locations []uint32
+	index     int32
+}
+
+// stackSeed makes it impossible to choose stacks that collide.
+var stackSeed = rand.Uint64()
+
+// NewConverter returns a Converter of p into the dictionary of pd, which may have
+// content.
+func NewConverter(pd pprofile.Profiles, p *Profile) *Converter {
+	d := pd.Dictionary()
+	if d.StringTable().Len() == 0 {
+		// Index 0 of every table is the zero value, as OTLP asks.
+		d.StringTable().Append("")
+		d.MappingTable().AppendEmpty()
+		d.FunctionTable().AppendEmpty()
+		d.LocationTable().AppendEmpty()
+		d.StackTable().AppendEmpty()
+		d.AttributeTable().AppendEmpty()
+		d.LinkTable().AppendEmpty()
+	}
+	var size int
+	for _, s := range p.strings {
+		size += int(s.end - s.start)
+	}
+	indices := make([]int32, len(p.strings)+len(p.Mappings)+len(p.Functions)+len(p.Locations))
+	take := func(n int) (part []int32) {
+		part, indices = indices[:n], indices[n:]
+		return part
+	}
+	c := &Converter{
+		p: p, dict: d, strings: take(len(p.strings)), mappings: take(len(p.Mappings)), functions: take(len(p.Functions)),
+		locations: take(len(p.Locations)), arena: make([]byte, 0, size), own: make(map[string]int32, 8),
+		slots: make([]stackSlot, 1<<bits.Len(uint(2*p.NumSamples()))), room: p.NumSamples(),
+	}
+	d.StringTable().EnsureCapacity(d.StringTable().Len() + len(p.strings))
+	d.FunctionTable().EnsureCapacity(d.FunctionTable().Len() + len(p.Functions))
+	d.LocationTable().EnsureCapacity(d.LocationTable().Len() + len(p.Locations))
+	d.StackTable().EnsureCapacity(d.StackTable().Len() + p.NumSamples())
+	return c
+}
+
+// Text returns a string of the profile, with what is not UTF-8 replaced.
+func (c *Converter) Text(i uint32) string { return c.dict.StringTable().At(int(c.string(i))) }
+
+// string returns the index of a string of the profile.
+func (c *Converter) string(i uint32) int32 {
+	if c.strings[i] != 0 {
+		return c.strings[i] - 1
+	}
+	s := c.p.String(i)
+	switch {
+	case s == "":
+		c.strings[i] = 1
+		return 0
+	case utf8.ValidString(s):
+		n := len(c.arena)
+		c.arena = append(c.arena, s...)
+		s = unsafe.String(&c.arena[n], len(s))
+	default:
+		s = strings.ToValidUTF8(s, "\ufffd")
+	}
+	t := c.dict.StringTable()
+	t.Append(s)
+	c.strings[i] = int32(t.Len())
+	return c.strings[i] - 1
+}
+
+// add returns the index of a string that is not of the profile.
+func (c *Converter) add(s string) int32 {
+	if s == "" {
+		return 0
+	}
+	i, ok := c.own[s]
+	if !ok {
+		t := c.dict.StringTable()
+		i = int32(t.Len())
+		t.Append(s)
+		c.own[s] = i
+	}
+	return i
+}
+
+// Stack returns the index of a stack of the profile in the dictionary. It keeps
+// locations.
+func (c *Converter) Stack(locations []uint32) int32 {
+	if len(locations) == 0 {
+		return 0
+	}
+	slot := c.slot(locations)
+	if slot.locations != nil {
+		return slot.index
+	}
+	t := c.dict.StackTable()
+	index := int32(t.Len())
+	if c.room > 0 {
+		*slot = stackSlot{locations, index}
+		c.room--
+	}
+	to := t.AppendEmpty().LocationIndices()
+	to.EnsureCapacity(len(locations))
+	for _, l := range locations {
+		i := c.locations[l]
+		if i == 0 {
+			i = c.location(l)
+		}
+		to.Append(i - 1)
+	}
+	return index
+}
+
+// slot returns the slot of a stack or the empty one where it belongs. There always
+// are empty ones: more than half of them.
+func (c *Converter) slot(locations []uint32) *stackSlot {
+	mask := uint64(len(c.slots) - 1)
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&locations[0])), len(locations)*4)
+	for h := xxh3.HashSeed(bytes, stackSeed); ; h++ {
+		s := &c.slots[h&mask]
+		if s.locations == nil || slices.Equal(s.locations, locations) {
+			return s
+		}
+	}
+}
+
+func (c *Converter) location(l uint32) int32 {
+	at := &c.p.Locations[l]
+	t := c.dict.LocationTable()
+	to := t.AppendEmpty()
+	c.locations[l] = int32(t.Len())
+	to.SetAddress(at.Address)
+	if at.Mapping >= 0 {
+		to.SetMappingIndex(c.mapping(at.Mapping))
+		// The name that mappings of the kernel have in profiles of perf and of ours.
+		if strings.HasPrefix(c.p.String(c.p.Mappings[at.Mapping].Filename), "[kernel") {
+			if c.kernel == nil {
+				c.kernel = []int32{c.textAttribute(profile.AttrFrameType, profile.FrameKernel)}
+			}
+			to.AttributeIndices().FromRaw(c.kernel)
+		}
+	}
+	if lines := c.p.Lines(l); len(lines) > 0 {
+		to.Lines().EnsureCapacity(len(lines))
+		for _, line := range lines {
+			e := to.Lines().AppendEmpty()
+			e.SetFunctionIndex(c.function(line.Function))
+			e.SetLine(line.Line)
+			e.SetColumn(line.Column)
+		}
+	}
+	return c.locations[l]
+}
+
+// mapping returns 0, that of nothing, for mappings of which only addresses are
+// known.
+func (c *Converter) mapping(i int) int32 {
+	if c.mappings[i] != 0 {
+		return c.mappings[i] - 1
+	}
+	m := &c.p.Mappings[i]
+	file, id := c.string(m.Filename), c.string(m.BuildID)
+	if file == 0 && id == 0 {
+		c.mappings[i] = 1
+		return 0
+	}
+	t := c.dict.MappingTable()
+	to := t.AppendEmpty()
+	c.mappings[i] = int32(t.Len())
+	to.SetMemoryStart(m.Start)
+	to.SetMemoryLimit(m.Limit)
+	to.SetFileOffset(m.Offset)
+	to.SetFilenameStrindex(file)
+	if id != 0 {
+		to.AttributeIndices().Append(c.textAttribute(profile.AttrBuildIDGNU, c.Text(m.BuildID)))
+	}
+	return c.mappings[i] - 1
+}
+
+func (c *Converter) function(i int) int32 {
+	if c.functions[i] == 0 {
+		f := &c.p.Functions[i]
+		t := c.dict.FunctionTable()
+		to := t.AppendEmpty()
+		to.SetNameStrindex(c.string(f.Name))
+		to.SetSystemNameStrindex(c.string(f.SystemName))
+		to.SetFilenameStrindex(c.string(f.Filename))
+		to.SetStartLine(f.StartLine)
+		c.functions[i] = int32(t.Len())
+	}
+	return c.functions[i] - 1
+}
