@@ -329,3 +329,15 @@ func TestMessageAndLink(t *testing.T) {
 	assert.Equal(t, "Rule: Stack Share of main;handle (cpu) > 0.5 (current: 0.08545)", evaluate(t, r, Spec{Metric: StackShare, Stack: "main;handle"}).Message)
 	assert.True(t, strings.HasPrefix(evaluate(t, r, Spec{Metric: LockWait}).Link, "/api/export/svg?"))
 }
+
+// Many answers are not in memory at the same time.
+func TestRowsAreNotKept(t *testing.T) {
+	m, err := memory(t, shop()...).MergeStacks(t.Context(), profilestore.Selector{Tenant: profile.DefaultTenant}, profilestore.MergeOptions{})
+	require.NoError(t, err)
+	r := newRead(profilestore.Selector{Kinds: []string{profile.KindCPU}})
+	r.want(&Spec{Metric: FunctionShare, Function: "compute"})
+	r.take(m)
+	require.NotNil(t, r.kind)
+	assert.Empty(t, r.kind.Rows)
+	assert.NotEmpty(t, m.Kinds[0].Rows, "what others read, too, is not changed")
+}

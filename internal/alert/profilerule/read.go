@@ -23,7 +23,7 @@ type read struct {
 	paths     map[path]int32
 
 	err error
-	// kind is nil if there was nothing.
+	// kind has no rows, and is nil if there was nothing.
 	kind *profilestore.KindMerge
 	// total is of what came with a stack.
 	total sums
@@ -119,11 +119,14 @@ func (r *read) want(s *Spec) {
 
 // take reads everything that rules want to know out of m in one pass.
 func (r *read) take(m *profilestore.Merge) {
-	r.kind = kindOf(m, r.sel.Kinds[0])
-	k := r.kind
+	k := kindOf(m, r.sel.Kinds[0])
 	if k == nil {
 		return
 	}
+	// The rows go with the answer: there may be many answers.
+	kind := *k
+	kind.Rows = nil
+	r.kind = &kind
 	r.truncated = k.TotalRows > len(k.Rows)
 	r.total = sums{k.Totals[0] - k.StacklessValue, k.Events - min(k.StacklessEvents, k.Events)}
 	if k.Kind == profile.KindCPU {
