@@ -341,3 +341,21 @@ func TestRowsAreNotKept(t *testing.T) {
 	assert.Empty(t, r.kind.Rows)
 	assert.NotEmpty(t, m.Kinds[0].Rows, "what others read, too, is not changed")
 }
+
+// few has only the largest stack.
+type few struct{ profilestore.Reader }
+
+func (f few) MergeStacks(ctx context.Context, sel profilestore.Selector, o profilestore.MergeOptions) (*profilestore.Merge, error) {
+	o.MaxStacks = 1
+	return f.Reader.MergeStacks(ctx, sel, o)
+}
+
+// Shares of a truncated answer are lower bounds, and say so.
+func TestTruncated(t *testing.T) {
+	r := few{memory(t, shop()...)}
+	s := Spec{Metric: FunctionShare, Service: "shop", Function: "idle;now"}
+	assert.InDelta(t, 0.64, value(t, r, s), 1e-12, "of everything")
+	assert.Contains(t, evaluate(t, r, s).Message, "(current: at least 0.64)")
+	s.Function = "main"
+	assert.InDelta(t, 0.64, value(t, r, s), 1e-12)
+}
