@@ -46,6 +46,7 @@ func benchmarked(b *testing.B, run func(b *testing.B, data []byte, want int64)) 
 		data []byte
 	}{
 		{"go_cpu", goCPU(b)},
+		{"go_cpu_short", goCPUOf(b, 40)},
 		{"go_heap", goHeap(b)},
 		{"own_heap", gunzipped(b, heap)},
 		{"corpus_cpu", gunzipped(b, recorded(b, "cpu.pb.gz"))},

@@ -1,12 +1,15 @@
 package pprofwire
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -158,4 +161,42 @@ func TestMappings(t *testing.T) {
 	assert.Equal(t, []profile.Frame{
 		{}, {Address: 0xff, Mapping: "[kernel.kallsyms]_text", Type: profile.FrameKernel}, {Address: 0x1001},
 	}, groups.Dict.Frames)
+}
+
+// Several profiles go into one dictionary; a stack is there once for each of them.
+func TestConverterOfSeveral(t *testing.T) {
+	pd := pprofile.NewProfiles()
+	want := make(map[string]int64)
+	stacks := make(map[int32]bool)
+	for i := range 3 {
+		data := goHeap(t)
+		p, err := Parse(data, Limits{})
+		require.NoError(t, err)
+		columns, err := p.Columns("")
+		require.NoError(t, err)
+		require.Len(t, columns, 4)
+		rp := pd.ResourceProfiles().AppendEmpty()
+		rp.Resource().Attributes().PutStr("service.name", fmt.Sprint(i))
+		c := NewConverter(pd, p)
+		c.Append(rp.ScopeProfiles().AppendEmpty(), columns, time.Unix(5, 0))
+		want[fmt.Sprint(i)] = sumOf(p)
+		for n := range p.NumSamples() {
+			s := c.Stack(slices.Clone(p.Sample(n).Locations))
+			assert.Equal(t, s, c.Stack(p.Sample(n).Locations))
+			stacks[s] = true
+		}
+		clear(data)
+		assert.Equal(t, len(stacks)+1, pd.Dictionary().StackTable().Len())
+	}
+	groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+	require.NoError(t, err)
+	got := make(map[string]int64)
+	for _, g := range groups.Groups {
+		for _, e := range g.Entries {
+			for _, v := range e.Values {
+				got[g.Series.Service] += v
+			}
+		}
+	}
+	assert.Equal(t, want, got)
 }

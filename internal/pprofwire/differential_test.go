@@ -55,24 +55,33 @@ func labelsText(labels map[string][]string) string {
 	return strings.Join(out, " ")
 }
 
+func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+func placeOfReference(l *pprof.Location) string {
+	text := placeText(l.Address, "", "")
+	if m := l.Mapping; m != nil {
+		text = placeText(l.Address, valid(m.File), valid(m.BuildID))
+	}
+	for _, line := range l.Line {
+		f := line.Function
+		text += frameText(profile.Function{
+			Name: valid(f.Name), SystemName: valid(f.SystemName), Filename: valid(f.Filename), StartLine: f.StartLine,
+		}, line.Line)
+	}
+	return text
+}
+
 // sumsOfReference is what google/pprof reads. Only texts are made valid.
 func sumsOfReference(p *pprof.Profile) sums {
 	out := make(sums)
-	valid := func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+	places := make(map[*pprof.Location]string)
 	for _, s := range p.Sample {
 		var stack strings.Builder
 		for _, l := range s.Location {
-			if m := l.Mapping; m != nil {
-				stack.WriteString(placeText(l.Address, valid(m.File), valid(m.BuildID)))
-			} else {
-				stack.WriteString(placeText(l.Address, "", ""))
+			if places[l] == "" {
+				places[l] = placeOfReference(l)
 			}
-			for _, line := range l.Line {
-				f := line.Function
-				stack.WriteString(frameText(profile.Function{
-					Name: valid(f.Name), SystemName: valid(f.SystemName), Filename: valid(f.Filename), StartLine: f.StartLine,
-				}, line.Line))
-			}
+			stack.WriteString(places[l])
 		}
 		labels := make(map[string][]string)
 		for name, values := range s.Label {
@@ -92,23 +101,32 @@ func sumsOfReference(p *pprof.Profile) sums {
 	return out
 }
 
+func placeOfWire(p *Profile, l uint32) string {
+	at, m := p.Locations[l], Mapping{}
+	if at.Mapping >= 0 {
+		m = p.Mappings[at.Mapping]
+	}
+	text := placeText(at.Address, p.Text(m.Filename), p.Text(m.BuildID))
+	for _, line := range p.Lines(l) {
+		f := p.Functions[line.Function]
+		text += frameText(profile.Function{
+			Name: p.Text(f.Name), SystemName: p.Text(f.SystemName), Filename: p.Text(f.Filename), StartLine: f.StartLine,
+		}, line.Line)
+	}
+	return text
+}
+
 func sumsOfWire(p *Profile) sums {
 	out := make(sums)
+	places := make(map[uint32]string)
 	for i := range p.NumSamples() {
 		s := p.Sample(i)
 		var stack strings.Builder
 		for _, l := range s.Locations {
-			at, m := p.Locations[l], Mapping{}
-			if at.Mapping >= 0 {
-				m = p.Mappings[at.Mapping]
+			if places[l] == "" {
+				places[l] = placeOfWire(p, l)
 			}
-			stack.WriteString(placeText(at.Address, p.Text(m.Filename), p.Text(m.BuildID)))
-			for _, line := range p.Lines(l) {
-				f := p.Functions[line.Function]
-				stack.WriteString(frameText(profile.Function{
-					Name: p.Text(f.Name), SystemName: p.Text(f.SystemName), Filename: p.Text(f.Filename), StartLine: f.StartLine,
-				}, line.Line))
-			}
+			stack.WriteString(places[l])
 		}
 		labels := make(map[string][]string)
 		for _, l := range s.Labels {
