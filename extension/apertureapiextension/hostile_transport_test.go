@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,26 +20,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/extension/httpserverextension"
+	"github.com/aperture-collector/aperture-collector/internal/heaptest"
 	"github.com/aperture-collector/aperture-collector/internal/httpserver"
 )
-
-// heap returns the bytes in use after a collection.
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC() // pools are emptied by the second one
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
 
 // flat expects that f leaves nothing behind, and that the server goes on.
 func (f *fixture) flat(t *testing.T, work func()) {
 	t.Helper()
 	f.aggregateOf(t, `{}`)
-	before := heap()
+	before := heaptest.InUse()
 	work()
 	f.client.CloseIdleConnections()
-	assert.Less(t, heap(), before+32<<20, "nothing is kept")
+	assert.Less(t, heaptest.InUse(), before+32<<20, "nothing is kept")
 	f.aggregateOf(t, `{}`)
 }
 

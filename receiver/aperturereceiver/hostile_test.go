@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/aperture-collector/aperture-collector/internal/heaptest"
 	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
 )
 
@@ -133,7 +133,7 @@ func TestHostileMessages(t *testing.T) {
 	o.config = withConfig(o.config, func(c *Config) { c.MaxMessageSize, c.MaxInflatedSize = 1<<20, 4<<20 })
 	s := startServer(t, o)
 	messages := hostile(t)
-	before := heap()
+	before := heaptest.InUse()
 	for _, method := range methodNames() {
 		for _, h := range messages {
 			t.Run(method[strings.LastIndex(method, "/")+1:]+"/"+h.name, func(t *testing.T) {
@@ -147,21 +147,12 @@ func TestHostileMessages(t *testing.T) {
 			})
 		}
 	}
-	assert.Less(t, heap(), before+32<<20, "nothing of it is kept")
+	assert.Less(t, heaptest.InUse(), before+32<<20, "nothing of it is kept")
 	assert.Zero(t, s.receiver.push.inflight.Load())
 	assert.Empty(t, s.sink.AllProfiles())
 	resp, err := s.Push(t.Context(), &aggregatorv1.PushRequest{Payload: examples(t)["cpu"]})
 	require.NoError(t, err)
 	assert.True(t, resp.Ok, "the server goes on")
-}
-
-// heap returns the bytes in use after a collection.
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC() // pools are emptied by the second one
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }
 
 func withConfig(changes ...func(*Config)) func(*Config) {
