@@ -143,8 +143,8 @@ func TestLimits(t *testing.T) {
 
 // A bomb takes no more memory than the limit.
 func TestBomb(t *testing.T) {
-	bomb := gzipped(bytes.Repeat([]byte{0x78, 0}, 32<<20)) // period: 0
-	require.Less(t, len(bomb), 100<<10)
+	bomb := gzipped(bytes.Repeat([]byte{0x78, 0}, 4<<20)) // period: 0
+	require.Less(t, len(bomb), 20<<10)
 	for _, limit := range []int{1 << 10, 1 << 20} {
 		buf, err := inflate(nil, bomb, limit)
 		require.ErrorIs(t, err, ErrTooLarge)

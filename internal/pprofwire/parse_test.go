@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -163,6 +164,7 @@ func TestParseAgain(t *testing.T) {
 	}))
 }
 
+// What we accept, google/pprof accepts, and reads the same.
 func FuzzParse(f *testing.F) {
 	f.Add(small())
 	f.Add(gzipped(small()))
@@ -177,5 +179,12 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		converts(t, p)
+		if isGzip(data) {
+			return
+		}
+		reference, err := pprof.ParseUncompressed(data)
+		require.NoError(t, err)
+		require.NoError(t, reference.CheckValid())
+		require.Equal(t, sumsOfReference(reference), sumsOfWire(p))
 	})
 }
