@@ -3,8 +3,10 @@ package chunk
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,10 +154,22 @@ func perKind(b *testing.B, f func(b *testing.B, hs []*hour)) {
 	}
 }
 
-func report(b *testing.B, values, incidences int) {
-	s := b.Elapsed().Seconds()
-	b.ReportMetric(float64(values)*float64(b.N)/s/1e6, "Mvalues/s")
-	b.ReportMetric(float64(incidences)*float64(b.N)/s/1e6, "Mincidences/s")
+// report reports rates, also by the processor time of the whole process since
+// before, which others on the machine hardly change.
+func report(b *testing.B, before time.Duration, values, incidences int) {
+	for name, d := range map[string]time.Duration{"s": b.Elapsed(), "cpu-s": cpuTime(b) - before} {
+		n := float64(b.N) / d.Seconds() / 1e6
+		if values > 0 {
+			b.ReportMetric(float64(values)*n, "Mvalues/"+name)
+		}
+		b.ReportMetric(float64(incidences)*n, "Mincidences/"+name)
+	}
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func totals(hs []*hour) (values, incidences int) {
@@ -170,6 +184,7 @@ func BenchmarkBuild(b *testing.B) {
 	perKind(b, func(b *testing.B, hs []*hour) {
 		var builder Builder
 		b.ReportAllocs()
+		before := cpuTime(b)
 		for b.Loop() {
 			for _, h := range hs {
 				if c := h.build(b, &builder); c.Incidences() != h.incidences || sum(c.columns.Entries.Totals[0]) != h.sum {
@@ -178,7 +193,7 @@ func BenchmarkBuild(b *testing.B) {
 			}
 		}
 		values, incidences := totals(hs)
-		report(b, values, incidences)
+		report(b, before, values, incidences)
 	})
 }
 
@@ -200,6 +215,7 @@ func BenchmarkSum(b *testing.B) {
 			b.Run(fmt.Sprintf("v%d", column), func(b *testing.B) {
 				var r Reader
 				dst := make([]int64, 1<<20)
+				before := cpuTime(b)
 				for b.Loop() {
 					for i, c := range chunks {
 						out := dst[:c.Entries()]
@@ -210,7 +226,7 @@ func BenchmarkSum(b *testing.B) {
 					}
 				}
 				_, incidences := totals(hs)
-				report(b, 0, incidences)
+				report(b, before, 0, incidences)
 			})
 		}
 	})
@@ -229,6 +245,7 @@ func BenchmarkSumBy(b *testing.B) {
 		}
 		var r Reader
 		dst := make([]int64, 60)
+		before := cpuTime(b)
 		for b.Loop() {
 			for i, c := range chunks {
 				clear(dst)
@@ -238,7 +255,7 @@ func BenchmarkSumBy(b *testing.B) {
 			}
 		}
 		_, incidences := totals(hs)
-		report(b, 0, incidences)
+		report(b, before, 0, incidences)
 	})
 }
 
@@ -249,6 +266,7 @@ func BenchmarkProfiles(b *testing.B) {
 			chunks = append(chunks, h.build(b, new(Builder)))
 		}
 		var r Reader
+		before := cpuTime(b)
 		for b.Loop() {
 			for i, c := range chunks {
 				var got int64
@@ -264,7 +282,7 @@ func BenchmarkProfiles(b *testing.B) {
 			}
 		}
 		values, incidences := totals(hs)
-		report(b, values, incidences)
+		report(b, before, values, incidences)
 	})
 }
 
@@ -277,6 +295,7 @@ func BenchmarkMerge(b *testing.B) {
 		}
 		var m Merger
 		b.ReportAllocs()
+		before := cpuTime(b)
 		for b.Loop() {
 			for i, in := range inputs {
 				c, err := m.Merge(in, hs[i].entries)
@@ -286,7 +305,7 @@ func BenchmarkMerge(b *testing.B) {
 			}
 		}
 		values, incidences := totals(hs)
-		report(b, values, incidences)
+		report(b, before, values, incidences)
 	})
 }
 
@@ -334,10 +353,19 @@ func (h *hour) minutes(b *testing.B) []Input {
 
 // BenchmarkSize reports bytes per value after ZSTD: level 1 for arrays, which are
 // written as varints (of differences, for times), and about 3 for streams;
-// positions are not compressed. The keys of entries are not included.
+// positions are not compressed. The keys of entries are not included. The entropy is
+// that of the positions.
 func BenchmarkSize(b *testing.B) {
 	perKind(b, func(b *testing.B, hs []*hour) { size(b, hs) })
 	b.Run("all", func(b *testing.B) { size(b, benchHours(b)) })
+}
+
+// entropy is the number of bits that n of total independent positions take.
+func entropy(n, total float64) float64 {
+	if n == 0 || n == total {
+		return 0
+	}
+	return n*math.Log2(total/n) + (total-n)*math.Log2(total/(total-n))
 }
 
 func size(b *testing.B, hs []*hour) {
@@ -352,6 +380,9 @@ func size(b *testing.B, hs []*hour) {
 		clear(sizes)
 		for _, h := range hs {
 			c := h.build(b, new(Builder)).Columns()
+			for _, n := range c.Entries.Profiles {
+				sizes["entropy"] += int(entropy(float64(n), float64(len(c.Profiles.Times))) / 8)
+			}
 			for _, s := range c.Streams.all() {
 				n := len(*s.bytes)
 				if s.name != "positions" {

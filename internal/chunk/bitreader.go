@@ -35,17 +35,30 @@ func (r *bitReader) ascending(out []uint32, total int) error {
 	b, pos := r.b, r.pos
 	safe := len(b) - 8 // the last byte that 64 bits can be read from
 	next := uint64(0)
-	for i := range out {
+	for i := 0; i < len(out); {
+		first := i
 		if at := pos >> 3; at <= safe {
-			w := binary.LittleEndian.Uint64(b[at:]) >> (pos & 7) // at least 57 bits
-			q := uint(bits.TrailingZeros64(w))
-			if n := q + 1 + k; n <= 57 {
+			// As many as there are in 64 bits. Zeros that were shifted in never
+			// complete a number.
+			w := binary.LittleEndian.Uint64(b[at:]) >> (pos & 7)
+			left := 64 - uint(pos&7)
+			for i < len(out) {
+				q := uint(bits.TrailingZeros64(w))
+				n := q + 1 + k
+				if n > left {
+					break
+				}
 				next += uint64(q)<<k | w>>((q+1)&63)&mask
-				pos += int(n)
 				out[i] = uint32(next)
 				next++
-				continue
+				i++
+				w >>= n & 63
+				left -= n
 			}
+			pos = at<<3 + 64 - int(left)
+		}
+		if i > first {
+			continue
 		}
 		r.pos = pos
 		v, err := r.rice(k, uint64(total)>>k)
@@ -56,6 +69,7 @@ func (r *bitReader) ascending(out []uint32, total int) error {
 		next += v
 		out[i] = uint32(next)
 		next++
+		i++
 	}
 	r.pos = pos
 	if next > uint64(total) {

@@ -125,8 +125,8 @@ func (b *Builder) AddExemplar(entry uint32, x Exemplar) error {
 		return invalid("exemplar of entry %d: no profile was added", entry)
 	case entry >= MaxEntries:
 		return invalid("exemplar of entry %d: the limit is %d", entry, MaxEntries)
-	case n >= MaxIncidences:
-		return full("exemplars", n+1, MaxIncidences)
+	case n >= MaxExemplars:
+		return full("exemplars", n+1, MaxExemplars)
 	}
 	b.used = max(b.used, entry+1)
 	b.exemplars = append(b.exemplars, placedExemplar{Place{entry, uint32(len(b.profiles) - 1)}, x})

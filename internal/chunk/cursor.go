@@ -39,7 +39,7 @@ type Cursor struct {
 	bounds boundsReader
 
 	list     list
-	same     [MaxTypes]bool // values of this entry are all equal
+	same     [MaxTypes]bool // values of the entry are all equal and the first is there
 	everyone []uint32       // 0, 1, 2 ...
 	gaps     []uint32
 	buffer   []uint32
@@ -108,6 +108,7 @@ func (c *Cursor) Next() bool {
 	}
 	if c.fields&Bounds != 0 {
 		c.list.minima, c.list.maxima = c.list.minima[:0], c.list.maxima[:0]
+		c.Values(0)
 		lowest, highest := c.chunk.Bounds(c.entry)
 		if err := c.bounds.read(&c.list, c.otherMode[c.entry]>>2, n, lowest, highest); err != nil {
 			c.err = corrupt("minima", c.entry, c.bounds.minima.off, "%w", err)
@@ -127,7 +128,24 @@ func (c *Cursor) Entry() int { return c.entry }
 func (c *Cursor) Profiles() []uint32 { return c.list.profiles }
 
 // Values returns the values of a type that was asked for, one for each of Profiles.
-func (c *Cursor) Values(column int) []int64 { return c.list.values[column] }
+func (c *Cursor) Values(column int) []int64 {
+	vs := c.list.values[column]
+	if c.same[column] {
+		c.same[column] = false
+		for i := range vs {
+			vs[i] = vs[0]
+		}
+	}
+	return vs
+}
+
+// complete makes the values of all types as Values returns them.
+func (c *Cursor) complete() *list {
+	for j := range c.chunk.types {
+		c.Values(j)
+	}
+	return &c.list
+}
 
 // Counts returns the numbers of observations, if they were asked for.
 func (c *Cursor) Counts() []uint64 { return c.list.counts }
@@ -170,26 +188,32 @@ func (c *Cursor) column(j, n int) error {
 	mode := valueMode(c.valueMode[c.entry], j)
 	out := resize(c.list.values[j], n)
 	c.list.values[j] = out
-	c.same[j] = mode == constant
+	c.same[j] = mode == constant && n > 0
 	if mode == constant {
-		return fill(out, total)
+		v, err := share(total, int64(n))
+		if n > 0 {
+			out[0] = v
+		}
+		return err
 	}
-	if mode != predicted {
-		if err := c.values[j].zigzags(out); err != nil {
+	var s int64
+	if mode == predicted {
+		clear(out)
+	} else {
+		var err error
+		if s, err = c.values[j].zigzags(out); err != nil {
 			return err
 		}
 	}
 	if mode != coded {
 		r := newRatio(totals[j-1][c.entry], total)
-		base := c.list.values[j-1]
-		if mode == predicted {
-			clear(out)
-		}
-		for i := range out {
-			out[i] += r.predict(base[i])
+		for i, v := range c.Values(j - 1) {
+			p := r.predict(v)
+			out[i] += p
+			s += p
 		}
 	}
-	if s := sum(out); s != total {
+	if s != total {
 		return invalid("sum is %d; the total is %d", s, total)
 	}
 	return nil
@@ -201,9 +225,13 @@ func (c *Cursor) readCounts(n int) error {
 	c.list.counts = out
 	switch c.otherMode[c.entry] & 3 {
 	case countConstant:
-		return fill(out, total)
+		v, err := share(total, uint64(n))
+		for i := range out {
+			out[i] = v
+		}
+		return err
 	case countFirst, countSecond:
-		for i, v := range c.list.values[c.otherMode[c.entry]&3-countFirst] {
+		for i, v := range c.Values(int(c.otherMode[c.entry]&3 - countFirst)) {
 			out[i] = uint64(v)
 		}
 	default:
@@ -224,20 +252,15 @@ func (c *Cursor) readCounts(n int) error {
 	return nil
 }
 
-// fill sets all to the same part of the total.
-func fill[T int64 | uint64](out []T, total T) error {
-	n := T(len(out))
+// share returns the n-th part of the total.
+func share[T int64 | uint64](total, n T) (T, error) {
 	if n == 0 && total == 0 {
-		return nil
+		return 0, nil
 	}
 	if n == 0 || total%n != 0 {
-		return invalid("%d profiles have the same value; the total is %d", n, total)
+		return 0, invalid("%d profiles have the same value; the total is %d", n, total)
 	}
-	v := total / n
-	for i := range out {
-		out[i] = v
-	}
-	return nil
+	return total / n, nil
 }
 
 // end checks that the streams that were read are at their ends.

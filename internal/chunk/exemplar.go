@@ -108,6 +108,9 @@ func (c *Chunk) EachExemplar(f func(Place, *Exemplar) error) error {
 	if err != nil {
 		return corrupt("exemplars", 0, 0, "%w", err)
 	}
+	if n > MaxExemplars {
+		return corrupt("exemplars", 0, 0, "%d exemplars; the limit is %d", n, MaxExemplars)
+	}
 	var last placedExemplar
 	for i := range n {
 		at := r.off

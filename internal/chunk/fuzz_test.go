@@ -88,8 +88,8 @@ func FuzzDecode(f *testing.F) {
 		s := &columns.Streams
 		f.Add(packArrays(&columns), s.Head, s.Positions, s.Values[0], s.Values[1], s.Values[2], s.Values[3], s.Counts, s.Minima, s.Maxima, s.Exemplars)
 	}
-	_, c := example(f)
-	add(c)
+	add(example(f))
+	add(durations().build(f, new(Builder)))
 	for seed := range uint64(10) {
 		m := randomModel(rand.New(rand.NewPCG(seed, 9)))
 		add(m.build(f, new(Builder)))

@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,21 +19,56 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // The bytes of version 1 never change: chunks of it are kept for as long as the
 // retention says.
 func TestGoldenBytes(t *testing.T) {
-	m, c := example(t)
-	got := dump(c.Columns())
-	const name = "testdata/version1.txt"
-	if *update {
-		require.NoError(t, os.WriteFile(name, []byte(got), 0o644))
-	}
-	want, err := os.ReadFile(name)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), got)
-	m.equal(t, c)
-	// The same profiles give the same bytes with memory that was used before.
 	var b Builder
-	for range 2 {
-		assert.Equal(t, got, dump(m.build(t, &b).Columns()))
+	for name, m := range map[string]*model{"version1_all.txt": exampleModel(), "version1_durations.txt": durations()} {
+		c := m.build(t, new(Builder))
+		got := dump(c.Columns())
+		name = filepath.Join("testdata", name)
+		if *update {
+			require.NoError(t, os.WriteFile(name, []byte(got), 0o644))
+		}
+		want, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Equal(t, string(want), got)
+		m.equal(t, c)
+		// The same profiles give the same bytes with memory that was used before.
+		for range 2 {
+			assert.Equal(t, got, dump(m.build(t, &b).Columns()))
+		}
 	}
+}
+
+// durations is a chunk of durations and their numbers. Of some entries all extremes
+// are known, of others some or none; two are in a profile twice.
+func durations() *model {
+	rng := rand.New(rand.NewPCG(7, 7))
+	m := &model{types: 2}
+	for i := range 12 {
+		p := modelProfile{Profile: Profile{Series: uint32(i % 2), Time: int64(i / 2), Duration: 1}}
+		for e := range uint32(8) {
+			n := 1 + rng.Int64N(4)
+			if e == 2 {
+				n++
+			}
+			en := Entry{Index: e, Values: [MaxTypes]int64{n * (100 + rng.Int64N(1000)), n}, Count: uint64(n), Min: NoMinimum, Max: NoMaximum}
+			if e < 4 || e == 4 && i%3 == 0 {
+				en.Min, en.Max = en.Values[0]/n, en.Values[0]/n
+				if n > 1 {
+					en.Min, en.Max = en.Min-50, en.Max+rng.Int64N(100)
+				}
+			}
+			if e == 1 && en.Count == 1 {
+				en.Min-- // less than the value: rounded, as some producers do
+			}
+			p.added = append(p.added, en)
+			if e == 3 && i%5 == 0 || e == 6 {
+				p.added = append(p.added, en)
+			}
+		}
+		m.profiles = append(m.profiles, p)
+	}
+	m.finish()
+	return m
 }
 
 // dump writes arrays as numbers and streams as hexadecimal bytes.

@@ -26,7 +26,15 @@ func copyColumns(c *Columns) Columns {
 }
 
 // example has all that a chunk can have.
-func example(tb testing.TB) (*model, *Chunk) {
+func example(tb testing.TB) *Chunk {
+	c := exampleModel().build(tb, new(Builder))
+	for _, s := range c.Columns().Streams.all() {
+		require.NotEmpty(tb, *s.bytes, s.name)
+	}
+	return c
+}
+
+func exampleModel() *model {
 	rng := rand.New(rand.NewPCG(5, 5))
 	m := &model{types: 4}
 	for i := range 24 {
@@ -50,11 +58,7 @@ func example(tb testing.TB) (*model, *Chunk) {
 		m.profiles = append(m.profiles, p)
 	}
 	m.finish()
-	c := m.build(tb, new(Builder))
-	for _, s := range c.Columns().Streams.all() {
-		require.NotEmpty(tb, *s.bytes, s.name)
-	}
-	return m, c
+	return m
 }
 
 // exercise calls every operation on columns. It returns the first error; none may
@@ -113,7 +117,7 @@ func exercise(tb testing.TB, columns Columns) error {
 }
 
 func TestEveryTruncation(t *testing.T) {
-	_, c := example(t)
+	c := example(t)
 	require.NoError(t, exercise(t, *c.Columns()))
 	for i, s := range c.Columns().Streams.all() {
 		for n := range len(*s.bytes) {
@@ -134,7 +138,7 @@ func TestEveryTruncation(t *testing.T) {
 
 // A flipped bit gives an error, or other values where no sum would tell.
 func TestEveryBitFlip(t *testing.T) {
-	_, c := example(t)
+	c := example(t)
 	valid := 0
 	for i, s := range c.Columns().Streams.all() {
 		for n := range len(*s.bytes) * 8 {
@@ -151,7 +155,7 @@ func TestEveryBitFlip(t *testing.T) {
 
 // Arrays that do not fit are refused before a stream is read.
 func TestDecodeRefusesArrays(t *testing.T) {
-	_, c := example(t)
+	c := example(t)
 	for text, change := range map[string]func(*Columns){
 		"version is 2; only 1 is known":             func(c *Columns) { c.Streams.Head[0] = 2 },
 		"stream head has 1 bytes":                   func(c *Columns) { c.Streams.Head = c.Streams.Head[:1] },
@@ -196,7 +200,7 @@ func manyIncidences(c *Columns) {
 
 // What Decode does not see, Verify does, in every element of every array.
 func TestVerifySeesEveryElement(t *testing.T) {
-	_, c := example(t)
+	c := example(t)
 	arrays := func(c *Columns) [][]int64 {
 		all := [][]int64{c.Entries.Minima, c.Entries.Maxima}
 		for j := range MaxTypes {

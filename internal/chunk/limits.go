@@ -16,6 +16,7 @@ const (
 	MaxProfiles    = 1 << 20
 	MaxEntries     = 1 << 22
 	MaxIncidences  = 1 << 26
+	MaxExemplars   = 1 << 22
 	MaxStreamBytes = 1 << 28
 )
 

@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"cmp"
+	"fmt"
 	"math/bits"
 	"slices"
 )
@@ -60,7 +61,7 @@ func (m *Merger) Merge(inputs []Input, entries int) (*Chunk, error) {
 	for i := range inputs {
 		cur := &m.inputs[i].cursor
 		if cur.Next(); cur.Err() != nil {
-			return nil, invalid("input %d: %w", i, cur.Err())
+			return nil, fmt.Errorf("merge input %d: %w", i, cur.Err())
 		}
 	}
 	if err := m.exemplars(inputs); err != nil {
@@ -175,17 +176,18 @@ func (m *Merger) collect(entry int) error {
 		in := &m.inputs[i]
 		cur := &in.cursor
 		if !cur.Next() {
-			return invalid("input %d: %w", i, cur.Err())
+			return fmt.Errorf("merge input %d: %w", i, cur.Err())
 		}
-		for _, p := range cur.list.profiles {
+		from := cur.complete()
+		for _, p := range from.profiles {
 			l.profiles = append(l.profiles, in.ranks[p])
 		}
 		for j := range m.enc.types {
-			l.values[j] = append(l.values[j], cur.list.values[j]...)
+			l.values[j] = append(l.values[j], from.values[j]...)
 		}
-		l.counts = append(l.counts, cur.list.counts...)
-		l.minima = append(l.minima, cur.list.minima...)
-		l.maxima = append(l.maxima, cur.list.maxima...)
+		l.counts = append(l.counts, from.counts...)
+		l.minima = append(l.minima, from.minima...)
+		l.maxima = append(l.maxima, from.maxima...)
 		i = m.nexts[in.first+cur.entry]
 	}
 	return nil
@@ -238,11 +240,14 @@ func (m *Merger) exemplars(inputs []Input) error {
 	var all []placedExemplar
 	for i, in := range inputs {
 		err := in.Chunk.EachExemplar(func(at Place, x *Exemplar) error {
+			if len(all) == MaxExemplars {
+				return full("exemplars", len(all)+1, MaxExemplars)
+			}
 			all = append(all, placedExemplar{Place{in.Entries[at.Entry], m.inputs[i].ranks[at.Profile]}, *x})
 			return nil
 		})
 		if err != nil {
-			return invalid("input %d: %w", i, err)
+			return fmt.Errorf("merge input %d: %w", i, err)
 		}
 	}
 	s := &m.enc.columns.Streams

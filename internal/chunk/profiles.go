@@ -79,7 +79,7 @@ func (r *Reader) readBlock(c *Chunk, from, to, n int) error {
 	cur := &r.cursor
 	cur.Reset(c, All)
 	for cur.Next() {
-		l := &cur.list
+		l := cur.complete()
 		for i, p := range l.profiles {
 			if int(p) < from || int(p) >= to || r.slots[p] < 0 {
 				continue

@@ -74,10 +74,7 @@ func (c *Cursor) masked(column int, mask []int64) int64 {
 		for _, p := range ps {
 			sum -= mask[p]
 		}
-		if len(vs) > 0 {
-			sum *= vs[0]
-		}
-		return sum
+		return sum * vs[0]
 	}
 	ps = ps[:len(vs)]
 	for i, v := range vs {
@@ -121,6 +118,10 @@ func (r *Reader) SumBy(c *Chunk, column int, groups []int32, include func(entry 
 		if !include(cur.entry) {
 			continue
 		}
+		var values []int64
+		if column != CountColumn {
+			values = cur.Values(column)
+		}
 		for i, p := range cur.list.profiles {
 			g := groups[p]
 			switch {
@@ -128,7 +129,7 @@ func (r *Reader) SumBy(c *Chunk, column int, groups []int32, include func(entry 
 			case column == CountColumn:
 				dst[g] += int64(cur.list.counts[i])
 			default:
-				dst[g] += cur.list.values[column][i]
+				dst[g] += values[i]
 			}
 		}
 	}

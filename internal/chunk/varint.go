@@ -43,8 +43,8 @@ func (r *varints) byte() (byte, error) {
 	return r.b[r.off-1], nil
 }
 
-// zigzags fills out.
-func (r *varints) zigzags(out []int64) error {
+// zigzags fills out and returns its sum.
+func (r *varints) zigzags(out []int64) (sum int64, err error) {
 	b, off := r.b, r.off
 	for i := 0; i < len(out); {
 		if len(out)-i >= 8 && off+8 <= len(b) {
@@ -59,6 +59,7 @@ func (r *varints) zigzags(out []int64) error {
 				o[5] = unzigzag(w >> 40 & 0x7f)
 				o[6] = unzigzag(w >> 48 & 0x7f)
 				o[7] = unzigzag(w >> 56)
+				sum += o[0] + o[1] + o[2] + o[3] + o[4] + o[5] + o[6] + o[7]
 				i += 8
 				off += 8
 				continue
@@ -66,6 +67,7 @@ func (r *varints) zigzags(out []int64) error {
 		}
 		if off < len(b) && b[off] < 0x80 {
 			out[i] = unzigzag(uint64(b[off]))
+			sum += out[i]
 			off++
 			i++
 			continue
@@ -73,14 +75,15 @@ func (r *varints) zigzags(out []int64) error {
 		u, n := binary.Uvarint(b[off:])
 		if n <= 0 {
 			r.off = off
-			return errVarint
+			return 0, errVarint
 		}
 		out[i] = unzigzag(u)
+		sum += out[i]
 		off += n
 		i++
 	}
 	r.off = off
-	return nil
+	return sum, nil
 }
 
 func appendVarint(b []byte, u uint64) []byte {

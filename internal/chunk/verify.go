@@ -17,7 +17,7 @@ func (r *Reader) Verify(c *Chunk) error {
 	cur := &r.cursor
 	cur.Reset(c, All)
 	for cur.Next() {
-		l := &cur.list
+		l := cur.complete()
 		for j := range c.types {
 			for i, v := range l.values[j] {
 				sums[l.profiles[i]][j] += v
