@@ -82,6 +82,8 @@ func explainNetwork(at *addressError) string {
 		return fmt.Sprintf("the certificate of %s is not valid: %s", at.address, invalid.Error())
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return plaintext(at)
+	case at.tls && errors.Is(err, syscall.EPIPE):
+		return maybeCertificate(at)
 	case strings.Contains(text, "certificate required"):
 		return clientCertificate(at)
 	case strings.Contains(text, "remote error: tls"):
@@ -110,6 +112,10 @@ func plaintext(at *addressError) string {
 
 func clientCertificate(at *addressError) string {
 	return fmt.Sprintf("%s wants a client certificate: give it by --cert and --key", at.address)
+}
+
+func maybeCertificate(at *addressError) string {
+	return fmt.Sprintf("%s closed the connection: if it wants a client certificate, give it by --cert and --key", at.address)
 }
 
 func late(at *addressError) string {
@@ -179,6 +185,8 @@ func unavailable(at *addressError, m string) string {
 		return untrusted(at)
 	case has("failed to verify certificate", "x509:"):
 		return fmt.Sprintf("the certificate of %s is not good: %s", at.address, lastPart(m))
+	case at.tls && has("broken pipe", "connection reset"):
+		return maybeCertificate(at) // it did not wait until its reason was read
 	case !at.tls && has("server preface", "frame too large", "connection reset", "EOF"):
 		return fmt.Sprintf("%s closed the connection: if it uses TLS, add --tls; else check the port in %s", at.address, at.flag)
 	}

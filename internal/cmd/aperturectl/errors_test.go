@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -162,6 +163,10 @@ func TestConnectionErrors(t *testing.T) {
 	} {
 		r := ctl(t, nil, tt.args...)
 		assert.Equal(t, exitFailure, r.code, name)
+		if strings.HasSuffix(name, "client cert") && strings.Contains(r.err, "closed the connection") {
+			// The server does not wait until its reason was read.
+			tt.want = address(mutual) + " closed the connection: if it wants a client certificate, give it by --cert and --key"
+		}
 		assert.Equal(t, "aperturectl: "+tt.want+"\n", r.err, name)
 	}
 }
@@ -189,7 +194,6 @@ func TestGRPCErrors(t *testing.T) {
 	for code, want := range map[codes.Code]string{
 		codes.Unauthenticated:    "HOST wants another token (why): give it by --token-file or APERTURE_AUTH_TOKEN",
 		codes.PermissionDenied:   "HOST does not allow it: why",
-		codes.ResourceExhausted:  "HOST has no room for this (why): try again later, or with less",
 		codes.Unavailable:        "HOST cannot answer now (why): try again in a moment",
 		codes.Unimplemented:      "HOST does not know this call (why): check the port in --grpc, and that the collector takes profiles there",
 		codes.OutOfRange:         "the message is larger than HOST takes (why): raise max_message_size there, or push less at a time",
@@ -206,6 +210,31 @@ func TestGRPCErrors(t *testing.T) {
 		assert.Equal(t, []string{"Bearer secret"}, service.md.Get("authorization"))
 		assert.Equal(t, []string{"red"}, service.md.Get("x-scope-orgid"))
 	}
+}
+
+// What a server has no room for is sent again, a bounded number of times.
+func TestNoRoom(t *testing.T) {
+	a := &app{global: globalFlags{timeout: time.Second}}
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		full := func(context.Context) error {
+			if calls++; calls == 3 {
+				return nil
+			}
+			return status.Error(codes.ResourceExhausted, "full")
+		}
+		began := time.Now()
+		require.NoError(t, a.insist(t.Context(), full))
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		calls = 10
+		require.Error(t, a.insist(t.Context(), full))
+		assert.Equal(t, 10+1+maxRetries, calls)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		require.ErrorIs(t, a.insist(ctx, full), context.DeadlineExceeded)
+	})
+	at := &addressError{address: "HOST", err: status.Error(codes.ResourceExhausted, "full")}
+	assert.Equal(t, "HOST has no room for this (full): try again later, or with less", explain(at))
 }
 
 // An interrupt ends a wait at once and leaves no half a file.

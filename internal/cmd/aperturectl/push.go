@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -230,11 +231,11 @@ func sortedKeys(m map[string]bool) []string {
 	return keys
 }
 
-// export sends parts one after the other.
+// export sends parts.
 func (a *app) export(ctx context.Context, address string, parts []pprofile.Profiles) error {
-	sent := 0
+	var sent atomic.Int64
 	p := a.startProgress(func(elapsed time.Duration) string {
-		return fmt.Sprintf("sending %d messages, %s", len(parts), elapsed.Round(time.Second))
+		return fmt.Sprintf("sent %d of %d messages, %s", sent.Load(), len(parts), elapsed.Round(time.Second))
 	})
 	defer p.close()
 	steps := make([]func(context.Context, *grpc.ClientConn) error, len(parts))
@@ -247,13 +248,13 @@ func (a *app) export(ctx context.Context, address string, parts []pprofile.Profi
 			if n := resp.PartialSuccess().RejectedProfiles(); n > 0 {
 				return failf("the collector refuses %d profiles: %s", n, resp.PartialSuccess().ErrorMessage())
 			}
-			sent++
+			sent.Add(1)
 			return nil
 		}
 	}
 	err := a.call(ctx, "--otlp", address, steps...)
-	if err != nil && sent > 0 && ctx.Err() == nil {
-		return failf("%s; %d of %d messages were taken before", explain(err), sent, len(parts))
+	if n := sent.Load(); err != nil && n > 0 && ctx.Err() == nil {
+		return failf("%s; %d of %d messages were taken", explain(err), n, len(parts))
 	}
 	return err
 }
