@@ -48,6 +48,17 @@ func StartCollector(binary, logFile string, args, env []string) (*Collector, err
 // PID returns the process id.
 func (c *Collector) PID() int { return c.cmd.Process.Pid }
 
+// Signal sends a signal to the collector.
+func (c *Collector) Signal(sig os.Signal) error {
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("signal collector: %w", err)
+	}
+	return nil
+}
+
+// Done returns a channel that is closed when the collector has ended.
+func (c *Collector) Done() <-chan struct{} { return c.done }
+
 // Stop ends the collector as Ctrl-C does and waits for it.
 func (c *Collector) Stop() error {
 	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {

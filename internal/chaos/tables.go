@@ -1,0 +1,79 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/aperture-collector/aperture-collector/internal/chserver"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
+)
+
+// What follows reads the tables as docs/schema.md describes them, not with the
+// code that writes them. `same` has a bit for each array of values that equals the
+// counts and is left out; other arrays that are left out are all 0.
+const (
+	sqlProfiles = `SELECT service, kind, lock, call, sum(c), sum(a), sum(b) FROM
+	(SELECT service, kind, counts, length(counts) AS n,
+		if(bitTest(same, 0), arrayMap(x -> toInt64(x), counts), arrayResize(v0, n)) AS a0,
+		if(bitTest(same, 1), arrayMap(x -> toInt64(x), counts), arrayResize(v1, n)) AS b0,
+		arrayResize(lock_addresses, n) AS locks,
+		arrayResize(syscalls, n, -1) AS calls
+	 FROM aperture.profiles)
+	ARRAY JOIN counts AS c, a0 AS a, b0 AS b, locks AS lock, calls AS call
+	GROUP BY service, kind, lock, call`
+	sqlStackHours = `SELECT service, kind, lock_address, syscall, sum(count), sum(v0), sum(v1)
+	FROM aperture.stack_hours GROUP BY service, kind, lock_address, syscall`
+	sqlEvents    = `SELECT service, kind, 0, -1, sum(events), 0, 0 FROM aperture.profiles GROUP BY service, kind`
+	sqlKindHours = `SELECT service, kind, 0, -1, sum(events), 0, 0 FROM aperture.kind_hours GROUP BY service, kind`
+	sqlBatches   = `SELECT agent_id, sequence, count(), sum(event_count) FROM aperture.batches GROUP BY agent_id, sequence`
+)
+
+// readSums runs one of the statements above.
+func readSums(ctx context.Context, ep chserver.Endpoint, sql string) (sums, error) {
+	out := make(sums)
+	err := benchkit.Query(ctx, ep, sql, func(c []string) error {
+		if len(c) != 7 {
+			return fmt.Errorf("read sums: a row has %d columns; want 7", len(c))
+		}
+		k, v := key{service: c[0], kind: c[1]}, sum{}
+		var err error
+		read := func(err2 error) {
+			if err == nil {
+				err = err2
+			}
+		}
+		var e error
+		k.lock, e = strconv.ParseUint(c[2], 10, 64)
+		read(e)
+		k.syscall, e = strconv.ParseInt(c[3], 10, 64)
+		read(e)
+		v.count, e = strconv.ParseUint(c[4], 10, 64)
+		read(e)
+		v.v0, e = strconv.ParseInt(c[5], 10, 64)
+		read(e)
+		v.v1, e = strconv.ParseInt(c[6], 10, 64)
+		read(e)
+		out.add(k, v)
+		return err
+	})
+	return out, err
+}
+
+// storedBatch is what the table of batches has of one request.
+type storedBatch struct{ rows, events uint64 }
+
+func readBatches(ctx context.Context, ep chserver.Endpoint) (map[batchKey]storedBatch, error) {
+	out := make(map[batchKey]storedBatch)
+	err := benchkit.Query(ctx, ep, sqlBatches, func(c []string) error {
+		var k batchKey
+		var b storedBatch
+		if _, err := fmt.Sscan(c[1]+" "+c[2]+" "+c[3], &k.sequence, &b.rows, &b.events); err != nil {
+			return fmt.Errorf("read batches: %w", err)
+		}
+		k.agent = c[0]
+		out[k] = b
+		return nil
+	})
+	return out, err
+}
