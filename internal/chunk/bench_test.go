@@ -385,7 +385,7 @@ func size(b *testing.B, hs []*hour) {
 			}
 			for _, s := range c.Streams.all() {
 				n := len(*s.bytes)
-				if s.name != "positions" {
+				if s.name != "positions" && s.name != "small" {
 					n = len(dense.EncodeAll(*s.bytes, nil))
 				}
 				sizes[s.name] += n

@@ -48,6 +48,8 @@ type Streams struct {
 	Head []byte
 	// Positions say which profiles the entries are in, Rice-coded.
 	Positions []byte
+	// Small are values of which most are 1, Rice-coded.
+	Small []byte
 	// Values are varints of each type.
 	Values [MaxTypes][]byte
 	// Counts, Minima and Maxima are varints.
@@ -62,6 +64,7 @@ type Chunk struct {
 	columns    Columns
 	types      int
 	incidences int
+	small      [MaxTypes + 1][]byte
 }
 
 // Columns returns what is to be stored. They share the memory of c.
@@ -134,10 +137,11 @@ type namedStream struct {
 	bytes *[]byte
 }
 
-func (s *Streams) all() [10]namedStream {
+func (s *Streams) all() [11]namedStream {
 	return [...]namedStream{
 		{"head", &s.Head},
 		{"positions", &s.Positions},
+		{"small", &s.Small},
 		{"v0", &s.Values[0]},
 		{"v1", &s.Values[1]},
 		{"v2", &s.Values[2]},

@@ -26,14 +26,14 @@ func Value(column int) Fields { return 1 << column }
 //
 // Slices that it returns are valid until the next call of Next.
 type Cursor struct {
-	chunk     *Chunk
-	fields    Fields
-	entry     int
-	err       error
-	valueMode []byte
-	otherMode []byte
+	chunk  *Chunk
+	fields Fields
+	entry  int
+	err    error
+	modes  modes
 
-	bits   bitReader
+	where  positionReader
+	small  [MaxTypes + 1]positionReader
 	values [MaxTypes]varints
 	counts varints
 	bounds boundsReader
@@ -41,8 +41,6 @@ type Cursor struct {
 	list     list
 	same     [MaxTypes]bool // values of the entry are all equal and the first is there
 	everyone []uint32       // 0, 1, 2 ...
-	gaps     []uint32
-	buffer   []uint32
 }
 
 // Reset puts the cursor before the first entry of a chunk. Further fields are
@@ -50,9 +48,12 @@ type Cursor struct {
 func (c *Cursor) Reset(chunk *Chunk, fields Fields) {
 	c.chunk, c.entry, c.err = chunk, -1, nil
 	c.fields = closure(fields) & (Counts | Bounds | (1<<chunk.types - 1))
-	c.valueMode, c.otherMode = chunk.modes()
+	c.modes = chunk.modes()
 	s := &chunk.columns.Streams
-	c.bits = bitReader{b: s.Positions}
+	c.where.bits = bitReader{b: s.Positions}
+	for i := range c.small {
+		c.small[i].bits = bitReader{b: chunk.small[i]}
+	}
 	for j := range c.values {
 		c.values[j] = varints{b: s.Values[j]}
 	}
@@ -88,7 +89,7 @@ func (c *Cursor) Next() bool {
 	}
 	n := int(c.chunk.columns.Entries.Profiles[c.entry])
 	if err := c.positions(n); err != nil {
-		c.err = corrupt("positions", c.entry, c.bits.offset(), "%w", err)
+		c.err = corrupt("positions", c.entry, c.where.bits.offset(), "%w", err)
 		return false
 	}
 	for j := range c.chunk.types {
@@ -110,7 +111,7 @@ func (c *Cursor) Next() bool {
 		c.list.minima, c.list.maxima = c.list.minima[:0], c.list.maxima[:0]
 		c.Values(0)
 		lowest, highest := c.chunk.Bounds(c.entry)
-		if err := c.bounds.read(&c.list, c.otherMode[c.entry]>>2, n, lowest, highest); err != nil {
+		if err := c.bounds.read(&c.list, c.modes.bounds(c.entry), n, lowest, highest); err != nil {
 			c.err = corrupt("minima", c.entry, c.bounds.minima.off, "%w", err)
 			return false
 		}
@@ -153,31 +154,15 @@ func (c *Cursor) Counts() []uint64 { return c.list.counts }
 // Bounds returns the extremes, if they were asked for, see [NoMinimum].
 func (c *Cursor) Bounds() (minima, maxima []int64) { return c.list.minima, c.list.maxima }
 
-func (c *Cursor) positions(n int) error {
-	total := c.chunk.Profiles()
-	switch {
-	case n == total:
-		for len(c.everyone) < n {
-			c.everyone = append(c.everyone, uint32(len(c.everyone)))
-		}
-		c.list.profiles = c.everyone[:n]
-	case n == 0:
-		c.list.profiles = nil
-	case n > total/2:
-		c.gaps = resize(c.gaps, total-n)
-		if err := c.bits.ascending(c.gaps, total); err != nil {
-			return err
-		}
-		c.buffer = resize(c.buffer, n)
-		complement(c.buffer, c.gaps, total)
-		c.list.profiles = c.buffer
-	default:
-		c.buffer = resize(c.buffer, n)
-		if err := c.bits.ascending(c.buffer, total); err != nil {
-			return err
-		}
-		c.list.profiles = c.buffer
+func (c *Cursor) positions(n int) (err error) {
+	if n != c.chunk.Profiles() {
+		c.list.profiles, err = c.where.read(n, c.chunk.Profiles())
+		return err
 	}
+	for len(c.everyone) < n {
+		c.everyone = append(c.everyone, uint32(len(c.everyone)))
+	}
+	c.list.profiles = c.everyone[:n]
 	return nil
 }
 
@@ -185,7 +170,7 @@ func (c *Cursor) positions(n int) error {
 func (c *Cursor) column(j, n int) error {
 	totals := &c.chunk.columns.Entries.Totals
 	total := totals[j][c.entry]
-	mode := valueMode(c.valueMode[c.entry], j)
+	mode := c.modes.value(c.entry, j)
 	out := resize(c.list.values[j], n)
 	c.list.values[j] = out
 	c.same[j] = mode == constant && n > 0
@@ -197,9 +182,12 @@ func (c *Cursor) column(j, n int) error {
 		return err
 	}
 	var s int64
-	if mode == predicted {
+	switch mode {
+	case small:
+		return readSmall(&c.small[j], out, total)
+	case predicted:
 		clear(out)
-	} else {
+	default:
 		var err error
 		if s, err = c.values[j].zigzags(out); err != nil {
 			return err
@@ -223,7 +211,7 @@ func (c *Cursor) readCounts(n int) error {
 	total := c.chunk.Count(c.entry)
 	out := resize(c.list.counts, n)
 	c.list.counts = out
-	switch c.otherMode[c.entry] & 3 {
+	switch mode := c.modes.counts(c.entry); mode {
 	case countConstant:
 		v, err := share(total, uint64(n))
 		for i := range out {
@@ -231,9 +219,11 @@ func (c *Cursor) readCounts(n int) error {
 		}
 		return err
 	case countFirst, countSecond:
-		for i, v := range c.Values(int(c.otherMode[c.entry]&3 - countFirst)) {
+		for i, v := range c.Values(int(mode - countFirst)) {
 			out[i] = uint64(v)
 		}
+	case countSmall:
+		return readSmall(&c.small[CountColumn], out, total)
 	default:
 		for i := range out {
 			var err error
@@ -266,8 +256,15 @@ func share[T int64 | uint64](total, n T) (T, error) {
 // end checks that the streams that were read are at their ends.
 func (c *Cursor) end() error {
 	last := c.entry - 1
-	if !c.bits.atEnd() {
-		return corrupt("positions", last, c.bits.offset(), "%d bytes are left", len(c.bits.b)-c.bits.offset())
+	if !c.where.bits.atEnd() {
+		return corrupt("positions", last, c.where.bits.offset(), "bits are left")
+	}
+	for i := range c.small {
+		// Parts of types that the chunk does not have must be empty.
+		unknown := i >= c.chunk.types && i != CountColumn
+		if (unknown || c.fields&Value(i) != 0) && !c.small[i].bits.atEnd() {
+			return corrupt("small", last, c.small[i].bits.offset(), "bits of part %d are left", i)
+		}
 	}
 	type stream struct {
 		fields Fields

@@ -30,6 +30,10 @@ func Decode(c Columns) (*Chunk, error) {
 	if err := out.checkTotals(); err != nil {
 		return nil, err
 	}
+	var err error
+	if out.small, err = splitSmall(c.Streams.Small); err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 
@@ -64,7 +68,7 @@ func (c *Chunk) lengths() error {
 		{"counts of entries", len(e.Counts), entries, true},
 		{"minima of entries", len(e.Minima), entries, true},
 		{"maxima of entries", len(e.Maxima), len(e.Minima), false},
-		{"head", len(c.columns.Streams.Head), headBytes + 2*entries, false},
+		{"head", len(c.columns.Streams.Head), headBytes + planes(c.types)*entries, false},
 	}
 	for j := range MaxTypes {
 		n, m := profiles, entries
@@ -81,21 +85,15 @@ func (c *Chunk) lengths() error {
 	return nil
 }
 
-// modes returns the planes of the head.
-func (c *Chunk) modes() (values, observations []byte) {
-	planes := c.columns.Streams.Head[headBytes:]
-	return planes[:len(planes)/2], planes[len(planes)/2:]
-}
-
 func (c *Chunk) checkEntries() error {
-	values, observations := c.modes()
+	m := c.modes()
 	total := c.Profiles()
 	for i, n := range c.columns.Entries.Profiles {
 		if int(n) > total {
 			return invalid("entry %d is in %d profiles; the chunk has %d", i, n, total)
 		}
-		if !modesFit(values[i], observations[i], c.types, n) {
-			return corrupt("head", i, headBytes+i, "modes %#x and %#x for %d types in %d profiles", values[i], observations[i], c.types, n)
+		if !m.fit(i, c.types, n) {
+			return corrupt("head", i, headBytes+i, "modes do not fit %d types in %d profiles", c.types, n)
 		}
 		if c.incidences += int(n); c.incidences > MaxIncidences {
 			return invalid("more than %d incidences at entry %d", MaxIncidences, i)

@@ -22,14 +22,16 @@ func (l *list) reset() {
 
 // encoder writes the lists of a chunk, entry by entry.
 type encoder struct {
-	columns      Columns
-	types        int
-	positions    bitWriter
-	observations []byte // the second plane of the head
-	residuals    []int64
-	incidences   int
-	counted      bool // Counts differ from Totals[0]
-	bounded      bool // an extreme is known
+	columns    Columns
+	types      int
+	positions  bitWriter
+	modes      modes
+	small      smallParts
+	scratch    []uint32
+	residuals  []int64
+	incidences int
+	counted    bool // Counts differ from Totals[0]
+	bounded    bool // an extreme is known
 }
 
 // begin forgets the entries of the chunk before. The profiles' columns are not
@@ -37,7 +39,11 @@ type encoder struct {
 func (e *encoder) begin(types int) {
 	e.types, e.incidences, e.counted, e.bounded = types, 0, false, false
 	e.positions.reset()
-	e.observations = e.observations[:0]
+	e.small.reset()
+	e.modes.observations = e.modes.observations[:0]
+	for i := range e.modes.values {
+		e.modes.values[i] = e.modes.values[i][:0]
+	}
 	c, s := &e.columns.Entries, &e.columns.Streams
 	c.Profiles, c.Counts, c.Minima, c.Maxima = c.Profiles[:0], c.Counts[:0], c.Minima[:0], c.Maxima[:0]
 	for i := range c.Totals {
@@ -45,26 +51,26 @@ func (e *encoder) begin(types int) {
 		s.Values[i] = s.Values[i][:0]
 	}
 	s.Head = append(s.Head[:0], Version, byte(types))
-	s.Counts, s.Minima, s.Maxima, s.Exemplars = s.Counts[:0], s.Minima[:0], s.Maxima[:0], s.Exemplars[:0]
+	s.Small, s.Counts, s.Minima, s.Maxima, s.Exemplars = s.Small[:0], s.Counts[:0], s.Minima[:0], s.Maxima[:0], s.Exemplars[:0]
 }
 
 func (e *encoder) add(l *list) {
-	c, s := &e.columns.Entries, &e.columns.Streams
+	c := &e.columns.Entries
 	n := len(l.profiles)
 	e.incidences += n
 	c.Profiles = append(c.Profiles, uint32(n))
 	e.positions.positions(l.profiles, len(e.columns.Profiles.Times))
 	var totals [MaxTypes]int64
-	var values byte
+	var values [len(e.modes.values)]byte
 	for j := range e.types {
 		totals[j] = sum(l.values[j])
 		c.Totals[j] = append(c.Totals[j], totals[j])
-		values |= e.values(l.values[j], j, totals, l) << (2 * j)
+		values[j/2] |= e.values(l.values[j], j, totals, l) << (j % 2 * 4)
 	}
-	s.Head = append(s.Head, values)
-	observations := e.counts(l, totals[0])
-	observations |= e.bounds(l) << 2
-	e.observations = append(e.observations, observations)
+	for i := range planes(e.types) - 1 {
+		e.modes.values[i] = append(e.modes.values[i], values[i])
+	}
+	e.modes.observations = append(e.modes.observations, e.counts(l, totals[0])|e.bounds(l)<<4)
 }
 
 // values writes those of one type and returns the mode.
@@ -90,6 +96,12 @@ func (e *encoder) values(vs []int64, j int, totals [MaxTypes]int64, l *list) byt
 		}
 		if rest < plain {
 			vs, mode = e.residuals, residual
+		}
+	}
+	if mode == coded {
+		var ok bool
+		if e.scratch, ok = appendSmall(&e.small[j], e.scratch, vs, totals[j]); ok {
+			return small
 		}
 	}
 	for _, v := range vs {
@@ -123,6 +135,10 @@ func (e *encoder) counts(l *list, total int64) byte {
 	case e.types > 1 && countsEqual(l.counts, l.values[1]):
 		return countSecond
 	}
+	var ok bool
+	if e.scratch, ok = appendSmall(&e.small[CountColumn], e.scratch, l.counts, all); ok {
+		return countSmall
+	}
 	for _, n := range l.counts {
 		e.columns.Streams.Counts = appendVarint(e.columns.Streams.Counts, n)
 	}
@@ -134,7 +150,11 @@ func (e *encoder) end() (*Chunk, error) {
 	e.positions.flush()
 	s, entries, profiles := &e.columns.Streams, &e.columns.Entries, &e.columns.Profiles
 	s.Positions = e.positions.b
-	s.Head = append(s.Head, e.observations...)
+	for i := range planes(e.types) - 1 {
+		s.Head = append(s.Head, e.modes.values[i]...)
+	}
+	s.Head = append(s.Head, e.modes.observations...)
+	s.Small = e.small.append(s.Small)
 	out := &Chunk{columns: e.columns, types: e.types, incidences: e.incidences}
 	if !e.counted {
 		out.columns.Entries.Counts = nil
@@ -144,6 +164,10 @@ func (e *encoder) end() (*Chunk, error) {
 	}
 	if countsEqual(profiles.Events, profiles.Totals[0]) {
 		out.columns.Profiles.Events = nil
+	}
+	var err error
+	if out.small, err = splitSmall(s.Small); err != nil {
+		return nil, err
 	}
 	if n := len(entries.Profiles); n > MaxEntries {
 		return nil, full("entries", n, MaxEntries)

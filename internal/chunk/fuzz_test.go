@@ -86,7 +86,7 @@ func FuzzDecode(f *testing.F) {
 	add := func(c *Chunk) {
 		columns := copyColumns(c.Columns())
 		s := &columns.Streams
-		f.Add(packArrays(&columns), s.Head, s.Positions, s.Values[0], s.Values[1], s.Values[2], s.Values[3], s.Counts, s.Minima, s.Maxima, s.Exemplars)
+		f.Add(packArrays(&columns), s.Head, s.Positions, s.Small, s.Values[0], s.Values[1], s.Values[2], s.Values[3], s.Counts, s.Minima, s.Maxima, s.Exemplars)
 	}
 	add(example(f))
 	add(durations().build(f, new(Builder)))
@@ -94,8 +94,8 @@ func FuzzDecode(f *testing.F) {
 		m := randomModel(rand.New(rand.NewPCG(seed, 9)))
 		add(m.build(f, new(Builder)))
 	}
-	f.Fuzz(func(t *testing.T, arrays, head, positions, v0, v1, v2, v3, counts, minima, maxima, exemplars []byte) {
-		c := Columns{Streams: Streams{Head: head, Positions: positions, Values: [MaxTypes][]byte{v0, v1, v2, v3}, Counts: counts, Minima: minima, Maxima: maxima, Exemplars: exemplars}}
+	f.Fuzz(func(t *testing.T, arrays, head, positions, small, v0, v1, v2, v3, counts, minima, maxima, exemplars []byte) {
+		c := Columns{Streams: Streams{Head: head, Positions: positions, Small: small, Values: [MaxTypes][]byte{v0, v1, v2, v3}, Counts: counts, Minima: minima, Maxima: maxima, Exemplars: exemplars}}
 		types := 0
 		if len(head) > 1 {
 			types = int(head[1])

@@ -48,6 +48,10 @@ func exampleModel() *model {
 			en.Values = [MaxTypes]int64{n, n * 4096, rng.Int64N(3) * 1000, rng.Int64N(1 << 40)}
 			if e == 5 || e == 6 && i%2 == 0 {
 				en.Values[0] *= 1000
+				if e == 6 {
+					n *= 5
+					en.Count *= 5
+				}
 				en.Min, en.Max = en.Values[0]/n, en.Values[0]/n+(n-1)*7
 			}
 			p.added = append(p.added, en)
@@ -157,26 +161,25 @@ func TestEveryBitFlip(t *testing.T) {
 func TestDecodeRefusesArrays(t *testing.T) {
 	c := example(t)
 	for text, change := range map[string]func(*Columns){
-		"version is 2; only 1 is known":             func(c *Columns) { c.Streams.Head[0] = 2 },
-		"stream head has 1 bytes":                   func(c *Columns) { c.Streams.Head = c.Streams.Head[:1] },
-		"0 sample types":                            func(c *Columns) { c.Streams.Head[1] = 0 },
-		"5 sample types":                            func(c *Columns) { c.Streams.Head[1] = 5 },
-		"durations: 23 elements; expected 24":       func(c *Columns) { c.Profiles.Durations = c.Profiles.Durations[:23] },
-		"series: 0 elements":                        func(c *Columns) { c.Profiles.Series = nil },
-		"events: 1 elements":                        func(c *Columns) { c.Profiles.Events = c.Profiles.Events[:1] },
-		"maxima of entries: 0":                      func(c *Columns) { c.Entries.Maxima = nil },
-		"totals of entries: 8":                      func(c *Columns) { c.Entries.Totals[2] = c.Entries.Totals[2][:8] },
-		"entry 3 is in 25 profiles; the chunk has":  func(c *Columns) { c.Entries.Profiles[3] = 25 },
-		"totals of type 1: those of the profiles":   func(c *Columns) { c.Entries.Totals[1][0]++ },
-		"events in the profiles":                    func(c *Columns) { c.Entries.Counts[1]++ },
-		"1048577 profiles; the limit is 1048576":    func(c *Columns) { c.Profiles.Times = make([]int64, MaxProfiles+1) },
-		"4194305 entries; the limit is 4194304":     func(c *Columns) { c.Entries.Profiles = make([]uint32, MaxEntries+1) },
-		"stream v2 has 268435457 bytes":             func(c *Columns) { c.Streams.Values[2] = make([]byte, MaxStreamBytes+1) },
-		"stream head, entry 0, byte 2: modes 0x2":   func(c *Columns) { c.Streams.Head[headBytes] = 2 },
-		"more than 67108864 incidences at entry 64": manyIncidences,
-		"modes 0x1 and 0x0 for 4 types in 1 profile": func(c *Columns) {
-			c.Entries.Profiles[0], c.Streams.Head[headBytes], c.Streams.Head[headBytes+9] = 1, 1, 0
-		},
+		"version is 2; only 1 is known":              func(c *Columns) { c.Streams.Head[0] = 2 },
+		"stream head has 1 bytes":                    func(c *Columns) { c.Streams.Head = c.Streams.Head[:1] },
+		"0 sample types":                             func(c *Columns) { c.Streams.Head[1] = 0 },
+		"5 sample types":                             func(c *Columns) { c.Streams.Head[1] = 5 },
+		"durations: 23 elements; expected 24":        func(c *Columns) { c.Profiles.Durations = c.Profiles.Durations[:23] },
+		"series: 0 elements":                         func(c *Columns) { c.Profiles.Series = nil },
+		"events: 1 elements":                         func(c *Columns) { c.Profiles.Events = c.Profiles.Events[:1] },
+		"maxima of entries: 0":                       func(c *Columns) { c.Entries.Maxima = nil },
+		"totals of entries: 8":                       func(c *Columns) { c.Entries.Totals[2] = c.Entries.Totals[2][:8] },
+		"entry 3 is in 25 profiles; the chunk has":   func(c *Columns) { c.Entries.Profiles[3] = 25 },
+		"totals of type 1: those of the profiles":    func(c *Columns) { c.Entries.Totals[1][0]++ },
+		"events in the profiles":                     func(c *Columns) { c.Entries.Counts[1]++ },
+		"1048577 profiles; the limit is 1048576":     func(c *Columns) { c.Profiles.Times = make([]int64, MaxProfiles+1) },
+		"4194305 entries; the limit is 4194304":      func(c *Columns) { c.Entries.Profiles = make([]uint32, MaxEntries+1) },
+		"stream v2 has 268435457 bytes":              func(c *Columns) { c.Streams.Values[2] = make([]byte, MaxStreamBytes+1) },
+		"stream head, entry 0, byte 2: modes do not": func(c *Columns) { c.Streams.Head[headBytes] = 2 },
+		"part 0 has 127 bytes":                       func(c *Columns) { c.Streams.Small[0] = 127 },
+		"more than 67108864 incidences at entry 64":  manyIncidences,
+		"modes do not fit 4 types in 1 profile":      func(c *Columns) { c.Entries.Profiles[0] = 1 },
 	} {
 		columns := copyColumns(c.Columns())
 		change(&columns)
