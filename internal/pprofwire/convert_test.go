@@ -96,7 +96,7 @@ func TestColumns(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, tt.want, got, name)
 	}
-	_, err := typed(t, none, count("samples"), space).Columns("lock")
+	_, err := ToProfiles(typed(t, none, count("samples"), space), Options{Kind: "lock"})
 	require.EqualError(t, err, `convert pprof: invalid pprof: kind "lock" needs sample type delay/nanoseconds; there are [{"samples" "count"} {"inuse_space" "bytes"}]`)
 }
 

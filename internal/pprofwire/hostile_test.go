@@ -81,6 +81,20 @@ var hostile = []struct {
 	{"text in a label", with(sampleOf(func(s *file) { s.bytes(3, new(file).bytes(1, nil).b) })), "sample[0], byte 12: a field has the wire type of another"},
 	{"text in a line", with(message(fieldLocation, new(file).bytes(4, new(file).bytes(1, nil).b).b)), "location[1], byte 12: a field has the wire type of another"},
 	{"text as mapping of a location", with(message(fieldLocation, new(file).bytes(2, nil).b)), "location[1], byte 10: a field has the wire type of another"},
+	{"field within a number", raw(0x80), "profile, byte 0: the data ends within a number"},
+	{"comment within a number", with(message(fieldComment, []byte{0x80})), "comment, byte 10: the data ends within a number"},
+	{"field of a sample within a number", with(message(fieldSample, []byte{0x80})), "sample[0], byte 10: the data ends within a number"},
+	{"field of a location within a number", with(message(fieldLocation, []byte{0x80})), "location[1], byte 10: the data ends within a number"},
+	{"field of a mapping within a number", with(message(fieldMapping, []byte{0x80})), "mapping[0], byte 10: the data ends within a number"},
+	{"field of a function within a number", with(message(fieldFunction, []byte{8, 0x80})), "function[0], byte 10: the data ends within a number"},
+	{"field of a type within a number", with(message(fieldSampleType, []byte{8, 0x80})), "sample_type[1], byte 10: the data ends within a number"},
+	{"field of a period within a number", with(message(fieldPeriodType, []byte{0x80})), "period_type, byte 10: the data ends within a number"},
+	{"long line", with(message(fieldLocation, []byte{0x22, 1})), "location[1], byte 10: a field is longer than what is left of its message"},
+	{"long locations", with(message(fieldSample, []byte{0x0a, 1})), "sample[0], byte 10: a field is longer than what is left of its message"},
+	{"long values", with(message(fieldSample, []byte{0x12, 1})), "sample[0], byte 10: a field is longer than what is left of its message"},
+	{"long label", with(message(fieldSample, []byte{0x1a, 1})), "sample[0], byte 10: a field is longer than what is left of its message"},
+	{"unpacked location within a number", with(message(fieldSample, []byte{0x08, 0x80})), "sample[0], byte 10: the data ends within a number"},
+	{"no gzip header", raw(0x1f, 0x8b), "inflate: unexpected EOF"},
 	{"no gzip", raw(0x1f, 0x8b, 8, 0), "inflate: unexpected EOF"},
 	{"broken gzip", func() []byte { z := gzipped(small()); z[len(z)-6] ^= 1; return z }, "inflate: gzip: invalid checksum"},
 }
@@ -126,6 +140,7 @@ func TestLimits(t *testing.T) {
 		"types":     {times(63, message(fieldSampleType, nil))(), Limits{}, Limits{}, ""},
 		"64 types":  {times(64, message(fieldSampleType, nil))(), Limits{MaxSamples: -1}, Limits{}, "sample_type has more than 64 entries"},
 		"comments":  {times(maxComments+1, value(fieldComment, 0))(), Limits{MaxSamples: -1}, Limits{}, "comment has more than 4096 entries"},
+		"mappings":  {times(maxMappings+1, message(fieldMapping, nil))(), Limits{MaxSamples: -1}, Limits{}, "mapping has more than 65536 entries"},
 		"packed":    {with(message(fieldComment, make([]byte, maxComments+1)))(), Limits{MaxSamples: -1}, Limits{}, "comment has more than 4096 entries"},
 	} {
 		if tt.at.MaxSamples >= 0 {

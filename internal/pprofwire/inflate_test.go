@@ -33,23 +33,23 @@ func TestInflate(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-// Whatever bit is wrong: what the standard library refuses, we refuse.
+// Whatever byte is wrong: what the standard library refuses, we refuse.
 func TestInflateDamaged(t *testing.T) {
-	zipped := gzipped(goCPUOf(t, 10))
-	for bit := range 8 * len(zipped) {
+	zipped := gzipped(small())
+	for i := range zipped {
 		damaged := bytes.Clone(zipped)
-		damaged[bit/8] ^= 1 << (bit % 8)
+		damaged[i] ^= 1 << (i % 8)
 		got, err := inflate(nil, damaged, 1<<20)
 		z, wantErr := gzip.NewReader(bytes.NewReader(damaged))
 		var want []byte
 		if wantErr == nil {
 			want, wantErr = io.ReadAll(z)
 		}
-		if bit/8 != 3 { // flags: reserved ones are not refused by all
-			require.Equal(t, wantErr == nil, err == nil, "bit %d: %v, %v", bit, wantErr, err)
+		if i != 3 { // flags: reserved ones are not refused by all
+			require.Equal(t, wantErr == nil, err == nil, "byte %d: %v, %v", i, wantErr, err)
 		}
 		if err == nil {
-			require.True(t, bytes.Equal(want, got), "bit %d", bit)
+			require.True(t, bytes.Equal(want, got), "byte %d", i)
 		}
 	}
 }
