@@ -135,6 +135,26 @@ func (o Options) Migrations() ([]Migration, error) {
 }
 
 func (o Options) render(file string) (string, error) {
+	text, err := files.ReadFile("sql/" + file)
+	if err != nil {
+		return "", fmt.Errorf("read migration %s: %w", file, err)
+	}
+	return o.execute(file, string(text))
+}
+
+// Render renders a script that is written as those of the migrations are.
+func (o Options) Render(name, script string) ([]string, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	text, err := o.execute(name, script)
+	if err != nil {
+		return nil, err
+	}
+	return split(text), nil
+}
+
+func (o Options) execute(name, script string) (string, error) {
 	funcs := template.FuncMap{
 		"table":       func(name string) string { return o.local(name) + o.onCluster() },
 		"engine":      o.engine,
@@ -143,13 +163,13 @@ func (o Options) render(file string) (string, error) {
 		"distributed": o.distributed,
 		"durable":     func() string { return durable },
 	}
-	t, err := template.New(file).Funcs(funcs).ParseFS(files, "sql/"+file)
+	t, err := template.New(name).Funcs(funcs).Parse(script)
 	if err != nil {
-		return "", fmt.Errorf("parse migration %s: %w", file, err)
+		return "", fmt.Errorf("parse script %s: %w", name, err)
 	}
 	var b strings.Builder
 	if err := t.Execute(&b, nil); err != nil {
-		return "", fmt.Errorf("render migration %s: %w", file, err)
+		return "", fmt.Errorf("render script %s: %w", name, err)
 	}
 	return b.String(), nil
 }

@@ -121,16 +121,8 @@ func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
 	defer w.buffers.Put(b)
 	b.reset(now)
 	w.fill(b, win.Groups, now)
-	for _, t := range b.dict.tables() {
-		if err := w.insert(ctx, t.name, t.input, ""); err != nil {
-			return err
-		}
-	}
-	if w.epoch.Load() != epoch {
-		return fmt.Errorf("write to %s: %w: connection was renewed", w.tables.Database, profilestore.ErrUnavailable)
-	}
-	for _, t := range b.dict.tables() {
-		w.known.add(t.keys, now)
+	if err := w.writeDictionaries(ctx, b.dict, epoch, now); err != nil {
+		return err
 	}
 	for _, t := range []struct {
 		name  string
@@ -152,9 +144,7 @@ func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
 
 // fill turns groups into columns.
 func (w *Writer) fill(b *buffer, groups *profile.Groups, now int64) {
-	// Rows live from the end of the hour they were stored in: a coarse time is
-	// nearly free in the table.
-	stored := (now/3600 + 1) * 3600
+	stored := StoredUntil(now)
 	d := groups.Dict
 	b.features = b.features[:0]
 	for _, g := range groups.Groups {

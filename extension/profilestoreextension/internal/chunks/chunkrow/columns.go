@@ -1,0 +1,170 @@
+package chunkrow
+
+import (
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/internal/chunk"
+)
+
+// array is an Array(T) column whose data is used in place: ColArr would copy it
+// through an interface, element by element.
+type array[T any, S ~[]T, P interface {
+	*S
+	proto.ColumnOf[T]
+}] struct {
+	proto.ColArr[T]
+	data S
+}
+
+// init must be called before anything else; the array must not move after that.
+func (a *array[T, S, P]) init() { a.Data = P(&a.data) }
+
+func (a *array[T, S, P]) add(vs []T) {
+	a.data = append(a.data, vs...)
+	a.Offsets = append(a.Offsets, uint64(len(a.data)))
+}
+
+func (a *array[T, S, P]) row(i int) []T {
+	first := uint64(0)
+	if i > 0 {
+		first = a.Offsets[i-1]
+	}
+	end := a.Offsets[i]
+	return a.data[first:end:end]
+}
+
+type (
+	uint8s  = array[uint8, proto.ColUInt8, *proto.ColUInt8]
+	uint32s = array[uint32, proto.ColUInt32, *proto.ColUInt32]
+	uint64s = array[uint64, proto.ColUInt64, *proto.ColUInt64]
+	int64s  = array[int64, proto.ColInt64, *proto.ColInt64]
+	ids     = array[proto.UInt128, proto.ColUInt128, *proto.ColUInt128]
+)
+
+// names is a LowCardinality(String) column.
+type names = proto.ColLowCardinality[string]
+
+// columns are those of the table, for both directions.
+type columns struct {
+	tenant, service, kind, types, periodType *names
+	period                                   proto.ColInt64
+	hour, stored                             proto.ColDateTime
+	level                                    proto.ColUInt8
+	seq, profiles, entries                   proto.ColUInt32
+	id, events                               proto.ColUInt64
+	nonce                                    proto.ColUInt128
+	first, last, written                     proto.ColDateTime64
+	covers                                   uint64s
+
+	times, durations int64s
+	series           uint32s
+	seriesIDs        ids
+	eventsByProfile  uint64s
+	profileTotals    [chunk.MaxTypes]int64s
+
+	stacks, sets    ids
+	locks           uint64s
+	syscalls        int64s
+	buckets, errors uint8s
+	entryProfiles   uint32s
+	counts          uint64s
+	totals          [chunk.MaxTypes]int64s
+	minima, maxima  int64s
+
+	streams [len(streamNames)]proto.ColBytes
+}
+
+// streamNames are the columns of chunk.Streams in the order of streamsOf.
+var streamNames = [...]string{
+	"head", "positions", "small", "v0", "v1", "v2", "v3",
+	"count_stream", "minimum_stream", "maximum_stream", "exemplars",
+}
+
+func streamsOf(s *chunk.Streams) [len(streamNames)]*[]byte {
+	return [...]*[]byte{
+		&s.Head, &s.Positions, &s.Small, &s.Values[0], &s.Values[1], &s.Values[2], &s.Values[3],
+		&s.Counts, &s.Minima, &s.Maxima, &s.Exemplars,
+	}
+}
+
+// column is a column of the table and what it is part of; 0 for the header.
+type column struct {
+	name   string
+	fields Fields
+	data   proto.Column
+}
+
+func newColumns() *columns {
+	c := new(columns)
+	for _, n := range []**names{&c.tenant, &c.service, &c.kind, &c.types, &c.periodType} {
+		*n = proto.NewLowCardinality[string](new(proto.ColStr))
+	}
+	c.first.WithPrecision(proto.PrecisionNano)
+	c.last.WithPrecision(proto.PrecisionNano)
+	c.written.WithPrecision(proto.PrecisionMilli)
+	for _, a := range []interface{ init() }{
+		&c.covers, &c.times, &c.durations, &c.series, &c.seriesIDs, &c.eventsByProfile,
+		&c.stacks, &c.sets, &c.locks, &c.syscalls, &c.buckets, &c.errors, &c.entryProfiles, &c.counts, &c.minima, &c.maxima,
+	} {
+		a.init()
+	}
+	for i := range chunk.MaxTypes {
+		c.profileTotals[i].init()
+		c.totals[i].init()
+	}
+	return c
+}
+
+// writtenColumn is the one that the server fills in.
+const writtenColumn = "written"
+
+func (c *columns) all() []column {
+	out := []column{
+		{"tenant", 0, c.tenant},
+		{"service", 0, c.service},
+		{"kind", 0, c.kind},
+		{"types", 0, c.types},
+		{"period_type", 0, c.periodType},
+		{"period", 0, &c.period},
+		{"hour", 0, &c.hour},
+		{"level", 0, &c.level},
+		{"seq", 0, &c.seq},
+		{"id", 0, &c.id},
+		{"nonce", 0, &c.nonce},
+		{"covers", Covers, &c.covers},
+		{"first_time", 0, &c.first},
+		{"last_time", 0, &c.last},
+		{"profiles_n", 0, &c.profiles},
+		{"events", 0, &c.events},
+		{"entries_n", 0, &c.entries},
+		{writtenColumn, 0, &c.written},
+		{"stored", 0, &c.stored},
+		{"times", Times, &c.times},
+		{"durations", Times, &c.durations},
+		{"series", Series, &c.series},
+		{"series_ids", Series, &c.seriesIDs},
+		{"events_by_profile", ProfileTotals, &c.eventsByProfile},
+		{"stacks", Stacks, &c.stacks},
+		{"attribute_sets", Attributes, &c.sets},
+		{"lock_addresses", Attributes, &c.locks},
+		{"syscalls", Attributes, &c.syscalls},
+		{"buckets", Attributes, &c.buckets},
+		{"errors", Attributes, &c.errors},
+		{"entry_profiles", EntryProfiles, &c.entryProfiles},
+		{"counts", Counts, &c.counts},
+		{"minima", Bounds, &c.minima},
+		{"maxima", Bounds, &c.maxima},
+	}
+	for i := range chunk.MaxTypes {
+		n := string(rune('0' + i))
+		out = append(out, column{"pt" + n, ProfileTotals, &c.profileTotals[i]}, column{"t" + n, Totals, &c.totals[i]})
+	}
+	for i, name := range streamNames {
+		f := Streams
+		if name == "exemplars" {
+			f = Exemplars
+		}
+		out = append(out, column{name, f, &c.streams[i]})
+	}
+	return out
+}

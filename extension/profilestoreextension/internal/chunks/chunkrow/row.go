@@ -1,0 +1,45 @@
+package chunkrow
+
+import (
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/internal/chunk"
+)
+
+// Header is what is known of a row without its arrays.
+type Header struct {
+	Key
+	Level uint8
+	// Seq numbers the rows of levels 1 and 2 of a key and level from 1; it is 0 for
+	// level 0.
+	Seq uint32
+	// ID is that of [WindowRowID] or [CompactedRowID].
+	ID uint64
+	// Nonce is drawn at random by who inserts a row of levels 1 and 2, to find out
+	// whether its own was stored; it is 0 for level 0.
+	Nonce proto.UInt128
+	// Covers are the ids of the rows of lower levels that this row replaces.
+	Covers []uint64
+	// First is the begin of the first profile, Last the latest end of any, in Unix
+	// nanoseconds.
+	First, Last int64
+	// Profiles and Entries are the numbers of them, Events that of observations.
+	Profiles, Entries uint32
+	Events            uint64
+	// Written is when the server took the row, in Unix milliseconds. It is not
+	// inserted.
+	Written int64
+	// Stored is what the lifetime counts from, in Unix seconds: the end of the hour
+	// in which the data was stored first. A row that replaces others has the latest
+	// of theirs.
+	Stored int64
+}
+
+// Row is a row of the table.
+type Row struct {
+	Header
+	// SeriesIDs are what [chunk.ProfileColumns].Series counts in, ascending.
+	SeriesIDs []proto.UInt128
+	Keys      EntryKeys
+	Columns   chunk.Columns
+}
