@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,9 +32,21 @@ func mountSmallDisk(dir string) error {
 	return nil
 }
 
+// unmount gives the file system back. A server whose collector was killed uses it
+// for some more seconds; after these it goes when the server does.
 func unmount(dir string) error {
-	if err := unix.Unmount(dir, 0); err != nil {
-		return fmt.Errorf("unmount small disk: %w", err)
+	for range 200 {
+		err := unix.Unmount(dir, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("unmount small disk: %w", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("detach small disk: %w", err)
 	}
 	return nil
 }

@@ -47,7 +47,8 @@ func (i *injection) do(ctx context.Context, f Fault) error {
 	case PauseClickHouse:
 		return i.pause(ctx)
 	case CutConnection:
-		i.proxy.cut(i.rng, 64<<10)
+		// The proxy draws from its own, in goroutines of its own.
+		i.proxy.cut(rand.New(rand.NewPCG(i.rng.Uint64(), 0)), 64<<10)
 		i.wait(ctx, time.Second, 2*time.Second)
 		i.log("%d cuts", i.proxy.heal())
 		return nil

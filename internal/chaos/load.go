@@ -50,6 +50,7 @@ func startLoad(s *site, prefix string, seed uint64) (*load, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{ledger: s.ledger, cancel: cancel, conn: conn, client: &http.Client{Transport: &http.Transport{}, Timeout: answerTimeout}}
 	client := aggregatorv1.NewAggregatorClient(conn)
+	url := "http://" + s.otlp + "/v1development/profiles"
 	for i := range agents {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		l.run(ctx, fmt.Sprintf("%s-agent%d", prefix, i), agentPause, func(k batchKey) func() {
@@ -65,7 +66,7 @@ func startLoad(s *site, prefix string, seed uint64) (*load, error) {
 				l.ledger.reject(err.Error())
 				return func() {}
 			}
-			return func() { l.export("http://"+s.otlp+"/v1development/profiles", payload, r) }
+			return func() { l.export(url, payload, r) }
 		})
 	}
 	return l, nil

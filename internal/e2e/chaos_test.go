@@ -1,90 +1,35 @@
 package e2e
 
 import (
-	"context"
-	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
-	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
-	aggregatorv1 "github.com/aperture-collector/aperture-collector/proto/aperture/aggregator/v1"
+	"github.com/aperture-collector/aperture-collector/internal/chaos"
 )
 
-// refused reports whether an error says that nothing was taken and a retry is
-// welcome. Unavailable is not enough: it is also what a client makes of a
-// connection that broke, and then nobody knows.
-func refused(err error) bool {
-	return status.Code(err) == codes.ResourceExhausted
-}
-
-// storedBatches returns how often each batch of an agent is in the store.
-func (c *collector) storedBatches(agent string) map[uint64]int {
-	c.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	resp, err := c.client().QueryStorage(ctx, &aggregatorv1.QueryStorageRequest{AgentId: &agent, Limit: 10_000})
-	if err != nil {
-		return nil
+// Whatever is ended, killed or cut at a random moment under load: what was
+// acknowledged is stored once after recovery. `make chaos` does it longer, with
+// more faults.
+func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the built distribution")
 	}
-	out := make(map[uint64]int)
-	for _, b := range resp.GetBatches() {
-		out[b.GetSequence()]++
+	dist := filepath.Join(root(t), "dist")
+	o := chaos.Options{
+		Collector: filepath.Join(dist, "aperture-collector"), Launcher: filepath.Join(dist, "clickhouse-embedded"),
+		Library: filepath.Join(dist, "lib", "libchdb.so"), Config: filepath.Join(root(t), "config"),
+		Faults: []chaos.Fault{chaos.KillCollector, chaos.KillClickHouse, chaos.KillBoth, chaos.Terminate, chaos.CutConnection},
+		Cycles: 5, Seed: uint64(os.Getpid()), Dir: t.TempDir(), Log: t.Output(),
 	}
-	return out
-}
-
-// Whatever is killed at a random moment under load: every acknowledged event is
-// stored once after recovery.
-func TestKillUnderLoad(t *testing.T) {
-	for name, f := range map[string]struct{ clickhouse, collector bool }{
-		"clickhouse": {clickhouse: true},
-		"collector":  {collector: true},
-		"both":       {true, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := newCollector(t, "all-in-one.yaml", withoutEBPF)
-			c.startReady()
-			l := startLoad(c, 4, 50)
-			time.Sleep(3*time.Second + rand.N(time.Second))
-			if f.clickhouse {
-				require.True(t, c.killClickHouse(), "there is a ClickHouse to kill")
-			}
-			if f.collector {
-				conn := c.conn
-				c.conn = nil // the load keeps using it and sees the connection break
-				c.kill()
-				l.stop()
-				require.NoError(t, conn.Close())
-				c.startReady()
-			} else {
-				time.Sleep(3 * time.Second)
-				l.stop()
-				c.waitReady()
-			}
-			acknowledged := 0
-			for _, a := range l.agents {
-				acknowledged += len(a.acknowledged)
-			}
-			require.NotZero(t, acknowledged)
-			l.checkStored(t, c)
-		})
+	t.Logf("seed %d", o.Seed)
+	results, err := chaos.Run(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, results, o.Cycles)
+	for _, r := range results {
+		assert.Falsef(t, r.Failed(), "cycle %d, %s", r.Cycle, r.Fault)
 	}
-}
-
-// SIGTERM under load loses nothing that was acknowledged.
-func TestTerminateUnderLoad(t *testing.T) {
-	c := newCollector(t, "all-in-one.yaml", withoutEBPF)
-	c.startReady()
-	l := startLoad(c, 4, 50)
-	time.Sleep(3 * time.Second)
-	conn := c.conn
-	c.conn = nil
-	c.stop()
-	l.stop()
-	require.NoError(t, conn.Close())
-	c.startReady()
-	l.checkStored(t, c)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -184,40 +181,6 @@ func (c *collector) cleanup() {
 	if c.tb.Failed() {
 		c.tb.Logf("log of the collector:\n%s", c.tail())
 	}
-}
-
-// children returns the process ids of the collector's child processes.
-func (c *collector) children() []int {
-	c.tb.Helper()
-	var pids []int
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.cmd.Process.Pid))
-	require.NoError(c.tb, err)
-	for _, t := range tasks {
-		b, err := os.ReadFile(t)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for _, f := range strings.Fields(string(b)) {
-			pid, err := strconv.Atoi(f)
-			require.NoError(c.tb, err)
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// killClickHouse kills the embedded server with SIGKILL and reports whether
-// there was one.
-func (c *collector) killClickHouse() bool {
-	c.tb.Helper()
-	killed := false
-	for _, pid := range c.children() {
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		if strings.HasPrefix(string(comm), "clickhouse") {
-			killed = syscall.Kill(pid, syscall.SIGKILL) == nil || killed
-		}
-	}
-	return killed
 }
 
 // request sends an HTTP request to the Aperture API.
