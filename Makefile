@@ -124,6 +124,10 @@ bench-api: deps build ## measure diffs, aggregates and polling dashboards over H
 bench-ebpf: deps build ## measure what profiling this host costs and how right it is, beside perf and bpftrace (ARGS=... for bench-ebpf)
 	@$(GO) run ./internal/cmd/bench-ebpf $(ARGS)
 
+.PHONY: chaos
+chaos: deps build ## kill, pause, cut and fill while under load, then compare every sum (200 cycles; ARGS=... for chaos)
+	@$(GO) run ./internal/cmd/chaos $(ARGS)
+
 .PHONY: lint
 lint: ## gofumpt, go vet, staticcheck and the dependency directions
 	@out=$$(find . -name '*.go' -not -path './dist/*' -not -name '*.pb.go' -not -name 'generated_*.go' -not -name '*_bpfel.go' -print0 \
