@@ -2,6 +2,7 @@ package bpf_test
 
 import (
 	"os/exec"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -228,31 +229,36 @@ func TestCPUSendsStacksOnce(t *testing.T) {
 	}
 }
 
-// TestCPUSetFrequency changes the rate while it runs.
+// TestCPUSetFrequency changes the rate while it runs, up and down.
 func TestCPUSetFrequency(t *testing.T) {
 	ebpftest.Require(t)
-	_, c, _ := openCPU(t, 19, bpf.Options{MaxEntries: 1024})
-	ebpftest.StartBusy(t, 2)
-	runs := func() uint64 {
+	_, c, _ := openCPU(t, 97, bpf.Options{MaxEntries: 1024})
+	cpus := runtime.NumCPU()
+	ebpftest.StartBusy(t, cpus)
+	fires := func(frequency int) {
+		t.Helper()
 		before, err := c.Stats()
 		require.NoError(t, err)
+		begin := time.Now()
 		time.Sleep(time.Second)
 		after, err := c.Stats()
 		require.NoError(t, err)
-		return after[bpf.Runs] - before[bpf.Runs]
+		want := float64(frequency*cpus) * time.Since(begin).Seconds()
+		assert.InEpsilon(t, want, after[bpf.Runs]-before[bpf.Runs], 0.3, "%d Hz", frequency)
 	}
-	slow := runs()
+	fires(97)
 	restore := c.SpoilClocks()
 	require.Error(t, c.SetFrequency(0))
-	assert.Equal(t, 19, c.Frequency())
+	assert.Equal(t, 97, c.Frequency())
 	require.ErrorContains(t, c.SetFrequency(499), "set clock of processor 0 to 499 Hz")
 	require.Error(t, c.Follow())
 	restore()
-	assert.Less(t, runs(), 3*slow, "nothing has changed yet")
+	fires(97)
 	require.NoError(t, c.Follow())
 	assert.Equal(t, 499, c.Frequency())
-	assert.Greater(t, runs(), 5*slow)
-	require.NoError(t, c.SetFrequency(19))
+	fires(499)
+	require.NoError(t, c.SetFrequency(49))
+	fires(49)
 }
 
 // TestNotices hears of a program that begins and ends.

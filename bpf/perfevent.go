@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,8 +54,11 @@ func attachClock(cpu, frequency, prog int) (int, error) {
 		Type:   unix.PERF_TYPE_SOFTWARE,
 		Config: unix.PERF_COUNT_SW_CPU_CLOCK,
 		Size:   uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
-		Sample: uint64(frequency),
-		Bits:   unix.PerfBitFreq | unix.PerfBitDisabled,
+		// By period, not by frequency: the kernel turns a frequency of this clock
+		// into a period when the event is opened, and what it is told later is then
+		// taken for nanoseconds (perf_swevent_init_hrtimer, perf_event_period).
+		Sample: period(frequency),
+		Bits:   unix.PerfBitDisabled,
 	}
 	fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
@@ -71,10 +75,13 @@ func attachClock(cpu, frequency, prog int) (int, error) {
 	return fd, nil
 }
 
-// setFrequency changes how often an event that was opened by frequency fires
-// (perf_event_open(2), PERF_EVENT_IOC_PERIOD).
+// period is the time between two samples in nanoseconds.
+func period(frequency int) uint64 { return uint64(time.Second) / uint64(frequency) }
+
+// setFrequency changes how often a clock fires (perf_event_open(2),
+// PERF_EVENT_IOC_PERIOD).
 func setFrequency(fd, frequency int) error {
-	value := uint64(frequency)
+	value := period(frequency)
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PERF_EVENT_IOC_PERIOD, uintptr(unsafe.Pointer(&value)))
 	if errno != 0 {
 		return errno
