@@ -30,7 +30,7 @@ func (r *runner) cycle(ctx context.Context, number int) (result Result, err erro
 		return result, err
 	}
 	result.Err = r.shake(ctx, &result)
-	if !result.Failed() {
+	if !result.Failed() || ctx.Err() != nil {
 		return result, nil
 	}
 	result.Kept, err = r.keep(ctx, number)

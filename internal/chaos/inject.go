@@ -48,7 +48,7 @@ func (i *injection) do(ctx context.Context, f Fault) error {
 		return i.pause(ctx)
 	case CutConnection:
 		// The proxy draws from its own, in goroutines of its own.
-		i.proxy.cut(rand.New(rand.NewPCG(i.rng.Uint64(), 0)), 64<<10)
+		i.proxy.cut(rand.New(rand.NewPCG(i.rng.Uint64(), 0)), mostBytes)
 		i.wait(ctx, time.Second, 2*time.Second)
 		i.log("%d cuts", i.proxy.heal())
 		return nil

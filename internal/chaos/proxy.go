@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"time"
 )
 
 // proxy passes connections on to an address, and cuts them when it is told to.
@@ -24,11 +25,19 @@ type proxy struct {
 	closed bool
 }
 
+// Directions of a connection.
+const (
+	requests = iota
+	answers
+)
+
 // relay is one connection. budget is how many bytes each direction may still
-// carry, negative for no limit.
+// carry, negative for no limit. When that of the answers is used up, the server
+// goes on working for some time before it sees that the connection is cut.
 type relay struct {
 	client, server net.Conn
 	budget         [2]int64
+	hold           time.Duration
 }
 
 func newProxy(target string) (*proxy, error) {
@@ -61,8 +70,8 @@ func (p *proxy) accept(ctx context.Context) {
 	}
 }
 
-// cut begins to cut connections, those that are open and new ones: each direction
-// of one carries less than most bytes more.
+// cut begins to cut connections, those that are open and new ones: one direction of
+// each carries less than most bytes more.
 func (p *proxy) cut(rng *rand.Rand, most int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,13 +94,26 @@ func (p *proxy) heal() int {
 	return n
 }
 
-// limit draws the budget of a connection; small ones are as frequent as large
-// ones, because what decides (a request that is complete, an answer) is small.
+// limit draws the budget of a connection. Small ones are as frequent as large ones,
+// because what decides is small: answers.
 func (p *proxy) limit(r *relay) {
-	for i := range r.budget {
-		r.budget[i] = p.rng.Int64N(1 + p.rng.Int64N(1+p.rng.Int64N(p.most)))
+	r.budget = [2]int64{-1, -1}
+	most := p.most
+	direction := p.rng.IntN(2)
+	if direction == answers {
+		most = min(most, maxAnswers)
 	}
+	r.budget[direction] = p.rng.Int64N(1 + p.rng.Int64N(most))
+	r.hold = time.Duration(p.rng.Int64N(int64(maxHold)))
 }
+
+const (
+	// mostBytes is about how many bytes the inserts of a few windows take, and
+	// maxAnswers how many the answers to them.
+	mostBytes  = 64 << 10
+	maxAnswers = 16 << 10
+	maxHold    = 300 * time.Millisecond
+)
 
 func (p *proxy) relay(r *relay) {
 	p.mu.Lock()
@@ -104,8 +126,8 @@ func (p *proxy) relay(r *relay) {
 	}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(r, 0, r.server, r.client) })
-	both.Go(func() { p.copy(r, 1, r.client, r.server) })
+	both.Go(func() { p.copy(r, requests, r.server, r.client) })
+	both.Go(func() { p.copy(r, answers, r.client, r.server) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.active, r)
@@ -120,7 +142,13 @@ func (p *proxy) copy(r *relay, direction int, to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		allowed, cut := p.allow(r, direction, n)
-		if _, werr := to.Write(buf[:allowed]); werr != nil || err != nil || cut {
+		if _, werr := to.Write(buf[:allowed]); werr != nil || err != nil {
+			return
+		}
+		if cut {
+			if direction == answers {
+				time.Sleep(r.hold)
+			}
 			return
 		}
 	}

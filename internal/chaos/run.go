@@ -71,10 +71,15 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 			}
 		}
 		result, err := r.cycle(ctx, c)
+		if ctx.Err() != nil {
+			// The cycle says nothing, nor does how its processes end.
+			_ = r.detach(context.WithoutCancel(ctx))
+			return results, errors.Join(ctx.Err(), r.end(context.WithoutCancel(ctx)))
+		}
 		results = append(results, result)
 		_, _ = fmt.Fprintln(o.Log, result.line(o.First+o.Cycles))
-		if err != nil || ctx.Err() != nil {
-			return results, errors.Join(err, ctx.Err(), r.end(context.WithoutCancel(ctx)))
+		if err != nil {
+			return results, errors.Join(err, r.end(ctx))
 		}
 	}
 	return results, r.end(ctx)

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,35 @@ func TestCheckFindsDifferences(t *testing.T) {
 	}
 }
 
+// Without the tokens, inserts whose answers are lost are stored twice: what cuts
+// connections hits where it matters, and what it does there is found.
+func TestCutsWithoutDeduplicationAreFound(t *testing.T) {
+	o := built(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	s, err := attach(o, external, o.Dir, newLedger())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.down(context.WithoutCancel(ctx))) }()
+	require.NoError(t, s.up(ctx))
+	ep, err := s.endpoint()
+	require.NoError(t, err)
+	for _, table := range []string{"profiles", "stack_hours", "kind_hours", "batches"} {
+		require.NoError(t, benchkit.Query(ctx, ep, "ALTER TABLE aperture."+table+" MODIFY SETTING non_replicated_deduplication_window = 0", nil))
+	}
+	var d differences
+	for round := uint64(0); len(d) == 0; round++ {
+		l, err := startLoad(s, fmt.Sprintf("test%d", round), round)
+		require.NoError(t, err)
+		s.proxy.cut(random(o.Seed, int(round)), mostBytes)
+		time.Sleep(time.Second)
+		s.proxy.heal()
+		require.NoError(t, l.stop())
+		require.NoError(t, s.drain(ctx), "%d rounds without a double", round)
+		d, _, err = s.check(ctx, all)
+		require.NoError(t, err)
+	}
+}
+
 // A cycle that fails keeps its data and is told, and the run goes on.
 func TestFailedCycle(t *testing.T) {
 	o := built(t)
@@ -93,6 +123,17 @@ func TestFailedCycle(t *testing.T) {
 	assert.Equal(t, 2, Report(&b, results))
 	assert.Contains(t, b.String(), "failed")
 	assert.Contains(t, o.Log.(*strings.Builder).String(), "FAILED")
+}
+
+// A run that is interrupted says nothing of the cycle that it was in.
+func TestInterruptedRun(t *testing.T) {
+	o := built(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	o.Cycles = 1
+	results, err := Run(ctx, o)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Empty(t, results)
 }
 
 func TestReport(t *testing.T) {
