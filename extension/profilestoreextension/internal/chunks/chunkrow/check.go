@@ -3,7 +3,6 @@ package chunkrow
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -121,25 +120,4 @@ func compareIDs(a, b proto.UInt128) int {
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", chunk.ErrInvalid, fmt.Errorf(format, args...))
-}
-
-// Clone returns a copy of r that shares no memory with the result it came from.
-func (r *Row) Clone() *Row {
-	out := *r
-	out.Covers, out.SeriesIDs = slices.Clone(r.Covers), slices.Clone(r.SeriesIDs)
-	k := &out.Keys
-	k.Stacks, k.Sets, k.Locks = slices.Clone(k.Stacks), slices.Clone(k.Sets), slices.Clone(k.Locks)
-	k.Syscalls, k.Buckets, k.Errors = slices.Clone(k.Syscalls), slices.Clone(k.Buckets), slices.Clone(k.Errors)
-	p, e := &out.Columns.Profiles, &out.Columns.Entries
-	p.Times, p.Durations = slices.Clone(p.Times), slices.Clone(p.Durations)
-	p.Series, p.Events = slices.Clone(p.Series), slices.Clone(p.Events)
-	e.Profiles, e.Counts = slices.Clone(e.Profiles), slices.Clone(e.Counts)
-	e.Minima, e.Maxima = slices.Clone(e.Minima), slices.Clone(e.Maxima)
-	for i := range chunk.MaxTypes {
-		p.Totals[i], e.Totals[i] = slices.Clone(p.Totals[i]), slices.Clone(e.Totals[i])
-	}
-	for _, s := range streamsOf(&out.Columns.Streams) {
-		*s = slices.Clone(*s)
-	}
-	return &out
 }

@@ -3,7 +3,6 @@ package chunkrow
 import (
 	"cmp"
 	"encoding/binary"
-	"encoding/hex"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -79,7 +78,7 @@ func CompactedToken(k *Key, level uint8, seq, attempt uint32) string {
 
 // WindowToken returns the deduplication token of the insert of all rows of a window.
 func WindowToken(window profile.ID) string {
-	return hex.EncodeToString(profile.AppendID(nil, window)) + "-chunks"
+	return window.String() + "-chunks"
 }
 
 func (k *Key) numbered(level uint8, seq uint32) []byte {
