@@ -3,7 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"strings"
 
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
@@ -37,25 +37,11 @@ func readSums(ctx context.Context, ep chserver.Endpoint, sql string) (sums, erro
 			return fmt.Errorf("read sums: a row has %d columns; want 7", len(c))
 		}
 		k, v := key{service: c[0], kind: c[1]}, sum{}
-		var err error
-		read := func(err2 error) {
-			if err == nil {
-				err = err2
-			}
+		if _, err := fmt.Sscan(strings.Join(c[2:], " "), &k.lock, &k.syscall, &v.count, &v.v0, &v.v1); err != nil {
+			return fmt.Errorf("read sums: %w", err)
 		}
-		var e error
-		k.lock, e = strconv.ParseUint(c[2], 10, 64)
-		read(e)
-		k.syscall, e = strconv.ParseInt(c[3], 10, 64)
-		read(e)
-		v.count, e = strconv.ParseUint(c[4], 10, 64)
-		read(e)
-		v.v0, e = strconv.ParseInt(c[5], 10, 64)
-		read(e)
-		v.v1, e = strconv.ParseInt(c[6], 10, 64)
-		read(e)
 		out.add(k, v)
-		return err
+		return nil
 	})
 	return out, err
 }
@@ -68,7 +54,7 @@ func readBatches(ctx context.Context, ep chserver.Endpoint) (map[batchKey]stored
 	err := benchkit.Query(ctx, ep, sqlBatches, func(c []string) error {
 		var k batchKey
 		var b storedBatch
-		if _, err := fmt.Sscan(c[1]+" "+c[2]+" "+c[3], &k.sequence, &b.rows, &b.events); err != nil {
+		if _, err := fmt.Sscan(strings.Join(c[1:], " "), &k.sequence, &b.rows, &b.events); err != nil {
 			return fmt.Errorf("read batches: %w", err)
 		}
 		k.agent = c[0]
