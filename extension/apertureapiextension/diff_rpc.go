@@ -38,7 +38,9 @@ func (a *api) diffRPC(ctx context.Context, req *aggregatorv1.DiffRequest) (strin
 	if err != nil {
 		return "", err
 	}
-	return bounded(len(res.Rows), maxResultJSON, func(out io.Writer, rows int) error {
+	// A diff says itself whether it is whole.
+	text, _ := bounded(len(res.Rows), maxResultJSON, func(out io.Writer, rows int) error {
 		return aperturejson.WriteDiff(out, res, rows, q.common.order)
-	}), nil
+	})
+	return text, nil
 }

@@ -198,7 +198,7 @@ func TestBadDiffRequests(t *testing.T) {
 }
 
 func TestBoundedKeepsTheLimit(t *testing.T) {
-	text := bounded(1000, 100, func(out io.Writer, rows int) error {
+	text, _ := bounded(1000, 100, func(out io.Writer, rows int) error {
 		_, err := io.WriteString(out, strings.Repeat("x", rows))
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,8 +33,15 @@ func (e *fieldError) Error() string { return fmt.Sprintf("invalid `%s`: %s", e.f
 // invalid returns the error for a bad field of a request; the message says its
 // value and what is allowed.
 func invalid(field, format string, args ...any) error {
+	// Names of labels and of keys that nobody knows are the client's own.
+	if len(field) > maxFieldName {
+		field = strings.ToValidUTF8(field[:maxFieldName], "") + "…"
+	}
 	return &fieldError{field, fmt.Sprintf(format, args...)}
 }
+
+// maxFieldName is how many bytes of the name of a field an error has.
+const maxFieldName = 128
 
 // outcome is how an error is answered.
 type outcome struct {

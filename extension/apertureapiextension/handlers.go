@@ -55,7 +55,7 @@ func (a *api) aggregateHTTP(w http.ResponseWriter, r *http.Request) {
 // answerAggregate returns what sends the answer. It is not compressed: dashboards
 // on the same host ask for it all the time.
 func (a *api) answerAggregate(w http.ResponseWriter, r *http.Request, q *query) (func(), error) {
-	if key := a.live.key(q, time.Now()); key != "" {
+	if key := a.live.key(q, q.rows(a.cfg.MaxStacks, a.cfg.StacksCap), time.Now()); key != "" {
 		return a.aggregateLive(w, r, key, q)
 	}
 	res, err := a.aggregate(r.Context(), q)
@@ -65,7 +65,7 @@ func (a *api) answerAggregate(w http.ResponseWriter, r *http.Request, q *query) 
 	return func() {
 		jsonHeaders(w, res.truncated())
 		// An error can only mean that the client is gone.
-		_ = writeResult(w, res, aperturejson.Options{SkippedBatches: true})
+		_ = writeResult(w, res, documented)
 	}, nil
 }
 

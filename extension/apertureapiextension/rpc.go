@@ -6,6 +6,9 @@ import (
 	"io"
 	"strings"
 
+	"google.golang.org/grpc"
+	grpcmetadata "google.golang.org/grpc/metadata"
+
 	"github.com/aperture-collector/aperture-collector/internal/apertureapi"
 	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -69,7 +72,11 @@ func (a *api) Aggregate(ctx context.Context, req *aggregatorv1.AggregateRequest)
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	text := resultJSON(res.merge, aperturejson.Options{TotalEvents: res.events, MaxRows: res.rows}, maxResultJSON)
+	text, whole := resultJSON(res.merge, aperturejson.Options{TotalEvents: res.events, MaxRows: res.rows}, maxResultJSON)
+	if !whole || res.truncated() {
+		// It fails only where there is no call, as in tests.
+		_ = grpc.SetHeader(ctx, grpcmetadata.Pairs(truncatedHeader, "true"))
+	}
 	return &aggregatorv1.AggregateResponse{ResultJson: text, TotalEvents: res.events}, nil
 }
 
@@ -78,27 +85,57 @@ func (a *api) Aggregate(ctx context.Context, req *aggregatorv1.AggregateRequest)
 const maxResultJSON = 7 << 19 // 3.5 MiB
 
 // resultJSON writes a merge in at most limit bytes: if it is longer, the stacks
-// that count least are left out, and totals stay what they are.
-func resultJSON(m *profilestore.Merge, o aperturejson.Options, limit int) string {
-	return bounded(o.MaxRows, limit, func(out io.Writer, rows int) error {
+// that count least are left out, and totals stay what they are. It reports
+// whether nothing was left out.
+func resultJSON(m *profilestore.Merge, o aperturejson.Options, limit int) (text string, whole bool) {
+	rows := 0
+	for i := range m.Kinds {
+		rows = max(rows, len(m.Kinds[i].Rows))
+	}
+	return bounded(min(rows, o.MaxRows), limit, func(out io.Writer, rows int) error {
 		o.MaxRows = rows
 		return aperturejson.Write(out, m, o)
 	})
 }
 
+// firstRows is how many rows bounded tries first.
+const firstRows = 512
+
 // bounded returns what write writes with so many rows that it is at most limit
-// bytes.
-func bounded(rows, limit int, write func(out io.Writer, rows int) error) string {
-	for {
-		var text strings.Builder
-		// A strings.Builder takes all.
-		_ = write(&text, rows)
-		if text.Len() <= limit || rows <= 1 {
-			return text.String()
+// bytes, and whether these are all; it never holds much more than that. Without
+// any row it may be longer.
+func bounded(rows, limit int, write func(out io.Writer, rows int) error) (text string, whole bool) {
+	attempt := func(n int) (string, bool) {
+		text := limitedBuffer{limit: limit}
+		if err := write(&text, n); err != nil {
+			return "", false
 		}
-		// A little less than fits on average: the next try is mostly the last.
-		rows = max(1, min(rows/2, rows*limit/text.Len()*9/10))
+		return text.buffer.String(), true
 	}
+	n := min(rows, firstRows)
+	text, fits := attempt(n)
+	for ; !fits && n > 0; text, fits = attempt(n) {
+		n /= 2
+	}
+	if !fits {
+		var all strings.Builder
+		// A strings.Builder takes all.
+		_ = write(&all, 0)
+		return all.String(), rows == 0
+	}
+	// A little less than fits on average, and again with what was learned.
+	for range 2 {
+		more := min(rows, int(int64(n)*int64(limit)/int64(len(text)+1)*9/10))
+		if more <= n {
+			break
+		}
+		longer, fits := attempt(more)
+		if !fits {
+			break
+		}
+		n, text = more, longer
+	}
+	return text, n == rows
 }
 
 func (a *api) aggregateRPC(ctx context.Context, req *aggregatorv1.AggregateRequest) (*result, error) {

@@ -24,10 +24,12 @@ func TestResultJSONIsBounded(t *testing.T) {
 	}
 	k.Events, k.TotalRows = uint64(k.Totals[0]), len(k.Rows)
 	o := aperturejson.Options{TotalEvents: k.Events, MaxRows: 5000}
-	whole := resultJSON(m, o, 1<<30)
+	whole, complete := resultJSON(m, o, 1<<30)
+	assert.True(t, complete)
 	const limit = 20_000
 	require.Greater(t, len(whole), 2*limit)
-	cut := resultJSON(m, o, limit)
+	cut, complete := resultJSON(m, o, limit)
+	assert.False(t, complete)
 	assert.LessOrEqual(t, len(cut), limit)
 	type answer struct {
 		CPU struct {

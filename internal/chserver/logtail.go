@@ -39,7 +39,8 @@ type logTail struct {
 
 // newLogTail starts behind what the log holds now.
 func newLogTail(path string, logger *zap.Logger) *logTail {
-	t := &logTail{path: path, logger: logger}
+	// A stack trace would be that of this relay.
+	t := &logTail{path: path, logger: logger.WithOptions(zap.AddStacktrace(zap.FatalLevel))}
 	if f, err := os.Open(path); err == nil {
 		if _, err := f.Seek(0, io.SeekEnd); err == nil {
 			t.file = f
