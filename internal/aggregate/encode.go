@@ -1,6 +1,8 @@
 package aggregate
 
 import (
+	"math"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
@@ -120,7 +122,7 @@ func (e *encoder) batch(b *profile.Batch) {
 	e.identify(a, b.Tenant)
 	a.PutStr(profile.AttrAgentID, b.AgentID)
 	a.PutInt(profile.AttrBatchSequence, int64(b.Sequence))
-	a.PutInt(profile.AttrBatchEventCount, int64(b.EventCount))
+	a.PutInt(profile.AttrBatchEventCount, int64(min(b.EventCount, math.MaxInt64)))
 	a.PutInt(profile.AttrBatchReceivedAt, b.ReceivedAt)
 }
 
@@ -242,7 +244,8 @@ func appendMinRestMax(s pcommon.Int64Slice, en *entry) {
 	case 2:
 		s.Append(en.min, en.max)
 	default:
-		s.Append(en.min, en.values[0]-en.min-en.max, en.max)
+		// Each is a value by itself for the next hop.
+		s.Append(en.min, profile.Bounded(en.values[0]-en.min-en.max), en.max)
 	}
 }
 

@@ -82,10 +82,8 @@ func (m *merger) add(w *Window, g *group) {
 	for i := range g.entries {
 		e := &g.entries[i]
 		a := &w.attrs[e.attrs]
-		for t, v := range e.values {
-			k.Totals[t] += v
-		}
-		k.Events += e.count
+		profile.AddValues(&k.Totals, &e.values)
+		k.Events = profile.AddCount(k.Events, e.count)
 		k.row(m.opts, w.stacks[e.stack], a).sum(e)
 		if m.opts.BySyscall && a.Syscall >= 0 {
 			k.syscall(a, e)
@@ -114,12 +112,14 @@ func (k *kindSums) row(opts profilestore.MergeOptions, s *Stack, a *profile.Samp
 	return r
 }
 
+func (e *entry) sumValues(values *[profile.MaxTypes]int64, count uint64) {
+	profile.AddValues(&e.values, values)
+	e.count = profile.AddCount(e.count, count)
+}
+
 // sum adds another sum.
 func (e *entry) sum(o *entry) {
-	for i, v := range o.values {
-		e.values[i] += v
-	}
-	e.count += o.count
+	e.sumValues(&o.values, o.count)
 	if o.bounded {
 		if !e.bounded {
 			e.min, e.max, e.bounded = o.min, o.max, true
@@ -137,13 +137,13 @@ func (k *kindSums) syscall(a *profile.SampleAttributes, e *entry) {
 	if s.Name == "" {
 		s.Name = a.Label(profile.AttrSyscallName)
 	}
-	s.Count += e.count
+	s.Count = profile.AddCount(s.Count, e.count)
 	if a.Error {
-		s.Errors += e.count
+		s.Errors = profile.AddCount(s.Errors, e.count)
 	}
-	s.Total += e.values[0]
+	s.Total = profile.Add(s.Total, e.values[0])
 	s.Min, s.Max = min(s.Min, e.min), max(s.Max, e.max)
-	s.Histogram[a.Bucket] += e.count
+	s.Histogram[a.Bucket] = profile.AddCount(s.Histogram[a.Bucket], e.count)
 }
 
 func (m *merger) result() *profilestore.Merge {
@@ -169,8 +169,8 @@ func (k *kindSums) finish(opts profilestore.MergeOptions, out *profilestore.Merg
 	for key, r := range k.rows {
 		rows = append(rows, keyed{key, r})
 		if key.stack.IsZero() && !opts.NoStacks {
-			k.StacklessValue += r.values[0]
-			k.StacklessEvents += r.count
+			k.StacklessValue = profile.Add(k.StacklessValue, r.values[0])
+			k.StacklessEvents = profile.AddCount(k.StacklessEvents, r.count)
 		}
 	}
 	slices.SortFunc(rows, func(a, b keyed) int {

@@ -139,7 +139,7 @@ func (r *Recent) CountEvents(ctx context.Context, sel profilestore.Selector) (ui
 	var n uint64
 	err := r.groupsOf(ctx, sel, func(_ *Window, g *group) error {
 		for i := range g.entries {
-			n += g.entries[i].count
+			n = profile.AddCount(n, g.entries[i].count)
 		}
 		return nil
 	})

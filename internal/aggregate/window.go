@@ -126,7 +126,7 @@ func (w *Window) Add(g *profile.Groups) {
 		w.batches = append(w.batches, b)
 		w.bytes += batchBytes + int64(len(b.Tenant)+len(b.AgentID))
 	}
-	w.events += g.Events
+	w.events = profile.AddCount(w.events, g.Events)
 	w.table.trim()
 }
 
@@ -216,10 +216,12 @@ func (w *Window) entry(g *group, stack, attrs int32) *entry {
 // add sums the observations of src. Extremes of 0 stand for unknown ones unless
 // the sum says that they are true.
 func (e *entry) add(src *profile.Entry) {
-	for i, v := range src.Values {
-		e.values[i] += v
+	e.sumValues(&src.Values, src.Count)
+	// The next hop takes the sums of a window for values.
+	for i, v := range e.values {
+		e.values[i] = profile.Bounded(v)
 	}
-	e.count += src.Count
+	e.count = min(e.count, profile.MaxValue)
 	if src.Min != 0 || src.Max != 0 || src.Values[0] == 0 && src.Count > 0 {
 		if !e.bounded {
 			e.min, e.max, e.bounded = src.Min, src.Max, true

@@ -1,6 +1,10 @@
 package diff
 
-import "math"
+import (
+	"math"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
 
 // Sums are of some rows of a [Result], e.g. of all that have a function.
 type Sums struct {
@@ -29,7 +33,7 @@ func (r *Result) Measured(row *Row) (baseline, comparison int64) {
 func (m *measure) change(b, c *Totals, s Sums) Change {
 	x, y := s.Baseline, s.Comparison
 	out := Change{
-		Delta:         minus(y, x),
+		Delta:         profile.Sub(y, x),
 		BaselineShare: share(x, b.Measure), ComparisonShare: share(y, c.Measure),
 		DeltaPerSecond: perSecond(y, c.Duration) - perSecond(x, b.Duration),
 		PValue:         PValue(s.BaselineCount, s.ComparisonCount, m.a, m.b),

@@ -218,7 +218,7 @@ func (m *measure) compare(baseline, comparison int64) (delta, percent float64) {
 	delta = y - x
 	if m.normalize == None {
 		// Two large numbers can differ by less than doubles do.
-		delta = float64(minus(comparison, baseline))
+		delta = float64(profile.Sub(comparison, baseline))
 	}
 	if x == 0 || m.unknown {
 		return delta, 0

@@ -251,8 +251,8 @@ func TestExtremesDoNotOverflow(t *testing.T) {
 	r := cpu(t, over(1, b), over(1, c), None)
 	assert.EqualValues(t, math.MaxInt64, r.Rows[0].Delta)
 	assert.EqualValues(t, math.MinInt64, cpu(t, over(1, c), over(1, b), None).Rows[0].Delta)
-	assert.EqualValues(t, -5, minus(-3, 2))
-	assert.EqualValues(t, 5, minus(3, -2))
+	assert.EqualValues(t, -5, profile.Sub(-3, 2))
+	assert.EqualValues(t, 5, profile.Sub(3, -2))
 	for _, n := range []Normalize{None, Share, Rate} {
 		for _, f := range []float64{cpu(t, over(1, b), over(1, c), n).Rows[0].DeltaPercent} {
 			assert.False(t, math.IsNaN(f) || math.IsInf(f, 0))

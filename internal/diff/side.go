@@ -47,7 +47,7 @@ func newSide(w Window, k *profilestore.KindMerge, kind string) *side {
 	case profile.KindCPU, profile.KindLock, profile.KindOffCPU:
 		// What came without a stack is no part of these profiles.
 		t.Count -= k.StacklessEvents
-		t.Values[0] -= k.StacklessValue
+		t.Values[0] = profile.Sub(t.Values[0], k.StacklessValue)
 	}
 	t.Measure = t.Values[0]
 	if kind == profile.KindCPU {
@@ -134,15 +134,3 @@ next:
 func countOf(v int64) uint64 { return uint64(max(v, 0)) }
 
 func saturate(v uint64) int64 { return int64(min(v, math.MaxInt64)) }
-
-// minus returns a-b, at the bounds of an int64 if it is beyond.
-func minus(a, b int64) int64 {
-	d := a - b
-	switch {
-	case a >= 0 && b < 0 && d < 0:
-		return math.MaxInt64
-	case a < 0 && b > 0 && d >= 0:
-		return math.MinInt64
-	}
-	return d
-}

@@ -62,7 +62,7 @@ func (e *speedscopeEncoder) profile(v int, t profile.ValueType) {
 	first := true
 	var sum int64
 	e.rows(v, func(frames []*profile.Frame, value int64) {
-		sum += value
+		sum = profile.Add(sum, value)
 		e.out.comma(&first)
 		e.stack(frames)
 	})

@@ -147,7 +147,7 @@ func newGraph(w io.Writer, m *profilestore.Merge, k *profilestore.KindMerge, val
 			g.total = v
 		}
 		start := next[s.Depth]
-		next[s.Depth] += max(v, 0)
+		next[s.Depth] = profile.Add(next[s.Depth], max(v, 0))
 		next = append(next[:s.Depth+1], start)
 		if g.total <= 0 || g.pixels(v) < svgMinWidth {
 			if s.Depth > 0 && v != 0 {

@@ -259,7 +259,7 @@ func (d *diffGraph) visit(s *flame.Step) {
 		return
 	}
 	d.missingCount++
-	d.missingSum += v
+	d.missingSum = profile.Add(d.missingSum, v)
 	if n := len(d.missing); n == maxMissing {
 		if v <= d.missing[n-1].value {
 			return

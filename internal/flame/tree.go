@@ -137,7 +137,7 @@ func width(rows []profilestore.Row) int {
 func (t *Tree) add(node int32, values *Values) {
 	self := t.self[int(node)*t.width:][:t.width]
 	for v := range self {
-		self[v] += values[v]
+		self[v] = profile.Add(self[v], values[v])
 	}
 }
 
@@ -147,7 +147,7 @@ func (t *Tree) sum() {
 	for i := len(t.Nodes) - 1; i > 0; i-- {
 		parent := int(t.Nodes[i].Parent) * t.width
 		for v, value := range t.total[i*t.width:][:t.width] {
-			t.total[parent+v] += value
+			t.total[parent+v] = profile.Add(t.total[parent+v], value)
 		}
 	}
 }

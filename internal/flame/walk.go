@@ -67,11 +67,11 @@ func (w *walker) node(list []walkRow, depth int, symbol int32) {
 		l.symbol = w.symbol(w.m.Stacks[row.Stack].Frames, depth)
 		same = same && l.symbol == list[0].symbol
 		for v, value := range row.Values[:w.width] {
-			s.Total[v] += value
+			s.Total[v] = profile.Add(s.Total[v], value)
 		}
 		if l.symbol == 0 {
 			for v, value := range row.Values[:w.width] {
-				s.Self[v] += value
+				s.Self[v] = profile.Add(s.Self[v], value)
 			}
 		}
 	}

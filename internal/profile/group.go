@@ -66,10 +66,10 @@ type Entry struct {
 	// Stack and Attrs are indices into the Stacks and Attributes of the
 	// [Dictionary].
 	Stack, Attrs int32
-	// Values has the sum for each of the group's Types.
+	// Values has the sum for each of the group's Types, within [MaxValue].
 	Values [MaxTypes]int64
 	// Count, Min and Max describe the observations of the first type. Min and
-	// Max are 0 where the producer did not say.
+	// Max are 0 where the producer did not say. Count is at most [MaxValue].
 	Count    uint64
 	Min, Max int64
 
@@ -80,7 +80,7 @@ type Entry struct {
 func (g *Group) Events() uint64 {
 	var n uint64
 	for i := range g.Entries {
-		n += g.Entries[i].Count
+		n = AddCount(n, g.Entries[i].Count)
 	}
 	return n
 }
@@ -140,7 +140,7 @@ func Split(pd pprofile.Profiles, bucket time.Duration, limits Limits) (*Groups, 
 	}
 	for _, g := range s.out.Groups {
 		g.finish()
-		s.out.Events += g.Events()
+		s.out.Events = AddCount(s.out.Events, g.Events())
 	}
 	return s.out, nil
 }

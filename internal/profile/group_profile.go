@@ -49,11 +49,11 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 		}
 		switch {
 		case h.counts:
-			s.counts(&h, sample, attrs)
+			err = s.counts(&h, sample, attrs, i)
 		case sample.TimestampsUnixNano().Len() > 0:
 			err = s.raw(&h, sample, attrs, i)
 		default:
-			err = s.aggregated(&h, sample, attrs)
+			err = s.aggregated(&h, sample, attrs, i)
 		}
 		if err != nil {
 			return err
@@ -81,10 +81,7 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 		}
 	}
 	h := profileHead{start: int64(p.Time()), end: int64(p.Time()) + int64(p.DurationNano())}
-	if h.end < h.start {
-		h.end = h.start
-	}
-	if h.start < 0 || h.end >= MaxTime {
+	if start := uint64(p.Time()); start >= uint64(MaxTime) || p.DurationNano() >= uint64(MaxTime)-start {
 		return h, invalid("profile.time_unix_nano is %d and duration_nano %d; the end must be less than %d", uint64(p.Time()), p.DurationNano(), MaxTime)
 	}
 	h.key = groupKey{series: base, period: period, value: p.Period()}
@@ -214,22 +211,29 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 		g.Start, g.End = min(g.Start, t), max(g.End, t)
 		v := int64(1)
 		if values.Len() > 0 {
-			v = values.At(i)
+			if v = values.At(i); v != Bounded(v) {
+				return invalidValue(index, i, v)
+			}
 		}
-		e.Values[h.slot] += v
+		e.add(h.slot, v)
 		switch {
 		case !h.primary:
 		case h.types[0].Unit == "count":
-			e.Count += uint64(max(v, 0))
+			e.count(uint64(max(v, 0)))
 		default:
-			e.Count++
+			e.count(1)
 			e.extremes(v, v)
 			if len(own) == 2 {
-				e.Values[1]++
+				e.add(1, 1)
 			}
 		}
 	}
 	return nil
+}
+
+// invalidValue is the error of a value that is beyond [MaxValue].
+func invalidValue(sample, i int, v int64) error {
+	return invalid("sample[%d].values[%d] is %d; its magnitude must be at most %d", sample, i, v, int64(MaxValue))
 }
 
 // extremes widens Min and Max of e.
@@ -242,7 +246,7 @@ func (e *Entry) extremes(lo, hi int64) {
 }
 
 // aggregated adds a sample that holds the sum of observations.
-func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int32) error {
+func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int32, index int) error {
 	values := sample.Values()
 	n := values.Len()
 	if n == 0 {
@@ -257,36 +261,48 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 	e := s.entry(g, sample.StackIndex(), attrs)
 	var sum int64
 	for i := range n {
-		sum += values.At(i)
+		v := values.At(i)
+		if v != Bounded(v) {
+			return invalidValue(index, i, v)
+		}
+		sum = Add(sum, v)
 	}
-	e.Values[h.slot] += sum
+	e.add(h.slot, sum)
 	own := Types(h.key.kind)
 	switch {
 	case len(own) == 2 && h.slot == 1:
 		e.Count = uint64(max(e.Values[1], 0))
 	case !h.primary:
 	case h.types[0].Unit == "count":
-		e.Count += uint64(max(sum, 0))
+		e.count(uint64(max(sum, 0)))
 	case h.minRestMax:
 		e.extremes(values.At(0), values.At(n-1))
 		if len(own) != 2 {
-			e.Count += uint64(n)
+			e.count(uint64(n))
 		}
 	case len(own) == 2:
 		// The sibling profile says how many there were.
 	default:
-		e.Count++
+		e.count(1)
 	}
 	return nil
 }
 
 // counts takes over the number of observations of an aggregated sample.
-func (s *splitter) counts(h *profileHead, sample pprofile.Sample, attrs int32) {
+func (s *splitter) counts(h *profileHead, sample pprofile.Sample, attrs int32, index int) error {
+	if sample.Values().Len() == 0 {
+		return nil
+	}
+	v := sample.Values().At(0)
+	if v != Bounded(v) {
+		return invalidValue(index, 0, v)
+	}
 	key := h.key
 	key.bucket, key.start = Bucket(h.start, s.bucket), h.start
-	if g := s.groups[key]; g != nil && sample.Values().Len() > 0 {
-		s.entry(g, sample.StackIndex(), attrs).Count = uint64(max(sample.Values().At(0), 0))
+	if g := s.groups[key]; g != nil {
+		s.entry(g, sample.StackIndex(), attrs).Count = uint64(max(v, 0))
 	}
+	return nil
 }
 
 // Bucket numbers the buckets of time of a length, both in nanoseconds: it is

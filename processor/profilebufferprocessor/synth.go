@@ -60,7 +60,7 @@ func nameAgents(g *profile.Groups, now int64) (from int) {
 			g.Batches = append(g.Batches, profile.Batch{Tenant: k.tenant, AgentID: k.agent, ReceivedAt: now})
 		}
 		if i >= from {
-			g.Batches[i].EventCount += grp.Events()
+			g.Batches[i].EventCount = profile.AddCount(g.Batches[i].EventCount, grp.Events())
 		}
 	}
 	for i := range g.Batches {
