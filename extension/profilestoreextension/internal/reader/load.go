@@ -95,7 +95,7 @@ func (r *Reader) stackLocations(ctx context.Context, tenant, service string, ids
 		q.Params.String("service", service)
 	}
 	q.Body = "SELECT stack, locations FROM " + r.opts.Tables.Table("stacks") + " WHERE " + where + " AND stack IN (SELECT id FROM ids)"
-	if err := r.do(ctx, "stacks", q); err != nil {
+	if err := r.Do(ctx, "stacks", q); err != nil {
 		return nil, nil, fmt.Errorf("read %d stacks: %w", len(ids), err)
 	}
 	return stacks, all, nil
@@ -140,7 +140,7 @@ func (r *Reader) loadFrames(ctx context.Context, tenant string, ids []profile.ID
 		ExternalTables: idTable(ids),
 	}}
 	q.Params.String("tenant", tenant)
-	if err := r.do(ctx, "locations", q); err != nil {
+	if err := r.Do(ctx, "locations", q); err != nil {
 		return fmt.Errorf("read %d locations: %w", len(ids), err)
 	}
 	if len(functions) == 0 {
@@ -182,7 +182,7 @@ func (r *Reader) loadFunctions(ctx context.Context, tenant string, ids []profile
 		ExternalTables: idTable(ids),
 	}}
 	q.Params.String("tenant", tenant)
-	if err := r.do(ctx, "functions", q); err != nil {
+	if err := r.Do(ctx, "functions", q); err != nil {
 		return fmt.Errorf("read %d functions: %w", len(ids), err)
 	}
 	return nil

@@ -68,8 +68,8 @@ func (r *Reader) Merges() CacheStats { return r.merges.snapshot() }
 // have lost rows are used again. Stacks are what their ids say whatever happens.
 func (r *Reader) Forget() { r.merges.clear() }
 
-// do runs one query within the limits.
-func (r *Reader) do(ctx context.Context, name string, q chconn.Query) error {
+// Do runs one query within the limits. name is for OnQuery.
+func (r *Reader) Do(ctx context.Context, name string, q chconn.Query) error {
 	begin := time.Now()
 	limit := int64((r.opts.MaxExecutionTime + time.Second - 1) / time.Second)
 	q.Timeout = r.opts.MaxExecutionTime + grace
@@ -108,7 +108,7 @@ func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (ui
 		}
 		return nil
 	}
-	if err := r.do(ctx, "count", q); err != nil {
+	if err := r.Do(ctx, "count", q); err != nil {
 		return 0, fmt.Errorf("count events: %w", err)
 	}
 	return out, nil
@@ -178,7 +178,7 @@ func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit i
 	q.Params.Int("limit", int64(min(limit, maxBatches)))
 	q.Body = "SELECT toUnixTimestamp64Nano(received_at) AS at, agent_id, sequence, event_count FROM " + r.opts.Tables.Table("batches") +
 		" WHERE " + where + " ORDER BY received_at DESC, agent_id DESC, sequence DESC LIMIT {limit:UInt64}"
-	if err := r.do(ctx, "batches", q); err != nil {
+	if err := r.Do(ctx, "batches", q); err != nil {
 		return nil, fmt.Errorf("read batches: %w", err)
 	}
 	return out, nil

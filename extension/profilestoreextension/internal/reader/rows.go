@@ -60,7 +60,7 @@ func (r *Reader) kinds(ctx context.Context, s *scan) (map[kindKey]*kindInfo, err
 		// takes longer than reading them.
 		q.Settings = []ch.Setting{chconn.Setting("optimize_move_to_prewhere", "0")}
 	}
-	if err := r.do(ctx, "kinds", q); err != nil {
+	if err := r.Do(ctx, "kinds", q); err != nil {
 		return nil, fmt.Errorf("read kinds: %w", err)
 	}
 	return out, nil
@@ -93,7 +93,7 @@ func (r *Reader) mergeRows(ctx context.Context, s *scan, kinds map[kindKey]*kind
 		// threads takes longer than reading them.
 		settings = append(settings, chconn.Setting("max_threads", "1"))
 	}
-	err := r.do(ctx, "merge", chconn.Query{Params: s.params, Query: ch.Query{
+	err := r.Do(ctx, "merge", chconn.Query{Params: s.params, Query: ch.Query{
 		Body: body, Result: result, Settings: settings,
 		OnResult: func(context.Context, proto.Block) error {
 			if single != nil {

@@ -39,9 +39,6 @@ func newScan(tables schema.Options, sel profilestore.Selector) (*scan, error) {
 	if sel.Tenant == "" {
 		return nil, fmt.Errorf("%w: tenant is empty; every query needs one", profile.ErrInvalid)
 	}
-	if n := len(sel.Matchers); n > maxMatchers {
-		return nil, fmt.Errorf("%w: %d matchers; the limit is %d", profile.ErrInvalid, n, maxMatchers)
-	}
 	s := &scan{filter: "tenant = {tenant:String}"}
 	s.params.String("tenant", sel.Tenant)
 	if sel.Service != "" {
@@ -61,16 +58,33 @@ func newScan(tables schema.Options, sel profilestore.Selector) (*scan, error) {
 
 // bySeries adds the conditions on labels, which are kept by series.
 func (s *scan) bySeries(tables schema.Options, sel profilestore.Selector) error {
+	conditions, err := LabelConditions(sel, &s.params)
+	if err != nil {
+		return err
+	}
+	if conditions != "" {
+		s.series = "series IN (SELECT series FROM " + tables.Table("series") + " WHERE " + s.filter + " AND " + conditions + ")"
+	}
+	return nil
+}
+
+// LabelConditions returns the conditions of a selector that rows of the table
+// series must meet, with placeholders whose values it adds to params; it is empty
+// if there are none. The error wraps [profile.ErrInvalid].
+func LabelConditions(sel profilestore.Selector, params *chconn.Params) (string, error) {
+	if n := len(sel.Matchers); n > maxMatchers {
+		return "", fmt.Errorf("%w: %d matchers; the limit is %d", profile.ErrInvalid, n, maxMatchers)
+	}
 	var conditions []string
 	if sel.AgentID != nil {
 		conditions = append(conditions, "labels['"+profile.AttrAgentID+"'] = {agent:String}")
-		s.params.String("agent", *sel.AgentID)
+		params.String("agent", *sel.AgentID)
 	}
 	for i, m := range sel.Matchers {
 		name, value := "n"+strconv.Itoa(i), "v"+strconv.Itoa(i)
 		label := "labels[{" + name + ":String}]"
 		operand := "{" + value + ":String}"
-		s.params.String(name, m.Name)
+		params.String(name, m.Name)
 		var condition string
 		switch m.Op {
 		case profilestore.MatchEqual:
@@ -79,7 +93,7 @@ func (s *scan) bySeries(tables schema.Options, sel profilestore.Selector) error 
 			condition = label + " != " + operand
 		case profilestore.MatchRegexp, profilestore.MatchNotRegexp:
 			if _, err := regexp.Compile("^(?:" + m.Value + ")$"); err != nil {
-				return fmt.Errorf("%w: matchers[%d].value is not a regular expression: %w", profile.ErrInvalid, i, err)
+				return "", fmt.Errorf("%w: matchers[%d].value is not a regular expression: %w", profile.ErrInvalid, i, err)
 			}
 			condition = "match(" + label + ", " + operand + ")"
 			if m.Op == profilestore.MatchNotRegexp {
@@ -88,15 +102,12 @@ func (s *scan) bySeries(tables schema.Options, sel profilestore.Selector) error 
 			// ClickHouse lets a dot match line breaks; RE2 by itself does not.
 			m.Value = "(?-s)^(?:" + m.Value + ")$"
 		default:
-			return fmt.Errorf("%w: matchers[%d].op is %d; must be 0 to %d", profile.ErrInvalid, i, m.Op, profilestore.MatchNotRegexp)
+			return "", fmt.Errorf("%w: matchers[%d].op is %d; must be 0 to %d", profile.ErrInvalid, i, m.Op, profilestore.MatchNotRegexp)
 		}
-		s.params.String(value, m.Value)
+		params.String(value, m.Value)
 		conditions = append(conditions, condition)
 	}
-	if len(conditions) > 0 {
-		s.series = "series IN (SELECT series FROM " + tables.Table("series") + " WHERE " + s.filter + " AND " + strings.Join(conditions, " AND ") + ")"
-	}
-	return nil
+	return strings.Join(conditions, " AND "), nil
 }
 
 // times splits the time into whole hours, which the hourly tables answer, and

@@ -87,7 +87,7 @@ func (r *Reader) syscallStats(ctx context.Context, s *scan) (map[kindKey]map[int
 			return nil
 		},
 	}}
-	if err := r.do(ctx, "syscalls", q); err != nil {
+	if err := r.Do(ctx, "syscalls", q); err != nil {
 		return nil, fmt.Errorf("read system calls: %w", err)
 	}
 	return out, nil
@@ -111,7 +111,7 @@ func (r *Reader) syscallNames(ctx context.Context, s *scan) (map[int64]string, e
 			return nil
 		},
 	}}
-	if err := r.do(ctx, "syscall_names", q); err != nil {
+	if err := r.Do(ctx, "syscall_names", q); err != nil {
 		return nil, fmt.Errorf("read names of system calls: %w", err)
 	}
 	return out, nil

@@ -1,0 +1,218 @@
+package chunkreader
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+)
+
+// sink takes the rows that count, each once. It is called by several goroutines.
+type sink interface {
+	// whole takes a row all of whose profiles are selected.
+	whole(row *chunkrow.Row) error
+	// cut takes a row and which of its profiles are selected: at least one, not all.
+	cut(row *chunkrow.Row, selected func(profile int) bool) error
+}
+
+// gathering is one query that reads rows into a sink.
+type gathering struct {
+	*Reader
+	*scan
+	name    string
+	columns columns
+	sink    sink
+
+	known  seriesSet
+	bytes  int
+	queue  *errgroup.Group
+	buffer []*chunkrow.Row
+}
+
+// errBuffer says that too many rows may be covered, and errTwice that a row is
+// there twice, for a query that does not know the headers.
+var (
+	errBuffer = errors.New("rows take more than the buffer")
+	errTwice  = errors.New("a row is there twice")
+)
+
+// gather reads all rows of a scan. For one service, one SELECT takes everything,
+// by hour: rows of the highest level are never covered, others wait until it is
+// known. In all other cases the headers come first.
+func (r *Reader) gather(ctx context.Context, s *scan, name string, c columns, sink func() sink) (sink, error) {
+	out := sink()
+	if s.service != "" && r.opts.BufferBytes > 0 {
+		g := &gathering{Reader: r, scan: s, name: name, columns: c, sink: out}
+		err := g.direct(ctx)
+		if !errors.Is(err, errBuffer) && !errors.Is(err, errTwice) {
+			return out, err
+		}
+		out = sink()
+	}
+	g := &gathering{Reader: r, scan: s, name: name, columns: c, sink: out}
+	return out, g.byHeader(ctx)
+}
+
+// workers starts decoding, runs f, and waits for what was decoded.
+func (g *gathering) workers(ctx context.Context, f func(ctx context.Context) error) error {
+	var qctx context.Context
+	g.queue, qctx = errgroup.WithContext(ctx)
+	g.queue.SetLimit(runtime.GOMAXPROCS(0))
+	err := f(qctx)
+	if werr := g.queue.Wait(); werr != nil && (err == nil || ctx.Err() == nil && errors.Is(err, context.Canceled)) {
+		return werr
+	}
+	return err
+}
+
+// direct reads each part of the time with one SELECT.
+func (g *gathering) direct(ctx context.Context) error {
+	var parts []part
+	if !g.scan.whole.empty() {
+		parts = append(parts, part{g.of(g.scan.whole), g.columns.whole})
+	}
+	for _, h := range g.scan.cut {
+		parts = append(parts, part{g.ofCut(h), g.columns.cut})
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	known := future{done: make(chan struct{})}
+	if g.labels == "" {
+		close(known.done)
+	} else {
+		// What is written is in series before it is in chunks: a row that is read
+		// at the same time may have a series that was not there yet, as if the row
+		// had not been there yet either.
+		all.Go(func() (err error) {
+			known.series, err = g.series(ctx, g.scan)
+			close(known.done)
+			return err
+		})
+	}
+	for _, p := range parts {
+		one := *g
+		all.Go(func() error {
+			return one.workers(ctx, func(ctx context.Context) error { return one.directPart(ctx, p, &known) })
+		})
+	}
+	return all.Wait()
+}
+
+// future is the series that are selected, once done is closed.
+type future struct {
+	done   chan struct{}
+	series seriesSet
+}
+
+// part is a condition and what is read of the rows for which it holds.
+type part struct {
+	where  string
+	fields chunkrow.Fields
+}
+
+func (g *gathering) directPart(ctx context.Context, p part, known *future) error {
+	top := make(map[uint64]struct{})
+	err := g.selectRows(ctx, g.name, g.scan, p.fields|chunkrow.Covers, p.where, func(row *chunkrow.Row) error {
+		if row.Level < chunkrow.ClosedHour || g.labels != "" {
+			if g.bytes += row.Bytes(); g.bytes > g.opts.BufferBytes {
+				return errBuffer
+			}
+			g.buffer = append(g.buffer, row.Clone())
+			return nil
+		}
+		if _, twice := top[row.ID]; twice {
+			return errTwice
+		}
+		top[row.ID] = struct{}{}
+		// Of a row of the highest level its covers alone are needed later.
+		header := &chunkrow.Row{Header: row.Header}
+		header.Covers = slices.Clone(row.Covers)
+		g.buffer = append(g.buffer, header)
+		return g.take(row, false)
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-known.done:
+		g.known = known.series
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, row := range visible(g.buffer) {
+		if row.Level == chunkrow.ClosedHour && g.labels == "" {
+			continue // taken already
+		}
+		if err := g.take(row, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byHeader finds out which rows there are, and reads those that count.
+func (g *gathering) byHeader(ctx context.Context) error {
+	begin := time.Now()
+	if g.labels != "" {
+		var err error
+		if g.known, err = g.series(ctx, g.scan); err != nil || len(g.known) == 0 {
+			return err
+		}
+	}
+	rows, err := g.headers(ctx)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	err = g.workers(ctx, func(ctx context.Context) error { return g.read(ctx, rows) })
+	if err == nil {
+		err = g.inTime(begin)
+	}
+	return err
+}
+
+// take hands a row that counts to the sink. owned is true if the row stays valid.
+func (g *gathering) take(row *chunkrow.Row, owned bool) error {
+	selected, n, err := g.selection(row)
+	switch {
+	case err != nil || n == 0:
+		return err
+	case selected == nil:
+		return g.sink.whole(row)
+	}
+	if !owned {
+		row = row.Clone()
+		selected, _, _ = g.selection(row)
+	}
+	g.queue.Go(func() error { return g.sink.cut(row, selected) })
+	return nil
+}
+
+// selection returns which profiles of a row are selected, nil for all, and how
+// many they are if they are not all.
+func (g *gathering) selection(row *chunkrow.Row) (selected func(int) bool, n int, err error) {
+	if g.labels == "" && row.Hour >= g.scan.whole.first*3600 && row.Hour < g.scan.whole.end*3600 {
+		return nil, 1, nil
+	}
+	if err := checkProfiles(row); err != nil {
+		return nil, 0, err
+	}
+	times, series := row.Columns.Profiles.Times, row.Columns.Profiles.Series
+	known := make([]bool, len(row.SeriesIDs))
+	for i, id := range row.SeriesIDs {
+		known[i] = g.known.has(id)
+	}
+	selected = func(i int) bool { return g.hasTime(times[i]) && known[series[i]] }
+	for i := range times {
+		if selected(i) {
+			n++
+		}
+	}
+	if n == len(times) {
+		return nil, n, nil
+	}
+	return selected, n, nil
+}

@@ -1,0 +1,235 @@
+package chunkreader
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// kindKey is what the kinds of a merge are told apart by.
+type kindKey struct{ kind, types string }
+
+// kindSums is what is known of one kind.
+type kindSums struct {
+	types      int
+	period     int64
+	periods    bool // there are several
+	start, end int64
+	sums       *sums
+	syscalls   map[int64]*syscallSums
+}
+
+// kinds is the sink of a merge.
+type kinds struct {
+	opts profilestore.MergeOptions
+	// limit bounds the rows of all kinds together.
+	limit int64
+
+	mu    sync.Mutex
+	kinds map[kindKey]*kindSums
+}
+
+func newKinds(opts profilestore.MergeOptions, limit int64) *kinds {
+	return &kinds{opts: opts, limit: limit, kinds: make(map[kindKey]*kindSums)}
+}
+
+// columnsFor returns what must be read for a merge.
+func columnsFor(opts profilestore.MergeOptions) columns {
+	f := chunkrow.Totals | chunkrow.Counts | chunkrow.Bounds
+	if !opts.NoStacks {
+		f |= chunkrow.Stacks
+	}
+	if opts.ByLock || opts.SyscallRows || opts.BySyscall {
+		f |= chunkrow.Attributes
+	}
+	return columns{whole: f, cut: f | chunkrow.Decodable}
+}
+
+// of returns the sums that a row belongs to.
+func (k *kinds) of(row *chunkrow.Row, start, end int64) *kindSums {
+	key := kindKey{row.Kind, row.Types}
+	s := k.kinds[key]
+	if s == nil {
+		s = &kindSums{types: len(layout.DecodeTypes(row.Types)), period: row.Period, start: start, end: end, sums: newSums()}
+		k.kinds[key] = s
+	}
+	s.periods = s.periods || s.period != row.Period
+	s.start, s.end = min(s.start, start), max(s.end, end)
+	return s
+}
+
+// whole implements [sink].
+func (k *kinds) whole(row *chunkrow.Row) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.of(row, row.First, row.Last)
+	if s.types < 1 || s.types > profile.MaxTypes {
+		return fmt.Errorf("row %016x: types are %q; there must be 1 to %d", row.ID, row.Types, profile.MaxTypes)
+	}
+	if err := checkTotals(row, s.types); err != nil {
+		return err
+	}
+	if k.plain() && len(row.Keys.Stacks) > 0 {
+		s.addStacks(row)
+		return k.bounded()
+	}
+	e := &row.Columns.Entries
+	for i := range int(row.Entries) {
+		f := figures{lo: layout.NoMinimum, hi: layout.NoMaximum}
+		for j := range s.types {
+			f.values[j] = e.Totals[j][i]
+		}
+		f.count = uint64(f.values[0])
+		if len(e.Counts) > 0 {
+			f.count = e.Counts[i]
+		}
+		if len(e.Minima) > 0 {
+			f.lo, f.hi = e.Minima[i], e.Maxima[i]
+		}
+		k.add(s, row, i, &f)
+	}
+	return k.bounded()
+}
+
+// plain reports whether rows are kept apart by stacks and nothing else.
+func (k *kinds) plain() bool {
+	return !k.opts.NoStacks && !k.opts.ByLock && !k.opts.SyscallRows && !k.opts.BySyscall
+}
+
+// bounded returns an error if there are more rows than allowed.
+func (k *kinds) bounded() error {
+	var n int64
+	for _, s := range k.kinds {
+		n += int64(s.sums.len())
+	}
+	if k.limit > 0 && n > k.limit {
+		return fmt.Errorf("%w: more than %d rows", profilestore.ErrLimit, k.limit)
+	}
+	return nil
+}
+
+// addStacks sums a row by stack. It is what most queries do with most rows.
+func (s *kindSums) addStacks(row *chunkrow.Row) {
+	e := &row.Columns.Entries
+	stacks := row.Keys.Stacks
+	for first := 0; first < len(stacks); first += sumBlock {
+		end := min(first+sumBlock, len(stacks))
+		s.sums.grow(end - first)
+		for i := first; i < end; i++ {
+			f := s.sums.at(layout.FromID(stacks[i]))
+			f.values[0] += e.Totals[0][i]
+			for j := 1; j < s.types; j++ {
+				f.values[j] += e.Totals[j][i]
+			}
+			if len(e.Counts) > 0 {
+				f.count += e.Counts[i]
+			} else {
+				f.count += uint64(e.Totals[0][i])
+			}
+			if len(e.Minima) > 0 && e.Minima[i] <= e.Maxima[i] {
+				f.lo, f.hi = min(f.lo, e.Minima[i]), max(f.hi, e.Maxima[i])
+			}
+		}
+	}
+}
+
+// sumBlock is for how many entries room is made at once: most of a row are not new.
+const sumBlock = 1024
+
+// add sums up one entry of a row.
+func (k *kinds) add(s *kindSums, row *chunkrow.Row, i int, f *figures) {
+	key := entryKey(&row.Keys, i)
+	if k.opts.BySyscall && key.syscall >= 0 {
+		s.addSyscall(&key, f)
+	}
+	var stack profile.ID
+	if !k.opts.NoStacks {
+		stack = layout.FromID(row.Keys.Stacks[i])
+	}
+	s.sums.grow(1)
+	var to *figures
+	if k.opts.ByLock || k.opts.SyscallRows {
+		var a attributes
+		if k.opts.ByLock {
+			a.lock = key.lock
+		}
+		if k.opts.SyscallRows {
+			a.syscall, a.bucket, a.failed = key.syscall, key.bucket, key.failed
+		}
+		to = s.sums.atAttributes(stack, a)
+	} else {
+		to = s.sums.at(stack)
+	}
+	to.add(f)
+}
+
+func (f *figures) add(o *figures) {
+	for j := range f.values {
+		f.values[j] += o.values[j]
+	}
+	f.count += o.count
+	if o.lo <= o.hi {
+		f.lo, f.hi = min(f.lo, o.lo), max(f.hi, o.hi)
+	}
+}
+
+// entryKeyed are the attributes of an entry with the set they were taken from.
+type entryKeyed struct {
+	attributes
+	set proto.UInt128
+}
+
+// entryKey returns the key of an entry but for its stack.
+func entryKey(k *chunkrow.EntryKeys, i int) entryKeyed {
+	out := entryKeyed{attributes: attributes{syscall: layout.NoSyscall}}
+	if len(k.Sets) > 0 {
+		out.set = k.Sets[i]
+	}
+	if len(k.Locks) > 0 {
+		out.lock = k.Locks[i]
+	}
+	if len(k.Syscalls) > 0 {
+		out.syscall = k.Syscalls[i]
+	}
+	if len(k.Buckets) > 0 {
+		out.bucket = min(k.Buckets[i], profile.LatencyBuckets-1)
+	}
+	if len(k.Errors) > 0 && k.Errors[i] != 0 {
+		out.failed = 1
+	}
+	return out
+}
+
+// cut implements [sink].
+func (k *kinds) cut(row *chunkrow.Row, selected func(profile int) bool) error {
+	c, err := decodable(row)
+	if err != nil {
+		return err
+	}
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	list, err := d.sum(c, selected, make([]entryFigures, 0, c.Entries()))
+	if err != nil {
+		return fmt.Errorf("row %016x: %w", row.ID, err)
+	}
+	start, end := int64(layout.MaxTime), int64(0)
+	for i := range c.Profiles() {
+		if selected(i) {
+			p := c.Profile(i)
+			start, end = min(start, p.Time), max(end, p.Time+p.Duration)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.of(row, start, end)
+	for i := range list {
+		k.add(s, row, list[i].entry, &list[i].figures)
+	}
+	return k.bounded()
+}

@@ -1,0 +1,117 @@
+package chunkreader
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// MergeStacks implements [profilestore.Reader].
+func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
+	s, err := newScan(sel)
+	if err != nil {
+		return nil, err
+	}
+	if s.start >= s.end {
+		return &profilestore.Merge{}, nil
+	}
+	limit := r.opts.MaxStacks
+	if opts.MaxStacks > 0 {
+		limit = opts.MaxStacks
+	}
+	out, err := r.gather(ctx, s, "merge", columnsFor(opts), func() sink { return newKinds(opts, r.opts.MaxRows) })
+	if err != nil {
+		return nil, err
+	}
+	k := out.(*kinds)
+	var names map[int64]string
+	if opts.BySyscall {
+		if names, err = r.syscallNames(ctx, sel.Tenant, k.kinds); err != nil {
+			return nil, err
+		}
+	}
+	return r.assemble(ctx, sel, k, names, limit)
+}
+
+// assemble makes the answer and resolves the stacks it refers to.
+func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds *kinds, names map[int64]string, limit int) (*profilestore.Merge, error) {
+	keys := make([]kindKey, 0, len(kinds.kinds))
+	for key, k := range kinds.kinds {
+		if k.sums.len() > 0 {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b kindKey) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.types, b.types))
+	})
+	out := &profilestore.Merge{Kinds: make([]profilestore.KindMerge, len(keys))}
+	stacks := stackNumbers{unique: len(keys) == 1 && !kinds.opts.ByLock && !kinds.opts.SyscallRows}
+	for i, key := range keys {
+		k := kinds.kinds[key]
+		top := ranking{limit: limit}
+		for j, stack := range k.sums.stacks {
+			top.add(stack, k.sums.of(j), &k.sums.figures[j])
+		}
+		m := profilestore.KindMerge{
+			Kind: key.kind, Types: layout.DecodeTypes(key.types), Start: k.start, End: k.end,
+			Totals: top.all.values, Events: top.all.count, TotalRows: top.total, Syscalls: k.stats(names),
+		}
+		if !k.periods {
+			m.Period = k.period
+		}
+		if !kinds.opts.NoStacks {
+			m.StacklessValue, m.StacklessEvents = top.stackless.values[0], top.stackless.count
+		}
+		rows := top.sorted()
+		m.Rows = make([]profilestore.Row, len(rows))
+		stacks.grow(len(rows))
+		for j, row := range rows {
+			lo, hi := known(row.lo, row.hi)
+			m.Rows[j] = profilestore.Row{
+				Stack: stacks.number(row.stack), LockAddress: row.lock, Syscall: row.syscall,
+				Bucket: row.bucket, Failed: row.failed != 0, Values: row.values, Count: row.count, Min: lo, Max: hi,
+			}
+		}
+		out.Kinds[i] = m
+	}
+	frames, err := r.Stacks().Resolve(ctx, sel.Tenant, sel.Service, stacks.ids)
+	if err != nil {
+		return nil, err
+	}
+	out.Stacks = make([]profilestore.Stack, len(stacks.ids))
+	for i, id := range stacks.ids {
+		out.Stacks[i] = profilestore.Stack{ID: id, Frames: frames[i]}
+	}
+	return out, nil
+}
+
+// stackNumbers numbers stacks in the order they are first met.
+type stackNumbers struct {
+	ids []profile.ID
+	// unique is true if every stack is met once only; no map is needed then.
+	unique bool
+	known  map[profile.ID]int32
+}
+
+func (s *stackNumbers) grow(n int) {
+	s.ids = slices.Grow(s.ids, n)
+	if !s.unique && s.known == nil {
+		s.known = make(map[profile.ID]int32, n)
+	}
+}
+
+func (s *stackNumbers) number(id profile.ID) int32 {
+	n := int32(len(s.ids))
+	if !s.unique {
+		if i, ok := s.known[id]; ok {
+			return i
+		}
+		s.known[id] = n
+	}
+	s.ids = append(s.ids, id)
+	return n
+}

@@ -1,0 +1,122 @@
+package chunkreader
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// Options configure a [Reader].
+type Options struct {
+	// Options are those of every query. The merge cache is not used.
+	reader.Options
+	// DeleteDelay is how long rows stay at least once they are covered. A query
+	// that takes longer may miss some of them, and is an error.
+	DeleteDelay time.Duration
+	// BufferBytes bounds the rows of one query that are kept until it is known
+	// whether they are covered. What needs more reads the headers first.
+	BufferBytes int
+}
+
+// Reader implements [profilestore.Reader] and [Querier]. It is safe for concurrent
+// use.
+type Reader struct {
+	base *reader.Reader
+	opts Options
+	from string // the table
+
+	names names
+}
+
+var _ profilestore.Reader = (*Reader)(nil)
+
+// New returns a reader.
+func New(pool *chconn.Pool, o Options) *Reader {
+	o.MergeCacheSize = 0
+	return &Reader{base: reader.New(pool, o.Options), opts: o, from: o.Tables.Table(chunktable.Name)}
+}
+
+// Stacks returns the cache of resolved stacks.
+func (r *Reader) Stacks() *reader.Stacks { return r.base.Stacks() }
+
+// Batches implements [profilestore.Reader].
+func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit int) ([]profile.Batch, error) {
+	return r.base.Batches(ctx, sel, limit)
+}
+
+// columns are the fields of rows that a query needs: of rows that count as a
+// whole, and of those that are cut.
+type columns struct{ whole, cut chunkrow.Fields }
+
+// selectRows runs one SELECT, which sees one state of the table, and calls f with
+// each row. What row refers to is valid until f returns.
+func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
+	res := chunkrow.NewResult(fields)
+	var row chunkrow.Row
+	q := chconn.Query{Params: s.params, Query: ch.Query{
+		Body:   "SELECT " + res.Columns() + " FROM " + r.from + " WHERE " + where,
+		Result: res.Results(),
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range res.Rows() {
+				res.Row(i, &row)
+				if err := f(&row); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		ExternalTables: tables,
+		// Finding out which conditions to read first takes longer than reading them.
+		Settings: []ch.Setting{chconn.Setting("optimize_move_to_prewhere", "0")},
+	}}
+	if s.service != "" {
+		// Rows of one service are so few that handing them to several threads takes
+		// longer than reading them.
+		q.Settings = append(q.Settings, chconn.Setting("max_threads", "1"))
+	}
+	if err := r.base.Do(ctx, name, q); err != nil {
+		return fmt.Errorf("read chunks: %w", err)
+	}
+	return nil
+}
+
+// series reads the ids of the series that a scan is about.
+func (r *Reader) series(ctx context.Context, s *scan) (seriesSet, error) {
+	var id proto.ColUInt128
+	out := make(seriesSet)
+	q := chconn.Query{Params: s.params, Query: ch.Query{
+		Body:   "SELECT DISTINCT series FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter + " AND " + s.labels,
+		Result: proto.Results{{Name: "series", Data: &id}},
+		OnResult: func(context.Context, proto.Block) error {
+			for _, v := range id {
+				out[v] = struct{}{}
+			}
+			return nil
+		},
+	}}
+	if err := r.base.Do(ctx, "series", q); err != nil {
+		return nil, fmt.Errorf("read series: %w", err)
+	}
+	return out, nil
+}
+
+// seriesSet has the series that are selected; nil stands for all.
+type seriesSet map[proto.UInt128]struct{}
+
+func (s seriesSet) has(id proto.UInt128) bool {
+	if s == nil {
+		return true
+	}
+	_, ok := s[id]
+	return ok
+}
