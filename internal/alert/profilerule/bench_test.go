@@ -21,6 +21,8 @@ const (
 	benchRules    = 1000
 	benchStacks   = 2000
 	benchDepth    = 30
+	// benchMost is the most processor time that 1,000 rules may take.
+	benchMost = time.Second
 )
 
 // BenchmarkEvaluate evaluates 1,000 rules over 50 services, each with 2,000 stacks
@@ -44,6 +46,9 @@ func BenchmarkEvaluate(b *testing.B) {
 		used += processorTime(b) - before
 	}
 	b.ReportMetric(float64(used.Milliseconds())/float64(b.N), "cpu-ms/op")
+	if used/time.Duration(b.N) > benchMost {
+		b.Fatalf("an evaluation takes %s of processor time; the limit is %s", used/time.Duration(b.N), benchMost)
+	}
 	for i, res := range got {
 		require.NoError(b, res.Err, i)
 		require.InDelta(b, want[i], res.Value, 1e-9, i)

@@ -37,8 +37,10 @@ var metrics = map[string]metricInfo{
 	LockWait:         {label: "Lock Wait Seconds", kind: profile.KindLock},
 	SyscallP99:       {label: "Syscall P99 Seconds", kind: profile.KindSyscall, optional: []string{"syscall"}},
 	SyscallErrorRate: {label: "Syscall Error Rate", kind: profile.KindSyscall, optional: []string{"syscall"}},
+	// Of other kinds the values are no counts of what happened, and how likely a
+	// change of them is by chance is not known.
 	ChangeVsBaseline: {
-		label: "Change vs Baseline", required: "function",
+		label: "Change vs Baseline", kind: profile.KindCPU, required: "function",
 		optional: []string{"self", "baseline_offset", "max_p_value", "min_samples"},
 	},
 }
@@ -135,6 +137,7 @@ func (s *Spec) numbers() error {
 		return invalid("window", "it is %s; it must be from %s to %s", s.Window, Duration(MinWindow), Duration(MaxWindow))
 	}
 	if s.Metric != ChangeVsBaseline {
+		s.Window = roundUp(s.Window)
 		return nil
 	}
 	if s.BaselineOffset == 0 {
@@ -145,6 +148,7 @@ func (s *Spec) numbers() error {
 		return invalid("baseline_offset", "it is %s; it must be from `window`, which is %s, to %s",
 			s.BaselineOffset, s.Window, Duration(MaxBaselineOffset))
 	}
+	s.Window, s.BaselineOffset = roundUp(s.Window), roundUp(s.BaselineOffset)
 	if s.MaxPValue == 0 {
 		s.MaxPValue = DefaultMaxPValue
 	}

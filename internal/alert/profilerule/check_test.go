@@ -39,7 +39,7 @@ func TestCheckRefuses(t *testing.T) {
 		"empty name in a stack": {Spec{Metric: StackShare, Stack: "a;;b"}, "invalid `stack`: it is \"a;;b\"; there is no name"},
 		"label without a name":  {Spec{Metric: LockWait, Labels: map[string]string{"": "x"}}, "invalid `labels`: a name is empty"},
 		"long label":            {Spec{Metric: LockWait, Labels: map[string]string{"a": long}}, "invalid `labels`"},
-		"short window":          {Spec{Metric: LockWait, Window: Duration(time.Second)}, "invalid `window`: it is 1s; it must be from 10s to 24h"},
+		"short window":          {Spec{Metric: LockWait, Window: Duration(time.Second)}, "invalid `window`: it is 1s; it must be from 30s to 24h"},
 		"negative window":       {Spec{Metric: LockWait, Window: -1}, "invalid `window`"},
 		"long window":           {Spec{Metric: LockWait, Window: Duration(25 * time.Hour)}, "invalid `window`"},
 		"overlapping baseline": {

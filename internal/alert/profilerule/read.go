@@ -22,7 +22,9 @@ type read struct {
 	functions map[string]int32
 	paths     map[path]int32
 
-	err error
+	// chosen is whether it is asked in this evaluation, begun whether it was.
+	chosen, begun bool
+	err           error
 	// kind has no rows, and is nil if there was nothing.
 	kind *profilestore.KindMerge
 	// total is of what came with a stack.

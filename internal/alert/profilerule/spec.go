@@ -30,7 +30,7 @@ const (
 
 // Bounds and defaults of a [Spec].
 const (
-	MinWindow, DefaultWindow, MaxWindow = 10 * time.Second, 5 * time.Minute, 24 * time.Hour
+	MinWindow, DefaultWindow, MaxWindow = 30 * time.Second, 5 * time.Minute, 24 * time.Hour
 	// MaxBaselineOffset is how far back a baseline can be.
 	MaxBaselineOffset = 31 * 24 * time.Hour
 
@@ -75,7 +75,8 @@ type Spec struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 	AgentID   *string           `json:"agent_id,omitempty"`
 	EventType string            `json:"event_type,omitempty"`
-	// Window is how far back the rule looks.
+	// Window is how far back the rule looks. [Spec.Check] rounds it and
+	// BaselineOffset up to one of a few lengths.
 	Window Duration `json:"window,omitempty"`
 }
 

@@ -61,6 +61,13 @@ func (s *Spec) change(now, baseline *read) (float64, error) {
 	if baseline.err != nil {
 		return 0, fmt.Errorf("baseline: %w", baseline.err)
 	}
+	if unit := now.kind.Types[0].Unit; unit != "count" {
+		return 0, nothing("profiles of kind %s are in %s", s.EventType, unit)
+	}
+	if now.truncated || baseline.truncated {
+		// What was cut off one side would be a change.
+		return 0, fmt.Errorf("there are more than %d stacks in a window: shares of what is left cannot be compared", maxRows)
+	}
 	if n := min(now.total.count, baseline.total.count); n < s.MinSamples {
 		return 0, nothing("%d observations in a window; `min_samples` is %d", n, s.MinSamples)
 	}
