@@ -120,12 +120,12 @@ func (f *fixture) dial(t *testing.T) net.Conn {
 func TestHostileRequestLines(t *testing.T) {
 	f := hostileFixture(t)
 	for _, text := range []string{
-		"\r\n\r\n\r\n", "GET\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"\r\n\r\n\r\n", "GET\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00", "GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
 		"POST /api/aggregate HTTP/1.1\r\n\r\n", "POST /api/aggregate HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-		"POST /api/aggregate HTTP/1.1\r\nHost: x\r\n: x\r\n\r\n", "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nX\x00: x\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n", "POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nX\x00: x\r\n\r\n",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	} {
 		answer := f.raw(t, text+"\r\n\r\n")
@@ -140,7 +140,7 @@ func TestHostileRequestLines(t *testing.T) {
 // Chunks beyond the limit, and chunks that are none, are not read to the end.
 func TestHostileChunks(t *testing.T) {
 	f := hostileFixture(t)
-	head := "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	head := "POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for _, chunks := range []string{
 		"zz\r\n{}\r\n0\r\n\r\n", "ffffffffffffffffff\r\n{}", "-1\r\n{}\r\n0\r\n\r\n", "2\r\n{}xx0\r\n\r\n",
 		strings.Repeat("1\r\n \r\n", maxBody+10) + "0\r\n\r\n",
@@ -157,18 +157,18 @@ func TestSlowClients(t *testing.T) {
 		c.ServerConfig.ReadHeaderTimeout, c.ServerConfig.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
 	}})
 	// raw returns when the server hangs up.
-	for _, text := range []string{"", "POST /api/agg", "POST /api/aggregate HTTP/1.1\r\nHost: x\r\nContent-Len"} {
+	for _, text := range []string{"", "POST /api/agg", "POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nContent-Len"} {
 		f.raw(t, text)
 	}
 	for _, path := range []string{"/api/aggregate", "/api/diff"} {
-		head := "POST " + path + " HTTP/1.1\r\nHost: x\r\n"
+		head := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n"
 		for _, text := range []string{head + "Content-Length: 100\r\n\r\n{", head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"} {
 			answer := f.raw(t, text)
 			assert.Regexp(t, `^HTTP/1\.1 408 `, answer, "%q", text)
 			assert.Contains(t, answer, "did not come in time")
 		}
 	}
-	f.raw(t, "POST /api/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+	f.raw(t, "POST /api/alerts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
 	f.aggregateOf(t, `{}`)
 }
 

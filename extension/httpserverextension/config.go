@@ -3,6 +3,7 @@ package httpserverextension
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -22,6 +23,11 @@ type Config struct {
 
 // LimitsConfig are the keys of our own.
 type LimitsConfig struct {
+	// AllowedHosts are the host names, without a port, that requests may ask for;
+	// others are answered with 403. IP addresses and localhost are always allowed.
+	// "*" allows any. The default, none, allows any unless the listener is on
+	// loopback: there, no name but localhost.
+	AllowedHosts []string `mapstructure:"allowed_hosts"`
 	// MaxConcurrentRequests is how many requests are served at a time; further
 	// ones are answered with 503 and Retry-After. 0 is unlimited. Default 256.
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
@@ -67,6 +73,11 @@ func (c *Config) Validate() error {
 	if c.Limits.MaxHeaderBytes < minHeaderBytes {
 		errs = append(errs, fmt.Errorf("`max_header_bytes` is %d; it must be at least %d", c.Limits.MaxHeaderBytes, minHeaderBytes))
 	}
+	for _, host := range c.Limits.AllowedHosts {
+		if host == "" || host != anyHost && strings.ContainsAny(host, "*/:[] ") {
+			errs = append(errs, fmt.Errorf("`allowed_hosts` has %q; it must be a host name without scheme, port and wildcards, or %q", host, anyHost))
+		}
+	}
 	for _, d := range []struct {
 		key   string
 		value time.Duration
@@ -81,6 +92,9 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// anyHost in `allowed_hosts` allows any name.
+const anyHost = "*"
 
 // minHeaderBytes leaves room for the headers that any client sends.
 const minHeaderBytes = 1024

@@ -42,6 +42,7 @@ func TestConfigAll(t *testing.T) {
 	assert.EqualValues(t, 1<<20, cfg.ServerConfig.MaxRequestBodySize)
 	assert.Equal(t, []string{"https://*.example.com"}, cfg.ServerConfig.CORS.Get().AllowedOrigins)
 	assert.Equal(t, "bearertokenauth", cfg.ServerConfig.Auth.Get().Config.AuthenticatorID.String())
+	assert.Equal(t, []string{"aperture.example.com"}, cfg.Limits.AllowedHosts)
 	assert.Equal(t, 10, cfg.Limits.MaxConcurrentRequests)
 	assert.Equal(t, 8192, cfg.Limits.MaxHeaderBytes)
 	assert.Equal(t, 5*time.Second, cfg.Limits.RetryAfter)
@@ -56,6 +57,7 @@ func TestConfigErrorsNameTheirKeys(t *testing.T) {
 	for _, key := range []string{
 		"`endpoint`", "`max_request_body_size`", "`read_header_timeout`", "`max_concurrent_requests`",
 		"`max_header_bytes`", "`retry_after`", "`shutdown_timeout`",
+		"`allowed_hosts` has \"\"", `"a:80"`, `"https://a"`, `"*.example.com"`,
 	} {
 		assert.ErrorContains(t, err, key)
 	}

@@ -12,14 +12,23 @@ import (
 )
 
 // guard is the outermost handler: it names the request, turns a panic into an
-// answer and lets probes pass by all that stands before next.
-func (s *server) guard(next http.Handler) http.Handler {
+// answer, refuses what other sites make a browser send, and lets probes pass by
+// all that stands before next.
+func (s *server) guard(from *origins, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := httpserver.NewRequestID(r.Header.Get(httpserver.RequestIDHeader))
 		w.Header().Set(httpserver.RequestIDHeader, id)
 		r = r.WithContext(httpserver.WithRequestID(r.Context(), id))
 		tracked := &trackedWriter{ResponseWriter: w}
 		defer s.recovered(tracked, r)
+		switch {
+		case !from.answers(r.Host):
+			s.forbid(tracked, r, refusedHost, fmt.Sprintf("host %.256q is not one of `allowed_hosts`", r.Host))
+			return
+		case from.crosses(r):
+			s.forbid(tracked, r, refusedCrossOrigin, fmt.Sprintf("cross-origin request: origin %.256q is not one of `cors::allowed_origins`", r.Header.Get("Origin")))
+			return
+		}
 		if m := s.router.match(r); m.route != nil && m.route.options.Public {
 			m.serve(tracked, r)
 			return

@@ -12,6 +12,8 @@ import (
 var (
 	refusedNotReady    = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "not_ready")))
 	refusedConcurrency = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "concurrency")))
+	refusedHost        = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "host")))
+	refusedCrossOrigin = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "cross_origin")))
 )
 
 // serve is the innermost handler, after authentication and decompression.
@@ -42,4 +44,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, why metric.MeasurementOption, message string) {
 	s.telemetry.ExtensionHTTPServerRefusedRequests.Add(r.Context(), 1, why)
 	httpserver.WriteRetry(w, r, http.StatusServiceUnavailable, s.cfg.Limits.RetryAfter, message)
+}
+
+func (s *server) forbid(w http.ResponseWriter, r *http.Request, why metric.MeasurementOption, message string) {
+	s.telemetry.ExtensionHTTPServerRefusedRequests.Add(r.Context(), 1, why)
+	httpserver.WriteError(w, r, http.StatusForbidden, message)
 }

@@ -93,12 +93,12 @@ func (s *server) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("create HTTP server: %w", err)
 	}
-	inner.Handler = s.guard(inner.Handler)
 	inner.MaxHeaderBytes = s.cfg.Limits.MaxHeaderBytes
 	listener, err := s.cfg.ServerConfig.ToListener(ctx)
 	if err != nil {
 		return fmt.Errorf("listen on `endpoint: %s`: %w", s.cfg.ServerConfig.NetAddr.Endpoint, err)
 	}
+	inner.Handler = s.guard(newOrigins(s.cfg, listener.Addr()), inner.Handler)
 	s.http = inner
 	addr := listener.Addr()
 	s.addr.Store(&addr)

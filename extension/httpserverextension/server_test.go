@@ -317,7 +317,7 @@ func TestSlowHeaderIsCutOff(t *testing.T) {
 	conn, err := net.Dial("tcp", f.Addr().String())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
-	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n")
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n")
 	require.NoError(t, err)
 	// The server gives up, the client sees the end of the connection.
 	_, err = io.ReadAll(conn)
@@ -340,7 +340,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 	conn, err := net.Dial("tcp", f.Addr().String())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
-	_, err = io.WriteString(conn, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, err = io.WriteString(conn, "GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	require.NoError(t, err)
 	require.ErrorIs(t, <-failed, os.ErrDeadlineExceeded)
 }

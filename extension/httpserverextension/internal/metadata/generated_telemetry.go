@@ -74,7 +74,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExtensionHTTPServerRefusedRequests, err = builder.meter.Int64Counter(
 		"otelcol_extension_http_server_refused_requests",
-		metric.WithDescription("Requests answered with 503 because the pipelines were not ready or too many requests were being served. [Development]"),
+		metric.WithDescription("Requests answered with 503 because the pipelines were not ready or too many requests were being served, or with 403 because of the host they asked for or the site they came from. [Development]"),
 		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)

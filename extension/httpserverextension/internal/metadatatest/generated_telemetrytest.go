@@ -56,7 +56,7 @@ func AssertEqualExtensionHTTPServerPanics(t *testing.T, tt *componenttest.Teleme
 func AssertEqualExtensionHTTPServerRefusedRequests(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_extension_http_server_refused_requests",
-		Description: "Requests answered with 503 because the pipelines were not ready or too many requests were being served. [Development]",
+		Description: "Requests answered with 503 because the pipelines were not ready or too many requests were being served, or with 403 because of the host they asked for or the site they came from. [Development]",
 		Unit:        "{request}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
