@@ -1,7 +1,9 @@
 package profileimport
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -29,12 +31,19 @@ type Options struct {
 	Attributes map[string]string
 }
 
+// ErrTime is the cause of errors about profiles that have no time where that of the
+// options is none that OTLP can have.
+var ErrTime = errors.New("the profile has no time of its own")
+
 // Convert turns p, which must be valid, into OTLP profiles, in parts of a size that
 // servers take. Sums over all parts are those of p.
 func Convert(p *pprof.Profile, o Options) ([]pprofile.Profiles, error) {
 	columns, err := columnsOf(p, o.Kind)
 	if err != nil {
 		return nil, err
+	}
+	if p.TimeNanos <= 0 && (!o.Time.After(time.Unix(0, 0)) || o.Time.After(time.Unix(0, math.MaxInt64))) {
+		return nil, fmt.Errorf("%w, and %s is not between 1970 and 2262", ErrTime, o.Time.UTC().Format(time.RFC3339))
 	}
 	var parts []pprofile.Profiles
 	for first := 0; first < len(p.Sample); first += samplesPerMessage {
@@ -139,12 +148,21 @@ func (c *converter) convert(samples []*pprof.Sample, columns []column) pprofile.
 			sample.AttributeIndices().FromRaw(attributes[i])
 			v := s.Value[column.index]
 			if column.divide > 1 {
-				v = (v + column.divide/2) / column.divide
+				v = divide(v, column.divide)
 			}
 			sample.Values().Append(v)
 		}
 	}
 	return c.b.Profiles()
+}
+
+// divide returns v/by, rounded, whatever v is.
+func divide(v, by int64) int64 {
+	q, r := v/by, v%by
+	if r >= by-by/2 {
+		q++
+	}
+	return q
 }
 
 func (c *converter) resource(to pcommon.Map) {

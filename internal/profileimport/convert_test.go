@@ -3,6 +3,7 @@ package profileimport
 import (
 	"bytes"
 	"compress/gzip"
+	"math"
 	"testing"
 	"time"
 
@@ -114,4 +115,37 @@ func TestParts(t *testing.T) {
 	require.Len(t, groups, 3)
 	assert.EqualValues(t, 2*samplesPerMessage+1, sums(groups)["cpu"]["samples"])
 	assert.Equal(t, at.UnixNano(), groups[2].Groups[0].Start, "a file without a time has that of the options")
+}
+
+// A file without a time cannot have one that OTLP has not.
+func TestTimes(t *testing.T) {
+	p := typed("cpu", profile.Types(profile.KindCPU)...)
+	for seconds, want := range map[int64]string{
+		-1: "the profile has no time of its own, and 1969-12-31T23:59:59Z is not between 1970 and 2262",
+		0:  "the profile has no time of its own, and 1970-01-01T00:00:00Z is not between 1970 and 2262",
+		// The next second after the last.
+		9_223_372_037: "the profile has no time of its own, and 2262-04-11T23:47:17Z is not between 1970 and 2262",
+	} {
+		_, err := Convert(p, Options{Time: time.Unix(seconds, 0)})
+		require.EqualError(t, err, want)
+		require.ErrorIs(t, err, ErrTime)
+	}
+	p.TimeNanos = 1
+	_, err := Convert(p, Options{Time: time.Unix(-1, 0)})
+	require.NoError(t, err, "it has a time")
+}
+
+func TestDivide(t *testing.T) {
+	for _, tt := range []struct{ v, by, want int64 }{
+		{100, 8, 13},
+		{99, 8, 12},
+		{7, 3, 2},
+		{8, 3, 3},
+		{0, 5, 0},
+		{math.MaxInt64, math.MaxInt64, 1},
+		{math.MaxInt64, 2, 1 << 62},
+		{math.MaxInt64 / 2, math.MaxInt64, 0},
+	} {
+		assert.Equal(t, tt.want, divide(tt.v, tt.by), "%d/%d", tt.v, tt.by)
+	}
 }

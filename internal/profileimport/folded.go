@@ -32,14 +32,16 @@ func Folded(data []byte, kind string) (*pprof.Profile, error) {
 			return nil, fmt.Errorf("decode folded stacks: line %d has no number at its end", number)
 		}
 		value, err := strconv.ParseInt(text[space+1:], 10, 64)
-		if err != nil || value < 0 {
-			return nil, fmt.Errorf("decode folded stacks: line %d ends with %q; it must be a whole number from 0 to 2^63-1", number, shorten(text[space+1:]))
+		if err != nil || value < 0 || value > profile.MaxValue {
+			return nil, fmt.Errorf("decode folded stacks: line %d ends with %q; it must be a whole number from 0 to 2^56", number, shorten(text[space+1:]))
 		}
 		frames := strings.Split(strings.TrimSpace(text[:space]), ";")
 		if len(frames) > maxFoldedFrames {
 			return nil, fmt.Errorf("decode folded stacks: line %d has %d frames; the limit is %d", number, len(frames), maxFoldedFrames)
 		}
-		b.folded(frames, value)
+		if !b.folded(frames, value) {
+			return nil, fmt.Errorf("decode folded stacks: at line %d the values of its stack add up to more than %d (2^56), the largest that a sample may have", number, int64(profile.MaxValue))
+		}
 	}
 	if len(b.p.Sample) == 0 {
 		return nil, fmt.Errorf("decode folded stacks: there is no stack")
@@ -96,8 +98,8 @@ func newPprofBuilder(kind string, types ...profile.ValueType) *pprofBuilder {
 	return b
 }
 
-// folded adds a stack, outermost frame first.
-func (b *pprofBuilder) folded(frames []string, value int64) {
+// folded adds a stack, outermost frame first, unless its sum would be too large.
+func (b *pprofBuilder) folded(frames []string, value int64) bool {
 	b.stack = b.stack[:0]
 	for i := len(frames) - 1; i >= 0; i-- {
 		k := locationKey{function: frames[i]}
@@ -108,7 +110,9 @@ func (b *pprofBuilder) folded(frames []string, value int64) {
 		}
 		b.stack = append(b.stack, b.location(k))
 	}
-	b.sample(b.stack).Value[0] += value
+	s := b.sample(b.stack)
+	s.Value[0] = profile.Add(s.Value[0], value)
+	return s.Value[0] <= profile.MaxValue
 }
 
 func (b *pprofBuilder) location(k locationKey) *pprof.Location {

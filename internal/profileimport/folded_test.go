@@ -34,14 +34,16 @@ func TestFolded(t *testing.T) {
 
 func TestFoldedErrors(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                 "decode folded stacks: there is no stack",
-		"# nothing\n":                      "decode folded stacks: there is no stack",
-		"a;b 1\na;b":                       "decode folded stacks: line 2 has no number at its end",
-		"a;b x":                            `decode folded stacks: line 1 ends with "x"; it must be a whole number from 0 to 2^63-1`,
-		"a;b -1":                           `decode folded stacks: line 1 ends with "-1"; it must be a whole number from 0 to 2^63-1`,
-		"a;b 1.5":                          `decode folded stacks: line 1 ends with "1.5"; it must be a whole number from 0 to 2^63-1`,
-		"a " + strings.Repeat("9", 99):     `decode folded stacks: line 1 ends with "` + strings.Repeat("9", 32) + `…"; it must be a whole number from 0 to 2^63-1`,
-		strings.Repeat("a;", 2048) + "b 1": "decode folded stacks: line 1 has 2049 frames; the limit is 2048",
+		"":                                   "decode folded stacks: there is no stack",
+		"# nothing\n":                        "decode folded stacks: there is no stack",
+		"a;b 1\na;b":                         "decode folded stacks: line 2 has no number at its end",
+		"a;b x":                              `decode folded stacks: line 1 ends with "x"; it must be a whole number from 0 to 2^56`,
+		"a;b -1":                             `decode folded stacks: line 1 ends with "-1"; it must be a whole number from 0 to 2^56`,
+		"a;b 1.5":                            `decode folded stacks: line 1 ends with "1.5"; it must be a whole number from 0 to 2^56`,
+		"a " + strings.Repeat("9", 99):       `decode folded stacks: line 1 ends with "` + strings.Repeat("9", 32) + `…"; it must be a whole number from 0 to 2^56`,
+		"a;b 72057594037927937":              `decode folded stacks: line 1 ends with "72057594037927937"; it must be a whole number from 0 to 2^56`,
+		"a 1\nb 72057594037927936\na 2\nb 1": "decode folded stacks: at line 4 the values of its stack add up to more than 72057594037927936 (2^56), the largest that a sample may have",
+		strings.Repeat("a;", 2048) + "b 1":   "decode folded stacks: line 1 has 2049 frames; the limit is 2048",
 	} {
 		_, err := Folded([]byte(in), "")
 		require.EqualError(t, err, want)

@@ -16,8 +16,8 @@ import (
 //   - cpu: jdk.ExecutionSample, but for threads that sleep, one sample each;
 //   - lock: jdk.JavaMonitorEnter, the wait for the monitor;
 //   - off_cpu: jdk.ThreadPark, jdk.JavaMonitorWait and jdk.ThreadSleep;
-//   - alloc_space: jdk.ObjectAllocationInNewTLAB, jdk.ObjectAllocationOutsideTLAB and
-//     jdk.ObjectAllocationSample, the bytes they stand for.
+//   - alloc_space: jdk.ObjectAllocationSample, the bytes they stand for; in recordings
+//     without any, jdk.ObjectAllocationInNewTLAB and jdk.ObjectAllocationOutsideTLAB.
 //
 // Other events are left out. Frames are `class.method` with the line.
 func JFR(data []byte) ([]*pprof.Profile, error) {
@@ -35,7 +35,11 @@ func JFR(data []byte) ([]*pprof.Profile, error) {
 		rest = after
 	}
 	var all []*pprof.Profile
-	for _, kind := range []string{profile.KindCPU, profile.KindLock, profile.KindOffCPU, kindAlloc} {
+	kinds := []string{profile.KindCPU, profile.KindLock, profile.KindOffCPU, kindAlloc}
+	if d.builders[kindAlloc] == nil {
+		kinds[3] = kindTLAB
+	}
+	for _, kind := range kinds {
 		if b := d.builders[kind]; b != nil {
 			b.p.TimeNanos, b.p.DurationNanos = d.start, d.end-d.start
 			if kind == profile.KindCPU {
@@ -50,7 +54,12 @@ func JFR(data []byte) ([]*pprof.Profile, error) {
 	return all, nil
 }
 
-const kindAlloc = "alloc_space"
+const (
+	kindAlloc = "alloc_space"
+	// kindTLAB is alloc_space of the events of buffers of threads. They are of the same
+	// allocations that jdk.ObjectAllocationSample samples.
+	kindTLAB = "alloc_space of TLAB"
+)
 
 // jfrEvents says which events are read: the kind that they make, and the field with
 // the value. Without a field, each counts as 1.
@@ -60,8 +69,8 @@ var jfrEvents = map[string]struct{ kind, value string }{
 	"jdk.ThreadPark":                  {profile.KindOffCPU, "duration"},
 	"jdk.JavaMonitorWait":             {profile.KindOffCPU, "duration"},
 	"jdk.ThreadSleep":                 {profile.KindOffCPU, "duration"},
-	"jdk.ObjectAllocationInNewTLAB":   {kindAlloc, "tlabSize"},
-	"jdk.ObjectAllocationOutsideTLAB": {kindAlloc, "allocationSize"},
+	"jdk.ObjectAllocationInNewTLAB":   {kindTLAB, "tlabSize"},
+	"jdk.ObjectAllocationOutsideTLAB": {kindTLAB, "allocationSize"},
 	"jdk.ObjectAllocationSample":      {kindAlloc, "weight"},
 }
 
@@ -135,10 +144,10 @@ func (d *jfrDecoder) event(c *jfrChunk, class *jfrClass, kind, valueField string
 	switch {
 	case kind == profile.KindCPU:
 		s.Value[0]++
-	case kind == kindAlloc:
-		s.Value[0] += int64(min(value, 1<<50))
+	case kind == kindAlloc || kind == kindTLAB:
+		s.Value[0] = profile.Bounded(profile.Add(s.Value[0], int64(min(value, 1<<50))))
 	default:
-		s.Value[0] += c.nanoseconds(value)
+		s.Value[0] = profile.Bounded(profile.Add(s.Value[0], c.nanoseconds(value)))
 		s.Value[1]++
 	}
 }

@@ -2,12 +2,16 @@ package profileimport
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // jfrWriter writes recordings that are smaller than any that a JVM makes.
@@ -40,6 +44,9 @@ const (
 	jfrStackTrace
 	jfrExecutionSample
 	jfrMonitorEnter
+	jfrAllocation
+	jfrInTLAB
+	jfrOutsideTLAB
 )
 
 // smallTypes describes them: a name, then the fields.
@@ -56,15 +63,28 @@ var smallTypes = []struct {
 	{jfrStackFrame, "jdk.types.StackFrame", []jfrField{{name: "method", typ: jfrMethodType, constant: true}, {name: "lineNumber", typ: jfrLong}}},
 	{jfrStackTrace, "jdk.types.StackTrace", []jfrField{{name: "frames", typ: jfrStackFrame, array: true}}},
 	{jfrExecutionSample, "jdk.ExecutionSample", []jfrField{{name: "stackTrace", typ: jfrStackTrace, constant: true}}},
-	{jfrMonitorEnter, "jdk.JavaMonitorEnter", []jfrField{{name: "duration", typ: jfrLong}, {name: "stackTrace", typ: jfrStackTrace, constant: true}}},
+	{jfrMonitorEnter, "jdk.JavaMonitorEnter", valueAndStack("duration")},
+	{jfrAllocation, "jdk.ObjectAllocationSample", valueAndStack("weight")},
+	{jfrInTLAB, "jdk.ObjectAllocationInNewTLAB", valueAndStack("tlabSize")},
+	{jfrOutsideTLAB, "jdk.ObjectAllocationOutsideTLAB", valueAndStack("allocationSize")},
+}
+
+func valueAndStack(value string) []jfrField {
+	return []jfrField{{name: value, typ: jfrLong}, {name: "stackTrace", typ: jfrStackTrace, constant: true}}
 }
 
 // smallJFR has one stack of two frames, a sample of it and a wait of 2000 ticks, which
 // are nanoseconds.
 func smallJFR() []byte {
+	return jfrOf([]uint64{jfrExecutionSample, 1}, []uint64{jfrMonitorEnter, 2000, 1})
+}
+
+// jfrOf has one stack, whose number is 1, and events of these numbers.
+func jfrOf(events ...[]uint64) []byte {
 	w := &jfrWriter{b: make([]byte, jfrHeaderSize)}
-	w.event(func(e *jfrWriter) { e.long(jfrExecutionSample, 1) })
-	w.event(func(e *jfrWriter) { e.long(jfrMonitorEnter, 2000, 1) })
+	for _, values := range events {
+		w.event(func(e *jfrWriter) { e.long(values...) })
+	}
 	constants := len(w.b)
 	w.event(func(e *jfrWriter) {
 		e.long(1, 0, 0, 0)
@@ -114,9 +134,9 @@ func (w *jfrWriter) metadata() {
 	var tree jfrWriter
 	tree.long(text("root"), 0, 1, text("metadata"), 0, uint64(len(smallTypes)))
 	for _, t := range smallTypes {
-		tree.long(text("class"), 2, text("id"), text(string(rune('0'+t.id))), text("name"), text(t.name), uint64(len(t.fields)))
+		tree.long(text("class"), 2, text("id"), text(strconv.Itoa(t.id)), text("name"), text(t.name), uint64(len(t.fields)))
 		for _, f := range t.fields {
-			attributes := []uint64{text("name"), text(f.name), text("class"), text(string(rune('0' + f.typ)))}
+			attributes := []uint64{text("name"), text(f.name), text("class"), text(strconv.Itoa(int(f.typ)))}
 			if f.constant {
 				attributes = append(attributes, text("constantPool"), text("true"))
 			}
@@ -143,6 +163,27 @@ func TestSmallJFR(t *testing.T) {
 	assert.Equal(t, []int64{1}, profiles[0].Sample[0].Value)
 	assert.Equal(t, []int64{2000, 1}, profiles[1].Sample[0].Value)
 	assert.EqualValues(t, 1_700_000_000_000_000_000, profiles[0].TimeNanos)
+}
+
+// Allocations that a recording has both by sample and by buffer are counted once.
+func TestJFRAllocations(t *testing.T) {
+	sample, in, outside := []uint64{jfrAllocation, 100, 1}, []uint64{jfrInTLAB, 70, 1}, []uint64{jfrOutsideTLAB, 8, 1}
+	huge := []uint64{jfrAllocation, math.MaxUint64, 1}
+	for name, tt := range map[string]struct {
+		data []byte
+		want int64
+	}{
+		"buffers":        {jfrOf(in, outside, in), 148},
+		"samples":        {jfrOf(sample, sample), 200},
+		"both":           {jfrOf(in, sample, outside, in), 100},
+		"in two chunks":  {slices.Concat(jfrOf(in, outside), jfrOf(sample)), 100},
+		"more than fits": {jfrOf(slices.Repeat([][]uint64{huge}, 100)...), profile.MaxValue},
+	} {
+		profiles, err := JFR(tt.data)
+		require.NoError(t, err, name)
+		require.Len(t, profiles, 1, name)
+		assert.EqualValues(t, tt.want, sums(split(t, Options{}, profiles...))["alloc_space"]["alloc_space"], name)
+	}
 }
 
 func TestSmallJFRTruncated(t *testing.T) {
