@@ -46,6 +46,22 @@ func (a alertStore) Rules(ctx context.Context, dialect string) ([]alert.Rule, er
 	return ask(a, func(st *alerts.Store) ([]alert.Rule, error) { return st.Rules(ctx, dialect) })
 }
 
+func (a alertStore) TenantRules(ctx context.Context, dialect, tenant string) ([]alert.Rule, error) {
+	return ask(a, func(st *alerts.Store) ([]alert.Rule, error) { return st.TenantRules(ctx, dialect, tenant) })
+}
+
+func (a alertStore) Rule(ctx context.Context, dialect string, k alert.Key) (alert.Rule, error) {
+	return ask(a, func(st *alerts.Store) (alert.Rule, error) { return st.Rule(ctx, dialect, k) })
+}
+
+func (a alertStore) Usage(ctx context.Context, dialect, tenant string) (alert.Usage, error) {
+	return ask(a, func(st *alerts.Store) (alert.Usage, error) { return st.Usage(ctx, dialect, tenant) })
+}
+
+func (a alertStore) TenantStates(ctx context.Context, dialect, tenant string) ([]alert.State, error) {
+	return ask(a, func(st *alerts.Store) ([]alert.State, error) { return st.TenantStates(ctx, dialect, tenant) })
+}
+
 func (a alertStore) PutRule(ctx context.Context, r *alert.Rule) error {
 	return tell(a, func(st *alerts.Store) error { return st.PutRule(ctx, r) })
 }
@@ -62,9 +78,9 @@ func (a alertStore) History(ctx context.Context, dialect, tenant string, limit i
 	return ask(a, func(st *alerts.Store) ([]alert.Event, error) { return st.History(ctx, dialect, tenant, limit) })
 }
 
-func (a alertStore) Undelivered(ctx context.Context, dialect, receiver string, since time.Time, limit int) ([]alert.Event, error) {
+func (a alertStore) Undelivered(ctx context.Context, dialect, receiver string, since time.Time, skip []alert.Key, limit int) ([]alert.Event, error) {
 	return ask(a, func(st *alerts.Store) ([]alert.Event, error) {
-		return st.Undelivered(ctx, dialect, receiver, since, limit)
+		return st.Undelivered(ctx, dialect, receiver, since, skip, limit)
 	})
 }
 

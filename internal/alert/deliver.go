@@ -16,8 +16,12 @@ const (
 	// deliverySince is for how long an event is worth telling. Alerts that still fire
 	// after that are repeated by receivers that want it.
 	deliverySince = 24 * time.Hour
-	// deliveryBatch is how many events are sent at once.
-	deliveryBatch = 100
+	// deliveryBatch is how many events are sent at once: one request of a webhook, so
+	// that what it has taken is not sent again because of what it has not.
+	deliveryBatch = 64
+	// maxAside is how many rules are put aside at once. Beyond that the receiver is
+	// taken to be away.
+	maxAside = 1000
 	// deliveryTimeout ends an attempt of a notifier that does not end it itself.
 	deliveryTimeout = 2 * time.Minute
 	// markTimeout is how long is tried to mark as delivered what was delivered, also
@@ -37,14 +41,27 @@ type receiver struct {
 	backoff time.Duration
 	// notBefore is when it is tried again after a failure.
 	notBefore time.Time
+	// size is how many events are sent at once: a quarter of those that were not
+	// taken, until the one that is at fault is alone. It grows again when there are no
+	// suspects left: events that were sent together with it.
+	size, suspects int
+	// aside are rules with an event that was not taken even alone. They are tried
+	// again later, in the order of their events, and do not hold up others.
+	aside map[Key]*aside
 
 	mu sync.Mutex
 	// firing is what is to be repeated, nil if it was.
 	firing []Event
 }
 
+// aside is when a rule is tried again.
+type aside struct {
+	until   time.Time
+	backoff time.Duration
+}
+
 func newReceiver(e *Engine, n Notifier) *receiver {
-	return &receiver{e: e, n: n, woken: make(chan struct{}, 1)}
+	return &receiver{e: e, n: n, woken: make(chan struct{}, 1), size: deliveryBatch, aside: map[Key]*aside{}}
 }
 
 // wake has events delivered, and firing repeated if it is not nil. What was to be
@@ -80,7 +97,7 @@ func (r *receiver) run(ctx context.Context) {
 			continue
 		}
 		if err := r.deliver(ctx); err != nil && ctx.Err() == nil {
-			r.backoff = min(max(2*r.backoff, min(firstBackoff, r.e.cfg.Interval)), maxBackoff)
+			r.backoff = r.longer(r.backoff)
 			wait := r.backoff/2 + upTo(r.backoff)
 			r.notBefore = time.Now().Add(wait)
 			retry.Reset(wait)
@@ -89,7 +106,41 @@ func (r *receiver) run(ctx context.Context) {
 			continue
 		}
 		r.backoff = 0
+		if at, ok := r.nextAside(); ok {
+			// Not at once, as it would be tried in vain without the lease.
+			retry.Reset(max(time.Until(at), firstBackoff))
+		}
 	}
+}
+
+// longer returns the backoff after another failure.
+func (r *receiver) longer(backoff time.Duration) time.Duration {
+	return min(max(2*backoff, min(firstBackoff, r.e.cfg.Interval)), maxBackoff)
+}
+
+// nextAside returns when the first rule that was put aside is tried again.
+func (r *receiver) nextAside() (next time.Time, ok bool) {
+	for _, a := range r.aside {
+		if !ok || a.until.Before(next) {
+			next, ok = a.until, true
+		}
+	}
+	return next, ok
+}
+
+// skipped returns the rules that are not tried now. Those whose events are too old
+// by now are forgotten.
+func (r *receiver) skipped() []Key {
+	var keys []Key
+	for k, a := range r.aside {
+		switch wait := time.Until(a.until); {
+		case wait > 0:
+			keys = append(keys, k)
+		case wait < -2*maxBackoff:
+			delete(r.aside, k)
+		}
+	}
+	return keys
 }
 
 // repeat tells what is firing.
@@ -113,7 +164,7 @@ func (r *receiver) repeat(ctx context.Context) {
 func (r *receiver) deliver(ctx context.Context) error {
 	for r.e.holds() {
 		store, dialect, name := r.e.cfg.Store, r.e.cfg.Dialect, r.n.Name()
-		events, err := store.Undelivered(ctx, dialect, name, time.Now().Add(-deliverySince), deliveryBatch)
+		events, err := store.Undelivered(ctx, dialect, name, time.Now().Add(-deliverySince), r.skipped(), deliveryBatch)
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
@@ -121,20 +172,51 @@ func (r *receiver) deliver(ctx context.Context) error {
 			return nil
 		}
 		inOrder(events)
+		last := len(events) < deliveryBatch && len(events) <= r.size
+		events = events[:min(r.size, len(events))]
 		if err := r.send(ctx, events); err != nil {
+			r.failed(events)
 			return err
 		}
+		r.taken(events)
 		markCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
 		err = store.Delivered(markCtx, dialect, name, events)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("mark events as delivered: %w", err)
 		}
-		if len(events) < deliveryBatch {
+		if last {
 			return nil
 		}
 	}
 	return nil
+}
+
+// failed makes the next attempt smaller, or leaves out the rule that is at fault.
+func (r *receiver) failed(events []Event) {
+	r.size, r.suspects = max(len(events)/4, 1), len(events)
+	if len(events) > 1 || len(r.aside) >= maxAside {
+		return
+	}
+	a := r.aside[events[0].Key]
+	if a == nil {
+		a = &aside{}
+		r.aside[events[0].Key] = a
+	}
+	r.suspects = 0
+	a.backoff = r.longer(a.backoff)
+	a.until = time.Now().Add(a.backoff/2 + upTo(a.backoff))
+}
+
+// taken makes the next attempt larger.
+func (r *receiver) taken(events []Event) {
+	r.backoff = 0
+	if r.suspects -= len(events); r.suspects <= 0 {
+		r.size = min(2*r.size, deliveryBatch)
+	}
+	for i := range events {
+		delete(r.aside, events[i].Key)
+	}
 }
 
 // send sends events. Those that are refused for good count as sent.

@@ -131,6 +131,8 @@ func TestRepeatComesBeforeTheEvents(t *testing.T) {
 // slowRepeater needs several intervals for everything.
 type slowRepeater struct{ last Phase }
 
+func (*slowRepeater) LongestPause(time.Duration) {}
+
 func (*slowRepeater) Name() string { return "slow" }
 
 func (s *slowRepeater) Notify(_ context.Context, events []Event) error {
@@ -182,7 +184,7 @@ func TestShutdownMarksWhatWasTaken(t *testing.T) {
 		require.Zero(t, n.events.Load())
 		require.NoError(t, r.Shutdown(t.Context()))
 		require.Equal(t, int64(1), n.events.Load())
-		left, err := w.Undelivered(t.Context(), dialect, "receiver", time.Time{}, 10)
+		left, err := w.Undelivered(t.Context(), dialect, "receiver", time.Time{}, nil, 10)
 		require.NoError(t, err)
 		assert.Empty(t, left)
 	})

@@ -71,9 +71,9 @@ type Engine struct {
 	holder string
 
 	receivers []*receiver
-	// change is taken by who changes rules, now by who evaluates them on demand:
-	// one at a time in a process, so that replicas and not requests conflict.
-	change, now chan struct{}
+	// change is taken by who changes rules, now by who evaluates them on demand: one
+	// at a time of a tenant in a process, so that replicas and not requests conflict.
+	change, now turns
 	// failing is whether the last evaluation failed, for the log; loop only.
 	failing bool
 	// firing are the events that the last evaluation repeated; loop only.
@@ -94,11 +94,12 @@ func New(cfg Config) *Engine {
 	e := &Engine{
 		cfg:    cfg,
 		holder: rand.Text(),
-		change: make(chan struct{}, 1),
-		now:    make(chan struct{}, 1),
 		found:  map[Key]found{},
 	}
 	for _, n := range cfg.Notifiers {
+		if r, ok := n.(Repeater); ok {
+			r.LongestPause(cfg.LeaseTTL + 2*cfg.Interval)
+		}
 		e.receivers = append(e.receivers, newReceiver(e, n))
 	}
 	return e

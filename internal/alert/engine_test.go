@@ -135,6 +135,27 @@ func (s *awayStore) Rules(ctx context.Context, d string) ([]Rule, error) {
 	return s.Store.Rules(ctx, d)
 }
 
+func (s *awayStore) TenantRules(ctx context.Context, d, tenant string) ([]Rule, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return s.Store.TenantRules(ctx, d, tenant)
+}
+
+func (s *awayStore) Rule(ctx context.Context, d string, k Key) (Rule, error) {
+	if err := s.err(); err != nil {
+		return Rule{}, err
+	}
+	return s.Store.Rule(ctx, d, k)
+}
+
+func (s *awayStore) Usage(ctx context.Context, d, tenant string) (Usage, error) {
+	if err := s.err(); err != nil {
+		return Usage{}, err
+	}
+	return s.Store.Usage(ctx, d, tenant)
+}
+
 func (s *awayStore) Lease(ctx context.Context, d, holder string, ttl time.Duration) (bool, error) {
 	if err := s.err(); err != nil {
 		return false, err

@@ -36,14 +36,14 @@ func (v *Evaluation) Firing() bool { return v.Met && v.State.Phase == Firing }
 //
 // Errors are those of the store. The evaluator's are in the results.
 func (e *Engine) EvaluateNow(ctx context.Context, tenant string) ([]Evaluation, error) {
-	release, err := take(ctx, e.now)
+	release, err := e.now.take(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.LeaseTTL)
 	defer cancel()
-	p, err := e.load(ctx, func(k Key) bool { return k.Tenant == tenant })
+	p, err := e.load(ctx, &tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (e *Engine) follow(ctx context.Context) {
 
 // evaluateAll evaluates the rules of all tenants.
 func (e *Engine) evaluateAll(ctx context.Context) error {
-	p, err := e.load(ctx, func(Key) bool { return true })
+	p, err := e.load(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -143,14 +143,4 @@ func (e *Engine) report(ctx context.Context, err error) {
 		e.cfg.Logger.Info("Alert rules are evaluated again")
 	}
 	e.failing = err != nil
-}
-
-// take waits for a semaphore.
-func take(ctx context.Context, sem chan struct{}) (release func(), err error) {
-	select {
-	case sem <- struct{}{}:
-		return func() { <-sem }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }

@@ -179,6 +179,9 @@ func (r *replica) Notify(ctx context.Context, events []Event) error {
 	})
 }
 
+// LongestPause implements Repeater.
+func (*replica) LongestPause(time.Duration) {}
+
 // Repeat implements Repeater.
 func (r *replica) Repeat(_ context.Context, _ time.Time, firing []Event) error {
 	return r.call("repeat", func() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -14,9 +13,12 @@ import (
 var ErrTooManyRules = errors.New("too many rules")
 
 const (
-	// maxRulesOfAll is how many rules a dialect may have, whoever calls himself
-	// which tenant.
+	// maxTenantBytes bounds the texts of the rules of a tenant.
+	maxTenantBytes = 4 << 20
+	// maxRulesOfAll is how many rules a dialect may have, and maxBytesOfAll how much
+	// text, whoever calls himself which tenant.
 	maxRulesOfAll = 100_000
+	maxBytesOfAll = 64 << 20
 	// changes is how often a change is tried against those of other replicas.
 	changes = 100
 	// changePause is how long to wait before that, at most.
@@ -24,32 +26,20 @@ const (
 )
 
 // Create stores r as a new rule with an ID of its own and returns it. Its
-// Dialect, ID and Revision are set, and CreatedAt if it is zero. The limit of rules
-// is exceeded by no more than the number of replicas.
+// Dialect, ID and Revision are set, and CreatedAt if it is zero. The limits of a
+// tenant are exceeded by no more than one rule for each other replica, those of all
+// tenants by one for each tenant.
 func (e *Engine) Create(ctx context.Context, r Rule) (Rule, error) {
 	if err := r.Validate(); err != nil {
 		return Rule{}, err
 	}
-	release, err := take(ctx, e.change)
+	release, err := e.change.take(ctx, r.Tenant)
 	if err != nil {
 		return Rule{}, err
 	}
 	defer release()
-	rules, err := e.rules(ctx)
-	if err != nil {
+	if err := e.room(ctx, &r); err != nil {
 		return Rule{}, err
-	}
-	own := 0
-	for i := range rules {
-		if rules[i].Tenant == r.Tenant {
-			own++
-		}
-	}
-	if own >= e.cfg.MaxRules {
-		return Rule{}, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyRules, own, e.cfg.MaxRules)
-	}
-	if len(rules) >= maxRulesOfAll {
-		return Rule{}, fmt.Errorf("%w: all tenants have %d, the limit is %d", ErrTooManyRules, len(rules), maxRulesOfAll)
 	}
 	id, err := e.cfg.Store.NewID(ctx, e.cfg.Dialect)
 	if err != nil {
@@ -64,6 +54,26 @@ func (e *Engine) Create(ctx context.Context, r Rule) (Rule, error) {
 		return Rule{}, fmt.Errorf("store rule %q: %w", r.ID, err)
 	}
 	return r, nil
+}
+
+// room returns an error if there is no room for one more rule.
+func (e *Engine) room(ctx context.Context, r *Rule) error {
+	u, err := e.cfg.Store.Usage(ctx, e.cfg.Dialect, r.Tenant)
+	size := r.Size()
+	switch {
+	case err != nil:
+		return fmt.Errorf("count rules: %w", err)
+	case u.Rules >= e.cfg.MaxRules:
+		return fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyRules, u.Rules, e.cfg.MaxRules)
+	case u.Bytes+size > maxTenantBytes:
+		return fmt.Errorf("%w: they and this one hold %d bytes of text, the limit is %d", ErrTooManyRules, u.Bytes+size, maxTenantBytes)
+	case u.AllRules >= maxRulesOfAll:
+		return fmt.Errorf("%w: all tenants have %d, the limit is %d", ErrTooManyRules, u.AllRules, maxRulesOfAll)
+	case u.AllBytes+size > maxBytesOfAll:
+		return fmt.Errorf("%w: those of all tenants and this one hold %d bytes of text, the limit is %d",
+			ErrTooManyRules, u.AllBytes+size, maxBytesOfAll)
+	}
+	return nil
 }
 
 // Delete deletes a rule. Of several calls for the same rule exactly one returns
@@ -86,21 +96,16 @@ func (e *Engine) Toggle(ctx context.Context, k Key) (enabled bool, err error) {
 
 // update stores a new revision of a rule.
 func (e *Engine) update(ctx context.Context, k Key, change func(*Rule)) (Rule, error) {
-	release, err := take(ctx, e.change)
+	release, err := e.change.take(ctx, k.Tenant)
 	if err != nil {
 		return Rule{}, err
 	}
 	defer release()
 	for range changes {
-		rules, err := e.rules(ctx)
+		r, err := e.cfg.Store.Rule(ctx, e.cfg.Dialect, k)
 		if err != nil {
-			return Rule{}, err
+			return Rule{}, fmt.Errorf("read rule %q: %w", k.ID, err)
 		}
-		i := slices.IndexFunc(rules, func(r Rule) bool { return r.Key() == k })
-		if i < 0 {
-			return Rule{}, ErrNotFound
-		}
-		r := rules[i]
 		r.Revision++
 		change(&r)
 		err = e.cfg.Store.PutRule(ctx, &r)
@@ -119,19 +124,11 @@ func (e *Engine) update(ctx context.Context, k Key, change func(*Rule)) (Rule, e
 	return Rule{}, fmt.Errorf("store rule %q: %w %d times", k.ID, ErrConflict, changes)
 }
 
-func (e *Engine) rules(ctx context.Context) ([]Rule, error) {
-	rules, err := e.cfg.Store.Rules(ctx, e.cfg.Dialect)
-	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
-	}
-	return rules, nil
-}
-
 // List returns the rules of a tenant with their states, in the order they were
 // created, and with what this process has found for them lately: the holder of the
 // lease has that, other replicas may not.
 func (e *Engine) List(ctx context.Context, tenant string) ([]Evaluation, error) {
-	p, err := e.load(ctx, func(k Key) bool { return k.Tenant == tenant })
+	p, err := e.load(ctx, &tenant)
 	if err != nil {
 		return nil, err
 	}

@@ -93,6 +93,41 @@ func (m *Memory) Rules(_ context.Context, dialect string) ([]Rule, error) {
 	return rules, nil
 }
 
+// TenantRules implements Store.
+func (m *Memory) TenantRules(ctx context.Context, dialect, tenant string) ([]Rule, error) {
+	rules, err := m.Rules(ctx, dialect)
+	return slices.DeleteFunc(rules, func(r Rule) bool { return r.Tenant != tenant }), err
+}
+
+// Rule implements Store.
+func (m *Memory) Rule(_ context.Context, dialect string, k Key) (Rule, error) {
+	d, unlock := m.lock(dialect)
+	defer unlock()
+	r := d.rules[k]
+	if r == nil || r.rule.Deleted {
+		return Rule{}, ErrNotFound
+	}
+	return r.rule, nil
+}
+
+// Usage implements Store.
+func (m *Memory) Usage(_ context.Context, dialect, tenant string) (Usage, error) {
+	d, unlock := m.lock(dialect)
+	defer unlock()
+	var u Usage
+	for k, r := range d.rules {
+		if r.rule.Deleted {
+			continue
+		}
+		size := r.rule.Size()
+		u.AllRules, u.AllBytes = u.AllRules+1, u.AllBytes+size
+		if k.Tenant == tenant {
+			u.Rules, u.Bytes = u.Rules+1, u.Bytes+size
+		}
+	}
+	return u, nil
+}
+
 // PutRule implements Store.
 func (m *Memory) PutRule(_ context.Context, r *Rule) error {
 	d, unlock := m.lock(r.Dialect)
@@ -133,6 +168,12 @@ func (m *Memory) States(_ context.Context, dialect string) ([]State, error) {
 		}
 	}
 	return states, nil
+}
+
+// TenantStates implements Store.
+func (m *Memory) TenantStates(ctx context.Context, dialect, tenant string) ([]State, error) {
+	states, err := m.States(ctx, dialect)
+	return slices.DeleteFunc(states, func(s State) bool { return s.Key.Tenant != tenant }), err
 }
 
 // Transition implements Store.
@@ -188,19 +229,27 @@ func (m *Memory) History(_ context.Context, dialect, tenant string, limit int) (
 }
 
 // Undelivered implements Store.
-func (m *Memory) Undelivered(_ context.Context, dialect, receiver string, since time.Time, limit int) ([]Event, error) {
+func (m *Memory) Undelivered(_ context.Context, dialect, receiver string, since time.Time, skip []Key, limit int) ([]Event, error) {
 	d, unlock := m.lock(dialect)
 	defer unlock()
 	var events []Event
 	for _, history := range d.events {
 		for _, e := range history {
-			if _, ok := d.delivered[receiver][e.key()]; !ok && !e.At.Before(since) {
-				events = append(events, e)
+			if _, ok := d.delivered[receiver][e.key()]; ok || e.At.Before(since) || slices.Contains(skip, e.Key) ||
+				e.Phase == Resolved && e.StartsAt.Before(since) && !d.heard(receiver, history, eventKey{e.Key, e.Episode}) {
+				continue
 			}
+			events = append(events, e)
 		}
 	}
 	slices.SortStableFunc(events, older)
 	return events[:max(0, min(limit, len(events)))], nil
+}
+
+// heard reports whether a receiver was told of an event, as far as is known.
+func (d *memoryDialect) heard(receiver string, history []Event, k eventKey) bool {
+	_, ok := d.delivered[receiver][k]
+	return ok || !slices.ContainsFunc(history, func(e Event) bool { return e.key() == k })
 }
 
 // Delivered implements Store.

@@ -25,6 +25,13 @@ type Store interface {
 	// Rules returns the newest revision of each rule that is not deleted, of all
 	// tenants, in the order they were created.
 	Rules(ctx context.Context, dialect string) ([]Rule, error)
+	// TenantRules returns those of one tenant.
+	TenantRules(ctx context.Context, dialect, tenant string) ([]Rule, error)
+	// Rule returns the newest revision of a rule. The error is ErrNotFound if there
+	// is none, or if it is deleted.
+	Rule(ctx context.Context, dialect string, k Key) (Rule, error)
+	// Usage counts the rules that are not deleted.
+	Usage(ctx context.Context, dialect, tenant string) (Usage, error)
 	// PutRule stores a revision of a rule. Of several calls with the same
 	// revision of a rule exactly one succeeds, the others get ErrConflict: also
 	// if they are in several processes, and also if the revision is not the next
@@ -32,9 +39,11 @@ type Store interface {
 	PutRule(ctx context.Context, r *Rule) error
 
 	// States returns the newest state of each rule of the dialect that has one,
-	// with State.Fired if it is firing. Those of deleted rules may be left out,
-	// unless they are firing.
+	// with State.Fired if it is firing. Those of deleted rules are left out, unless
+	// they are firing.
 	States(ctx context.Context, dialect string) ([]State, error)
+	// TenantStates returns those of one tenant.
+	TenantStates(ctx context.Context, dialect, tenant string) ([]State, error)
 	// Transition stores a state and, if it is not nil, its event. Of several
 	// calls with the same Seq of a rule exactly one succeeds, the others, and those
 	// with a Seq that is not the next one, get ErrConflict: this, and not the
@@ -46,8 +55,10 @@ type Store interface {
 
 	// Undelivered returns the events since a time that are not marked as
 	// delivered to the receiver, oldest first, at most limit. Of events of the same
-	// time those with the lower Seq come first, in History last.
-	Undelivered(ctx context.Context, dialect, receiver string, since time.Time, limit int) ([]Event, error)
+	// time those with the lower Seq come first, in History last. Events of the rules
+	// in skip are left out, and so is the end of an alert that began before that time
+	// and is known not to have been delivered then: nobody has heard of it.
+	Undelivered(ctx context.Context, dialect, receiver string, since time.Time, skip []Key, limit int) ([]Event, error)
 	// Delivered marks events as delivered to a receiver. Twice does no harm.
 	Delivered(ctx context.Context, dialect, receiver string, events []Event) error
 
@@ -62,6 +73,13 @@ type Store interface {
 	// Published returns what the replicas have said within the last maxAge, by
 	// the clock of the store.
 	Published(ctx context.Context, dialect string, maxAge time.Duration) (map[string]map[string]float64, error)
+}
+
+// Usage is how many rules a tenant and all tenants have, and how many bytes of
+// text these hold by [Rule.Size].
+type Usage struct {
+	Rules, Bytes       int
+	AllRules, AllBytes int
 }
 
 // Result is what an evaluator found for a rule.
@@ -96,6 +114,9 @@ type Notifier interface {
 // Repeater is a Notifier that wants to know regularly what is firing.
 type Repeater interface {
 	Notifier
+	// LongestPause is called once, before anything else, with how much time may pass
+	// between two calls of Repeat when another replica takes over.
+	LongestPause(d time.Duration)
 	// Repeat is called on every evaluation of the holder of the lease, with the
 	// events by which all alerts that are firing now began.
 	Repeat(ctx context.Context, now time.Time, firing []Event) error

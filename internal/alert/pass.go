@@ -23,11 +23,12 @@ var errStale = errors.New("store states: the values are older than the lease")
 
 // pass is one evaluation of rules.
 type pass struct {
-	e     *Engine
-	scope func(Key) bool
+	e *Engine
+	// tenant is whose rules they are; nil: of all.
+	tenant *string
 	// begun has a monotonic clock, now has not.
 	begun, now time.Time
-	// rules are those in scope, and after them those which are gone but fire.
+	// rules are those there are, and after them those which are gone but fire.
 	rules []Evaluation
 	alive int
 	// lost are the indexes of rules whose states somebody else has changed.
@@ -50,11 +51,19 @@ func (e *Engine) old(f *found) bool { return time.Since(f.at) > e.cfg.LeaseTTL }
 // the same time in all that is told of it.
 func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-// load reads the rules in scope and their states.
-func (e *Engine) load(ctx context.Context, scope func(Key) bool) (*pass, error) {
+// load reads the rules of a tenant, or of all if it is nil, and their states.
+func (e *Engine) load(ctx context.Context, tenant *string) (*pass, error) {
 	begun := time.Now()
-	p := &pass{e: e, scope: scope, begun: begun, now: stored(begun)}
-	rules, err := e.cfg.Store.Rules(ctx, e.cfg.Dialect)
+	p := &pass{e: e, tenant: tenant, begun: begun, now: stored(begun)}
+	var (
+		rules []Rule
+		err   error
+	)
+	if tenant == nil {
+		rules, err = e.cfg.Store.Rules(ctx, e.cfg.Dialect)
+	} else {
+		rules, err = e.cfg.Store.TenantRules(ctx, e.cfg.Dialect, *tenant)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}
@@ -63,10 +72,8 @@ func (e *Engine) load(ctx context.Context, scope func(Key) bool) (*pass, error) 
 		return nil, err
 	}
 	for _, r := range rules {
-		if k := r.Key(); scope(k) {
-			p.rules = append(p.rules, Evaluation{Rule: r, State: states[k]})
-			delete(states, k)
-		}
+		p.rules = append(p.rules, Evaluation{Rule: r, State: states[r.Key()]})
+		delete(states, r.Key())
 	}
 	p.alive = len(p.rules)
 	for k, s := range states {
@@ -86,9 +93,17 @@ func (e *Engine) gone(k Key, s *State) Rule {
 	return r
 }
 
-// states reads the states in scope.
+// states reads the states of the rules.
 func (p *pass) states(ctx context.Context) (map[Key]State, error) {
-	list, err := p.e.cfg.Store.States(ctx, p.e.cfg.Dialect)
+	var (
+		list []State
+		err  error
+	)
+	if p.tenant == nil {
+		list, err = p.e.cfg.Store.States(ctx, p.e.cfg.Dialect)
+	} else {
+		list, err = p.e.cfg.Store.TenantStates(ctx, p.e.cfg.Dialect, *p.tenant)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read states: %w", err)
 	}
@@ -96,9 +111,6 @@ func (p *pass) states(ctx context.Context) (map[Key]State, error) {
 	defer p.e.mu.Unlock()
 	states := make(map[Key]State, len(list))
 	for _, s := range list {
-		if !p.scope(s.Key) {
-			continue
-		}
 		if f, ok := p.e.found[s.Key]; ok && f.seq == s.Seq && !p.e.old(&f) {
 			s.ClearSince = f.clearSince
 		}
@@ -223,7 +235,7 @@ func (p *pass) remember() {
 	p.e.mu.Lock()
 	defer p.e.mu.Unlock()
 	for k := range p.e.found {
-		if p.scope(k) {
+		if p.tenant == nil || *p.tenant == k.Tenant {
 			delete(p.e.found, k)
 		}
 	}

@@ -15,6 +15,26 @@ func (r *replica) Rules(ctx context.Context, d string) (rules []Rule, err error)
 	return rules, err
 }
 
+func (r *replica) TenantRules(ctx context.Context, d, tenant string) (rules []Rule, err error) {
+	err = r.call("rules", func() (err error) { rules, err = r.w.TenantRules(ctx, d, tenant); return err })
+	return rules, err
+}
+
+func (r *replica) Rule(ctx context.Context, d string, k Key) (rule Rule, err error) {
+	err = r.call("rules", func() (err error) { rule, err = r.w.Rule(ctx, d, k); return err })
+	return rule, err
+}
+
+func (r *replica) Usage(ctx context.Context, d, tenant string) (u Usage, err error) {
+	err = r.call("usage", func() (err error) { u, err = r.w.Usage(ctx, d, tenant); return err })
+	return u, err
+}
+
+func (r *replica) TenantStates(ctx context.Context, d, tenant string) (states []State, err error) {
+	err = r.call("states", func() (err error) { states, err = r.w.TenantStates(ctx, d, tenant); return err })
+	return states, err
+}
+
 func (r *replica) PutRule(ctx context.Context, rule *Rule) error {
 	return r.call("put rule", func() error { return r.w.PutRule(ctx, rule) })
 }
@@ -32,9 +52,9 @@ func (r *replica) History(ctx context.Context, d, tenant string, limit int) ([]E
 	return r.w.History(ctx, d, tenant, limit)
 }
 
-func (r *replica) Undelivered(ctx context.Context, d, receiver string, since time.Time, limit int) (events []Event, err error) {
+func (r *replica) Undelivered(ctx context.Context, d, receiver string, since time.Time, skip []Key, limit int) (events []Event, err error) {
 	err = r.call("undelivered", func() (err error) {
-		events, err = r.w.Undelivered(ctx, d, receiver, since, limit)
+		events, err = r.w.Undelivered(ctx, d, receiver, since, skip, limit)
 		return err
 	})
 	return events, err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // Rule is a condition on one value. A Rule and what it refers to is not changed
@@ -43,6 +45,20 @@ type Key struct{ Tenant, ID string }
 // Key returns the key of r.
 func (r *Rule) Key() Key { return Key{r.Tenant, r.ID} }
 
+// MaxRuleBytes bounds [Rule.Size]: all rules are read at every evaluation.
+const MaxRuleBytes = 16 << 10
+
+// Size returns how many bytes of text r holds.
+func (r *Rule) Size() int {
+	n := len(r.Dialect) + len(r.Tenant) + len(r.ID) + len(r.Name) + len(r.Severity) + len(r.Operator) + len(r.Spec)
+	for _, m := range []map[string]string{r.Labels, r.Annotations} {
+		for k, v := range m {
+			n += len(k) + len(v)
+		}
+	}
+	return n
+}
+
 // Validate returns an error if no engine could evaluate r. What the dialect
 // demands of names, severities and [Rule.Spec] is checked by its API.
 func (r *Rule) Validate() error {
@@ -55,6 +71,8 @@ func (r *Rule) Validate() error {
 		return fmt.Errorf("for %v must not be negative", r.For)
 	case r.Rearm < 0:
 		return fmt.Errorf("rearm %v must not be negative", r.Rearm)
+	case r.Size() > MaxRuleBytes:
+		return fmt.Errorf("%w: the rule has %d bytes of text; the limit is %d", profile.ErrInvalid, r.Size(), MaxRuleBytes)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func history(t *testing.T, f *fixture) {
 
 func eventsComeBack(t *testing.T, f *fixture) {
 	want := f.episodes(t, f.put(t, f.rule("a", "alert-1")), 1)
-	got, err := f.replicas[1].Undelivered(t.Context(), f.dialect, "receiver", start, 10)
+	got, err := f.replicas[1].Undelivered(t.Context(), f.dialect, "receiver", start, nil, 10)
 	require.NoError(t, err)
 	require.Len(t, got, 2)
 	for i := range want {
@@ -78,7 +78,7 @@ func deliveries(t *testing.T, f *fixture) {
 	want := f.episodes(t, f.put(t, f.rule("a", "alert-1")), 2)
 	other := f.episodes(t, f.put(t, f.rule("b", "alert-2")), 1)
 	left := func(receiver string) int {
-		events, err := f.replicas[1].Undelivered(t.Context(), f.dialect, receiver, start, 100)
+		events, err := f.replicas[1].Undelivered(t.Context(), f.dialect, receiver, start, nil, 100)
 		require.NoError(t, err)
 		return len(events)
 	}
@@ -109,13 +109,13 @@ func undelivered(t *testing.T, f *fixture) {
 		{start.Add(time.Minute), 100, nil},
 		{start, 3, []uint64{1, 2, 3}},
 	} {
-		got, err := store.Undelivered(t.Context(), f.dialect, "receiver", c.since, c.limit)
+		got, err := store.Undelivered(t.Context(), f.dialect, "receiver", c.since, nil, c.limit)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, seqs(got), "since %v, limit %d", c.since, c.limit)
 	}
 	// The limit is about what is left.
 	require.NoError(t, store.Delivered(t.Context(), f.dialect, "receiver", []alert.Event{events[0], events[2]}))
-	got, err := store.Undelivered(t.Context(), f.dialect, "receiver", start, 3)
+	got, err := store.Undelivered(t.Context(), f.dialect, "receiver", start, nil, 3)
 	require.NoError(t, err)
 	assert.Equal(t, []uint64{2, 4, 5}, seqs(got))
 }

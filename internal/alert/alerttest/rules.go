@@ -136,7 +136,7 @@ func dialects(t *testing.T, f *fixture) {
 	events, err := store.History(t.Context(), other, "a", 10)
 	require.NoError(t, err)
 	assert.Empty(t, events)
-	events, err = store.Undelivered(t.Context(), other, "receiver", start, 10)
+	events, err = store.Undelivered(t.Context(), other, "receiver", start, nil, 10)
 	require.NoError(t, err)
 	assert.Empty(t, events)
 }

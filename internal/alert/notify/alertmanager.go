@@ -26,6 +26,7 @@ type Alertmanager struct {
 	client  *client
 	members []member
 	repeat  time.Duration
+	pause   time.Duration // the longest between two calls of Repeat
 	logger  *zap.Logger
 
 	// turn is held while something is sent, so that a repetition does not overtake
@@ -54,6 +55,12 @@ var _ alert.Repeater = (*Alertmanager)(nil)
 // is what Prometheus uses.
 const lifetimes = 4
 
+// LongestPause implements alert.Repeater.
+func (a *Alertmanager) LongestPause(d time.Duration) { a.pause = d }
+
+// lifetime is how long an alert lives that is not repeated.
+func (a *Alertmanager) lifetime() time.Duration { return max(lifetimes*a.repeat, a.pause) }
+
 // Name implements alert.Notifier.
 func (a *Alertmanager) Name() string { return "alertmanager" }
 
@@ -72,7 +79,7 @@ func (a *Alertmanager) Notify(ctx context.Context, events []alert.Event) error {
 		}
 	}
 	for key, end := range a.ended {
-		if now.Sub(end.at) > lifetimes*a.repeat {
+		if now.Sub(end.at) > a.lifetime() {
 			delete(a.ended, key)
 		}
 	}
@@ -153,7 +160,7 @@ func (a *Alertmanager) send(ctx context.Context, events []alert.Event) error {
 
 func (a *Alertmanager) post(ctx context.Context, target *url.URL, events []alert.Event) error {
 	alerts := make([]postableAlert, len(events))
-	until := time.Now().Add(lifetimes * a.repeat)
+	until := time.Now().Add(a.lifetime())
 	for i := range events {
 		alerts[i] = newPostableAlert(a.dialect, &events[i], until)
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,11 +32,11 @@ func TestAlertmanagerTakesDeduplicatesAndResolves(t *testing.T) {
 
 	alerts := am.alerts(t)
 	require.Len(t, alerts, 2)
-	slices.SortFunc(alerts, func(a, b gettableAlert) int { return len(a.Labels) - len(b.Labels) })
+	slices.SortFunc(alerts, func(a, b gettableAlert) int { return strings.Compare(a.Labels["aperture_rule_id"], b.Labels["aperture_rule_id"]) })
 	first := alerts[0]
 	assert.Equal(t, map[string]string{
 		"alertname": "parse is hot", "severity": "warning", "aperture_rule_id": "alert-1",
-		"aperture_dialect": "aperture", "service_name": "checkout",
+		"aperture_dialect": "aperture", "aperture_tenant": "anonymous", "service_name": "checkout",
 	}, first.Labels)
 	assert.Equal(t, map[string]string{
 		"summary": "parse takes 41 % of cpu", "value": "0.41", "runbook_url": "https://wiki.example.com/hot",
@@ -137,7 +138,7 @@ func TestAlertmanagerTakesHostileAlerts(t *testing.T) {
 		assert.NotEqual(t, "mine", a.Labels["aperture_rule_id"])
 		for name, value := range map[string]string{
 			"severity": "warning", "exported_severity": "mine", "exported_alertname": "mine", "exported_aperture_rule_id": "mine",
-			"aperture_tenant": "mine", "_9": "digit", "a_b": "right", "exported_a_b": "hyphen", "exported_exported_a_b": "dot",
+			"aperture_tenant": "anonymous", "exported_aperture_tenant": "mine", "_9": "digit", "a_b": "right", "exported_a_b": "hyphen", "exported_exported_a_b": "dot",
 			"newline": "a\nb", "nul": "a\x00b",
 		} {
 			assert.Equal(t, value, a.Labels[name], name)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/alert"
-	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // postableAlert is an alert as Alertmanager takes it, see
@@ -30,9 +29,8 @@ func newPostableAlert(dialect string, e *alert.Event, until time.Time) postableA
 		"severity":         e.Severity,
 		"aperture_dialect": dialect,
 		"aperture_rule_id": e.Key.ID,
-	}
-	if e.Key.Tenant != profile.DefaultTenant {
-		own["aperture_tenant"] = e.Key.Tenant
+		// Always: else rules could choose it.
+		"aperture_tenant": e.Key.Tenant,
 	}
 	setLabels(labels, own)
 	setLabels(labels, e.Labels)
@@ -45,6 +43,7 @@ func newPostableAlert(dialect string, e *alert.Event, until time.Time) postableA
 		"summary":     e.Message,
 		"value":       value,
 		"description": describe(e, value),
+		"command":     command(e),
 	} {
 		if text = strings.ToValidUTF8(text, "\uFFFD"); text != "" && !taken(annotations, name) {
 			annotations[name] = text

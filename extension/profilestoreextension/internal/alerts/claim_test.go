@@ -130,16 +130,16 @@ func TestRefused(t *testing.T) {
 		require.ErrorIs(t, err, profile.ErrInvalid)
 		assert.ErrorContains(t, err, want)
 	}
-	long := strings.Repeat("x", maxRowBytes)
+	long := strings.Repeat("x", maxEventBytes)
 	r := rule("alert-1", 1)
 	r.Labels = map[string]string{"a": long}
-	f("rule has 1048", s.PutRule(t.Context(), r))
+	f("rule has 1311", s.PutRule(t.Context(), r))
 	r = rule("alert-1", 1)
 	r.CreatedAt = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 	f("rule.created_at is 1900-01-01T00:00:00Z; must be after 1970 and before 2262", s.PutRule(t.Context(), r))
 	st, e := transition("alert-1", 1, alert.Firing)
 	e.Message = long
-	f("event has 1048", s.Transition(t.Context(), dialect, st, e))
+	f("event has 1311", s.Transition(t.Context(), dialect, st, e))
 	st, e = transition("alert-1", 1, alert.Firing)
 	e.Seq = 2
 	f("is not of state 1", s.Transition(t.Context(), dialect, st, e))
@@ -151,7 +151,7 @@ func TestRefused(t *testing.T) {
 		values[string(rune('a'+i))] = 1
 	}
 	f("1001 values", s.Publish(t.Context(), dialect, "r", values))
-	_, err := s.Undelivered(t.Context(), dialect, "r", time.Unix(math.MaxInt32*10, 0), 1)
+	_, err := s.Undelivered(t.Context(), dialect, "r", time.Unix(math.MaxInt32*10, 0), nil, 1)
 	f("since is", err)
 
 	r = rule("alert-1", math.MaxUint64)

@@ -156,11 +156,11 @@ func useDialect(t *testing.T, replicas [2]alert.Store, dialect string) {
 		require.NoError(t, err)
 		assert.Len(t, events, 1)
 	}
-	events, err := replicas[0].Undelivered(ctx, dialect, "r", now, 10)
+	events, err := replicas[0].Undelivered(ctx, dialect, "r", now, nil, 10)
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.NoError(t, replicas[0].Delivered(ctx, dialect, "r", events))
-	events, err = replicas[1].Undelivered(ctx, dialect, "r", now, 10)
+	events, err = replicas[1].Undelivered(ctx, dialect, "r", now, nil, 10)
 	require.NoError(t, err)
 	assert.Empty(t, events)
 

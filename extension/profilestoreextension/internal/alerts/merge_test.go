@@ -58,7 +58,7 @@ func TestOldVersions(t *testing.T) {
 	require.Len(t, wantStates, 1)
 	require.NotNil(t, wantStates[0].Fired)
 
-	left := map[string]string{"alert_rules": "3", "alert_transitions": "2", "alert_ids": "1", "alert_leases": "1"}
+	left := map[string]string{"alert_rules": "3", "alert_transitions": "2", "alert_history": "0", "alert_ids": "1", "alert_leases": "1"}
 	for table, rows := range left {
 		s.age(t, table)
 		s.merge(t, table)
@@ -73,7 +73,7 @@ func TestOldVersions(t *testing.T) {
 	events, err := s.History(ctx, dialect, "anonymous", 10)
 	require.NoError(t, err)
 	assert.Empty(t, events, "the state that is left is not history")
-	events, err = s.Undelivered(ctx, dialect, "r", time.Time{}, 10)
+	events, err = s.Undelivered(ctx, dialect, "r", time.Time{}, nil, 10)
 	require.NoError(t, err)
 	assert.Empty(t, events)
 

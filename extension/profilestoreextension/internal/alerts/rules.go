@@ -1,7 +1,10 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -9,6 +12,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/internal/alert"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // ruleRows are rows of the table alert_rules.
@@ -24,6 +28,7 @@ type ruleRows struct {
 	wait, rearm         proto.ColInt64
 	labels, annotations *texts
 	spec                proto.ColStr
+	bytes               proto.ColUInt32
 
 	fields []field
 }
@@ -50,6 +55,8 @@ func newRuleRows() *ruleRows {
 		{"labels", r.labels},
 		{"annotations", r.annotations},
 		{"spec", &r.spec},
+		{"bytes", &r.bytes},
+		{"first", r.first},
 	}
 	return r
 }
@@ -71,6 +78,7 @@ func (r *ruleRows) add(v *alert.Rule) {
 	r.labels.Append(v.Labels)
 	r.annotations.Append(v.Annotations)
 	r.spec.Append(string(v.Spec))
+	r.bytes.Append(uint32(v.Size()))
 }
 
 func (r *ruleRows) row(i int) alert.Rule {
@@ -87,30 +95,88 @@ func (r *ruleRows) row(i int) alert.Rule {
 	return v
 }
 
-// newestRows is a condition for the row of each key of a dialect that counts. It
-// reads the wide columns of these rows only.
-func (s *Store) newestRows(table string) string {
-	return "dialect = {dialect:String} AND (tenant, id, rank) GLOBAL IN (SELECT tenant, id, max(rank) FROM " +
-		s.table(table) + " WHERE dialect = {dialect:String} GROUP BY tenant, id)"
-}
-
 // Rules implements [alert.Store].
 func (s *Store) Rules(ctx context.Context, dialect string) ([]alert.Rule, error) {
-	rows := newRuleRows()
-	var rules []alert.Rule
-	q := chconn.Query{Query: ch.Query{
-		// Rules are in the order their first revisions came to the server: callers'
-		// clocks differ.
-		Body: "SELECT " + listOf(rows.fields) + " FROM " + s.table("alert_rules") +
-			" WHERE " + s.newestRows("alert_rules") + " AND deleted = 0 ORDER BY first, length(id), id, tenant LIMIT 1 BY tenant, id",
-		Result:   resultsOf(rows.fields),
-		OnResult: eachRow(func(i int) { rules = append(rules, rows.row(i)) }),
-	}}
-	q.Params.String("dialect", dialect)
-	if err := s.read(ctx, "alert_rules", "rules", q); err != nil {
+	return s.rules(ctx, &scan{dialect: dialect})
+}
+
+// TenantRules implements [alert.Store].
+func (s *Store) TenantRules(ctx context.Context, dialect, tenant string) ([]alert.Rule, error) {
+	return s.rules(ctx, &scan{dialect: dialect, tenant: &tenant})
+}
+
+func (s *Store) rules(ctx context.Context, c *scan) ([]alert.Rule, error) {
+	c.table, c.having, c.limit = "alert_rules", "argMax(deleted, rank) = 0", rulePage
+	type listed struct {
+		alert.Rule
+		first proto.DateTime64
+	}
+	var found []listed
+	err := s.pages(ctx, c, func(c *scan) (n int, err error) {
+		rows := newRuleRows()
+		err = s.page(ctx, c, "rules", rows.fields, func(i int) {
+			n++
+			found = append(found, listed{rows.row(i), rows.first.Data[i]})
+			c.after = found[len(found)-1].Key()
+		})
+		return n, err
+	})
+	if err != nil {
 		return nil, err
 	}
+	// In the order their first revisions came to the server: callers' clocks differ.
+	slices.SortFunc(found, func(a, b listed) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(len(a.ID), len(b.ID)),
+			cmp.Compare(a.ID, b.ID), cmp.Compare(a.Tenant, b.Tenant))
+	})
+	rules := make([]alert.Rule, len(found))
+	for i := range found {
+		rules[i] = found[i].Rule
+	}
 	return rules, nil
+}
+
+// Rule implements [alert.Store].
+func (s *Store) Rule(ctx context.Context, dialect string, k alert.Key) (alert.Rule, error) {
+	rows := newRuleRows()
+	var found []alert.Rule
+	p := &place{table: "alert_rules", dialect: dialect, key: &k}
+	var q chconn.Query
+	where := p.where(&q.Params)
+	q.Body = "SELECT " + listOf(rows.fields) + " FROM " + s.table(p.table) + " WHERE " + where +
+		" AND rank = (SELECT max(rank) FROM " + s.table(p.table) + " WHERE " + where + ") AND deleted = 0 LIMIT 1"
+	q.Result = resultsOf(rows.fields)
+	q.OnResult = eachRow(func(i int) { found = append(found, rows.row(i)) })
+	if err := s.read(ctx, p.table, "rule", q); err != nil {
+		return alert.Rule{}, err
+	}
+	if len(found) == 0 {
+		return alert.Rule{}, alert.ErrNotFound
+	}
+	return found[0], nil
+}
+
+// Usage implements [alert.Store].
+func (s *Store) Usage(ctx context.Context, dialect, tenant string) (alert.Usage, error) {
+	var own, ownBytes, all, allBytes proto.ColUInt64
+	var u alert.Usage
+	q := chconn.Query{Query: ch.Query{
+		Body: "SELECT countIf(tenant = {tenant:String}) AS own, sumIf(size, tenant = {tenant:String}) AS own_bytes," +
+			" count() AS of_all, sum(size) AS bytes_of_all FROM (SELECT tenant, id, argMax(bytes, rank) AS size FROM " +
+			s.table("alert_rules") + " WHERE dialect = {dialect:String} GROUP BY tenant, id HAVING argMax(deleted, rank) = 0)",
+		Result: proto.Results{
+			{Name: "own", Data: &own},
+			{Name: "own_bytes", Data: &ownBytes},
+			{Name: "of_all", Data: &all},
+			{Name: "bytes_of_all", Data: &allBytes},
+		},
+		OnResult: eachRow(func(i int) {
+			u = alert.Usage{Rules: int(own[i]), Bytes: int(ownBytes[i]), AllRules: int(all[i]), AllBytes: int(allBytes[i])}
+		}),
+	}}
+	q.Params.String("dialect", dialect)
+	q.Params.String("tenant", tenant)
+	return u, s.read(ctx, "alert_rules", "number of rules", q)
 }
 
 // PutRule implements [alert.Store]. Of a deleted rule only that it was there is
@@ -119,9 +185,8 @@ func (s *Store) PutRule(ctx context.Context, r *alert.Rule) error {
 	if err := checkTime("rule.created_at", r.CreatedAt); err != nil {
 		return err
 	}
-	n := len(r.Dialect) + len(r.Tenant) + len(r.ID) + len(r.Name) + len(r.Severity) + len(r.Operator) + len(r.Spec)
-	if err := checkSize("rule", n, r.Labels, r.Annotations); err != nil {
-		return err
+	if n := r.Size(); n > alert.MaxRuleBytes {
+		return fmt.Errorf("%w: rule has %d bytes; the limit is %d", profile.ErrInvalid, n, alert.MaxRuleBytes)
 	}
 	if r.Deleted {
 		r = &alert.Rule{
@@ -139,7 +204,6 @@ func (s *Store) PutRule(ctx context.Context, r *alert.Rule) error {
 	if err := s.first(ctx, p, rows.first); err != nil {
 		return err
 	}
-	rows.fields = append(rows.fields, field{"first", rows.first})
 	return s.claim(ctx, p, r.Revision, inputOf(rows.fields), newNonce())
 }
 

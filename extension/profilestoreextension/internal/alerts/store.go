@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -19,15 +20,16 @@ import (
 
 // What is read is bounded by these; more is [profilestore.ErrLimit].
 const (
-	maxRules     = 100_000
+	maxRows      = 100_000
 	maxReplicas  = 10_000
 	maxReadBytes = 512 << 20
 	// maxEvents bounds one answer of History and Undelivered.
-	maxEvents = 10_000
+	maxEvents = 1000
 )
 
-// maxRowBytes bounds the texts of one rule or event: 1 MiB.
-const maxRowBytes = 1 << 20
+// maxEventBytes bounds the texts of one event: those of its rule, and what was
+// found, with a link.
+const maxEventBytes = 128 << 10
 
 // grace is how much longer than its time limit a statement is waited for.
 const grace = 2 * time.Second
@@ -54,13 +56,17 @@ type Store struct {
 	// numbering holds a token while a number is taken, so that the goroutines of
 	// one process do not compete for it.
 	numbering chan struct{}
+
+	mu sync.Mutex
+	// kept is when the history of a dialect was last completed.
+	kept map[string]time.Time
 }
 
 var _ alert.Store = (*Store)(nil)
 
 // New returns a store.
 func New(pool *chconn.Pool, o Options) *Store {
-	return &Store{pool: pool, opts: o, numbering: make(chan struct{}, 1)}
+	return &Store{pool: pool, opts: o, numbering: make(chan struct{}, 1), kept: map[string]time.Time{}}
 }
 
 // read runs one query within the limits.
@@ -68,7 +74,7 @@ func (s *Store) read(ctx context.Context, table, columns string, q chconn.Query)
 	begin := time.Now()
 	q.Timeout = s.opts.MaxExecutionTime + grace
 	q.Settings = append(s.settings(),
-		chconn.SettingInt("max_result_rows", maxRules),
+		chconn.SettingInt("max_result_rows", maxRows),
 		chconn.SettingInt("max_result_bytes", maxReadBytes),
 		chconn.Setting("result_overflow_mode", "throw"))
 	err := s.pool.Do(ctx, q)
@@ -156,8 +162,8 @@ func checkSize(what string, n int, maps ...map[string]string) error {
 			n += len(k) + len(v)
 		}
 	}
-	if n > maxRowBytes {
-		return fmt.Errorf("%w: %s has %d bytes; the limit is %d", profile.ErrInvalid, what, n, maxRowBytes)
+	if n > maxEventBytes {
+		return fmt.Errorf("%w: %s has %d bytes; the limit is %d", profile.ErrInvalid, what, n, maxEventBytes)
 	}
 	return nil
 }

@@ -3,11 +3,10 @@ package alerts
 import (
 	"context"
 	"fmt"
+	"slices"
 
-	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/internal/alert"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -64,6 +63,13 @@ func newTransitionRows() *transitionRows {
 	return r
 }
 
+// eventFields are the columns of the table alert_history.
+func (r *transitionRows) eventFields() []field {
+	return slices.DeleteFunc(slices.Clone(r.fields), func(f field) bool {
+		return f.name == "since" || f.name == "fired_at" || f.name == "revision" || f.name == "event"
+	})
+}
+
 func (r *transitionRows) add(dialect string, s *alert.State, e *alert.Event) {
 	r.dialect.Append(dialect)
 	r.tenant.Append(s.Key.Tenant)
@@ -118,23 +124,40 @@ func (r *transitionRows) eventAt(i int) alert.Event {
 	}
 }
 
-// States implements [alert.Store]. Of deleted rules it returns those that are
-// firing or pending.
+// States implements [alert.Store]. It completes the history now and then: whoever
+// asks for the states of all tenants is there for long.
 func (s *Store) States(ctx context.Context, dialect string) ([]alert.State, error) {
-	rows := newTransitionRows()
-	var states []alert.State
-	q := chconn.Query{Query: ch.Query{
-		Body: "SELECT " + listOf(rows.fields) + " FROM " + s.table("alert_transitions") + " WHERE " + s.newestRows("alert_transitions") +
-			" AND (phase IN ('firing', 'pending') OR (tenant, id) GLOBAL NOT IN (SELECT tenant, id FROM " + s.table("alert_rules") +
-			" WHERE dialect = {dialect:String} GROUP BY tenant, id HAVING argMax(deleted, rank) = 1)) LIMIT 1 BY tenant, id",
-		Result:   resultsOf(rows.fields),
-		OnResult: eachRow(func(i int) { states = append(states, rows.state(i)) }),
-	}}
-	q.Params.String("dialect", dialect)
-	if err := s.read(ctx, "alert_transitions", "states", q); err != nil {
-		return nil, err
+	states, err := s.states(ctx, &scan{dialect: dialect})
+	if err == nil {
+		err = s.completeHistory(ctx, dialect)
 	}
-	return states, nil
+	return states, err
+}
+
+// TenantStates implements [alert.Store].
+func (s *Store) TenantStates(ctx context.Context, dialect, tenant string) ([]alert.State, error) {
+	return s.states(ctx, &scan{dialect: dialect, tenant: &tenant})
+}
+
+func (s *Store) states(ctx context.Context, c *scan) ([]alert.State, error) {
+	c.table, c.limit = "alert_transitions", statePage
+	deleted := "SELECT tenant, id FROM " + s.table("alert_rules") + " WHERE dialect = {dialect:String}"
+	if c.tenant != nil {
+		deleted += " AND tenant = {tenant:String}"
+	}
+	c.having = "argMax(phase, rank) = 'firing' OR (tenant, id) GLOBAL NOT IN (" + deleted +
+		" GROUP BY tenant, id HAVING argMax(deleted, rank) = 1)"
+	var states []alert.State
+	err := s.pages(ctx, c, func(c *scan) (n int, err error) {
+		rows := newTransitionRows()
+		err = s.page(ctx, c, "states", rows.fields, func(i int) {
+			n++
+			states = append(states, rows.state(i))
+			c.after = rows.key(i)
+		})
+		return n, err
+	})
+	return states, err
 }
 
 // Transition implements [alert.Store].
@@ -149,7 +172,13 @@ func (s *Store) Transition(ctx context.Context, dialect string, st *alert.State,
 	}
 	rows := newTransitionRows()
 	rows.add(dialect, st, e)
-	return s.claim(ctx, p, st.Seq, inputOf(rows.fields), newNonce())
+	if err := s.claim(ctx, p, st.Seq, inputOf(rows.fields), newNonce()); err != nil || e == nil {
+		return err
+	}
+	// The event is stored, whatever becomes of its copy: [Store.States] makes it if
+	// this does not.
+	_ = again(ctx, func() error { return s.insert(ctx, "alert_history", inputOf(rows.eventFields()), "") })
+	return nil
 }
 
 func checkTransition(dialect string, s *alert.State, e *alert.Event) error {

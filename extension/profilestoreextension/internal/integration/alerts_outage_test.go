@@ -46,7 +46,7 @@ func everyMethod(s alert.Store) map[string]error {
 	_, errs["States"] = s.States(ctx, alertDialect)
 	errs["Transition"] = fire(s, 1, "x")
 	_, errs["History"] = s.History(ctx, alertDialect, alertKey.Tenant, 1)
-	_, errs["Undelivered"] = s.Undelivered(ctx, alertDialect, "r", time.Now(), 1)
+	_, errs["Undelivered"] = s.Undelivered(ctx, alertDialect, "r", time.Now(), nil, 1)
 	errs["Delivered"] = s.Delivered(ctx, alertDialect, "r", []alert.Event{{Key: alertKey, Seq: 1}})
 	_, errs["Lease"] = s.Lease(ctx, alertDialect, "a", time.Minute)
 	errs["Publish"] = s.Publish(ctx, alertDialect, "a", map[string]float64{"x": 1})
@@ -162,7 +162,7 @@ func TestAlertsCutConnections(t *testing.T) {
 		require.NoError(t, s.Publish(t.Context(), alertDialect, "a", nil), table)
 	}
 	assert.EqualValues(t, 6, p.cuts.Load())
-	events, err := s.Undelivered(t.Context(), alertDialect, "r", time.Time{}, 10)
+	events, err := s.Undelivered(t.Context(), alertDialect, "r", time.Time{}, nil, 10)
 	require.NoError(t, err)
 	assert.Empty(t, events)
 }

@@ -33,9 +33,16 @@ func fixed(d time.Duration) func(Options) time.Duration {
 
 func alertRetention(o Options) time.Duration { return o.AlertRetention.Truncate(time.Second) }
 
-// superseded is how long versions of rules live that have newer ones: longer
-// than whoever wrote one needs to find out whether it was stored.
-const superseded = 24 * time.Hour
+const (
+	// superseded is how long versions of rules live that have newer ones: longer
+	// than whoever wrote one needs to find out whether it was stored.
+	superseded = 24 * time.Hour
+	// Transitions is how long changes of phases live that have newer ones: longer
+	// than events are delivered.
+	Transitions = 48 * time.Hour
+	// Deliveries is how long it is known what receivers were told.
+	Deliveries = 7 * 24 * time.Hour
+)
 
 // written is a DateTime64, which TTLs cannot count from in older servers.
 const written = "toDateTime(written)"
@@ -47,7 +54,6 @@ const written = "toDateTime(written)"
 // retention (see writer.Known), and a stack, its frames and their functions are
 // each up to that much older than what refers to them: twice the retention is
 // always enough.
-// A delivery counts from later than its event does, and so outlives it.
 var lifetimes = map[string]lifetime{
 	"profiles":       {column: "stored", age: retentions(1)},
 	"stack_hours":    {column: "stored", age: retentions(1)},
@@ -61,9 +67,9 @@ var lifetimes = map[string]lifetime{
 
 	"alert_rules": {column: written, age: fixed(superseded), keep: &newest{"dialect, tenant, id", []string{
 		"revision", "deleted", "name", "severity", "enabled", "created_at", "operator", "threshold",
-		"for_ns", "rearm_ns", "labels", "annotations", "spec", "first", "nonce", "written",
+		"for_ns", "rearm_ns", "labels", "annotations", "spec", "bytes", "first", "nonce", "written",
 	}}},
-	"alert_transitions": {column: written, age: alertRetention, keep: &newest{"dialect, tenant, id", []string{
+	"alert_transitions": {column: written, age: fixed(Transitions), keep: &newest{"dialect, tenant, id", []string{
 		"seq", "phase", "since", "fired_at", "revision", "episode", "event", "rule_name", "severity", "operator",
 		"threshold", "value", "message", "metric", "at", "starts_at", "labels", "annotations", "link", "nonce", "written",
 	}}},
@@ -71,7 +77,8 @@ var lifetimes = map[string]lifetime{
 	"alert_leases": {column: written, age: fixed(time.Hour), keep: &newest{"dialect", []string{
 		"epoch", "holder", "ttl_ns", "nonce", "written",
 	}}},
-	"alert_deliveries": {column: written, age: alertRetention},
+	"alert_history":    {column: written, age: alertRetention},
+	"alert_deliveries": {column: written, age: fixed(Deliveries)},
 	"alert_published":  {column: written, age: fixed(time.Hour)},
 }
 

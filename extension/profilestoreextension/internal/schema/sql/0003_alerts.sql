@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS {{ table "alert_rules" }}
     labels Map(String, String),
     annotations Map(String, String),
     spec String CODEC(ZSTD(1)),
+    bytes UInt32,
     first DateTime64(9, 'UTC'),
     nonce UInt128,
     written DateTime64(9, 'UTC') DEFAULT now64(9),
@@ -37,9 +38,10 @@ SETTINGS {{ durable }}, index_granularity = 256, materialize_ttl_recalculate_onl
 {{ distributed "alert_rules" "cityHash64(dialect)" }}
 
 -- Changes of the phase of rules. State and event are one row, so that both are
--- stored or neither. This is the history of alerts, too: rows are kept apart as
--- long as the history lives, and the newest of each rule after that, because it
--- is the state of the rule.
+-- stored or neither. Rows are kept apart for two days, so that events can be
+-- delivered, and the newest of each rule after that, because it is the state of the
+-- rule: states are read at every evaluation, and must not cost more the longer the
+-- history is.
 CREATE TABLE IF NOT EXISTS {{ table "alert_transitions" }}
 (
     dialect LowCardinality(String),
@@ -73,6 +75,36 @@ ORDER BY (dialect, tenant, id)
 TTL {{ ttl "alert_transitions" }}
 SETTINGS {{ durable }}, index_granularity = 256, materialize_ttl_recalculate_only = 1, {{ dedup }};
 {{ distributed "alert_transitions" "cityHash64(dialect)" }}
+
+-- What people were told: copies of the rows of alert_transitions with an event.
+CREATE TABLE IF NOT EXISTS {{ table "alert_history" }}
+(
+    dialect LowCardinality(String),
+    tenant String,
+    id String,
+    seq UInt64,
+    phase LowCardinality(String),
+    episode UInt64,
+    rule_name String,
+    severity String,
+    operator String,
+    threshold Float64,
+    value Float64,
+    message String CODEC(ZSTD(1)),
+    metric String,
+    at DateTime64(9, 'UTC'),
+    starts_at DateTime64(9, 'UTC'),
+    labels Map(String, String),
+    annotations Map(String, String),
+    link String CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    INDEX written_range written TYPE minmax GRANULARITY 1
+)
+ENGINE = {{ engine "ReplacingMergeTree" "written" }}
+ORDER BY (dialect, tenant, at, seq, id)
+TTL {{ ttl "alert_history" }}
+SETTINGS {{ durable }}, index_granularity = 256, materialize_ttl_recalculate_only = 1;
+{{ distributed "alert_history" "cityHash64(dialect)" }}
 
 -- The numbers that rules were given.
 CREATE TABLE IF NOT EXISTS {{ table "alert_ids" }}
@@ -115,7 +147,8 @@ CREATE TABLE IF NOT EXISTS {{ table "alert_deliveries" }}
     tenant String,
     id String,
     seq UInt64,
-    written DateTime64(9, 'UTC') DEFAULT now64(9)
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    INDEX written_range written TYPE minmax GRANULARITY 1
 )
 ENGINE = {{ engine "ReplacingMergeTree" "written" }}
 ORDER BY (dialect, receiver, tenant, id, seq)

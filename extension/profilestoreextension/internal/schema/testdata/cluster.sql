@@ -215,6 +215,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules_local` ON CLUSTER `main`
     labels Map(String, String),
     annotations Map(String, String),
     spec String CODEC(ZSTD(1)),
+    bytes UInt32,
     first DateTime64(9, 'UTC'),
     nonce UInt128,
     written DateTime64(9, 'UTC') DEFAULT now64(9),
@@ -222,7 +223,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules_local` ON CLUSTER `main`
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 ORDER BY (dialect, tenant, id)
-TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), bytes = argMax(bytes, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules` ON CLUSTER `main` AS `aperture`.`alert_rules_local`
@@ -258,11 +259,42 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions_local` ON CLUSTER `main
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 ORDER BY (dialect, tenant, id)
-TTL toDateTime(written) + toIntervalSecond(7776000) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+TTL toDateTime(written) + toIntervalSecond(172800) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions` ON CLUSTER `main` AS `aperture`.`alert_transitions_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_transitions_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_history_local` ON CLUSTER `main`
+(
+    dialect LowCardinality(String),
+    tenant String,
+    id String,
+    seq UInt64,
+    phase LowCardinality(String),
+    episode UInt64,
+    rule_name String,
+    severity String,
+    operator String,
+    threshold Float64,
+    value Float64,
+    message String CODEC(ZSTD(1)),
+    metric String,
+    at DateTime64(9, 'UTC'),
+    starts_at DateTime64(9, 'UTC'),
+    labels Map(String, String),
+    annotations Map(String, String),
+    link String CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    INDEX written_range written TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
+ORDER BY (dialect, tenant, at, seq, id)
+TTL toDateTime(written) + toIntervalSecond(7776000)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_history` ON CLUSTER `main` AS `aperture`.`alert_history_local`
+ENGINE = Distributed(`main`, `aperture`, `alert_history_local`, cityHash64(dialect));
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids_local` ON CLUSTER `main`
 (
@@ -305,11 +337,12 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries_local` ON CLUSTER `main`
     tenant String,
     id String,
     seq UInt64,
-    written DateTime64(9, 'UTC') DEFAULT now64(9)
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    INDEX written_range written TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
 ORDER BY (dialect, receiver, tenant, id, seq)
-TTL toDateTime(written) + toIntervalSecond(7776000)
+TTL toDateTime(written) + toIntervalSecond(604800)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries` ON CLUSTER `main` AS `aperture`.`alert_deliveries_local`

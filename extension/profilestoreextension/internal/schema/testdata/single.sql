@@ -188,6 +188,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules`
     labels Map(String, String),
     annotations Map(String, String),
     spec String CODEC(ZSTD(1)),
+    bytes UInt32,
     first DateTime64(9, 'UTC'),
     nonce UInt128,
     written DateTime64(9, 'UTC') DEFAULT now64(9),
@@ -195,7 +196,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules`
 )
 ENGINE = MergeTree()
 ORDER BY (dialect, tenant, id)
-TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), bytes = argMax(bytes, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions`
@@ -228,8 +229,36 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions`
 )
 ENGINE = MergeTree()
 ORDER BY (dialect, tenant, id)
-TTL toDateTime(written) + toIntervalSecond(7776000) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
+TTL toDateTime(written) + toIntervalSecond(172800) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`alert_history`
+(
+    dialect LowCardinality(String),
+    tenant String,
+    id String,
+    seq UInt64,
+    phase LowCardinality(String),
+    episode UInt64,
+    rule_name String,
+    severity String,
+    operator String,
+    threshold Float64,
+    value Float64,
+    message String CODEC(ZSTD(1)),
+    metric String,
+    at DateTime64(9, 'UTC'),
+    starts_at DateTime64(9, 'UTC'),
+    labels Map(String, String),
+    annotations Map(String, String),
+    link String CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    INDEX written_range written TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (dialect, tenant, at, seq, id)
+TTL toDateTime(written) + toIntervalSecond(7776000)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids`
 (
@@ -266,11 +295,12 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries`
     tenant String,
     id String,
     seq UInt64,
-    written DateTime64(9, 'UTC') DEFAULT now64(9)
+    written DateTime64(9, 'UTC') DEFAULT now64(9),
+    INDEX written_range written TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (dialect, receiver, tenant, id, seq)
-TTL toDateTime(written) + toIntervalSecond(7776000)
+TTL toDateTime(written) + toIntervalSecond(604800)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_published`
