@@ -23,7 +23,7 @@ largest stacks of each, leaf first.`,
 	cmd.Flags().IntVar(&rows, "rows", 10, "`number` of stacks of each kind in the table")
 	cmd.Flags().StringVar(&order, "frame-order", "", "order of frames in JSON: upstream (default) or leaf_first")
 	cmd.RunE = a.runs(func(ctx context.Context, _ []string) error {
-		if err := firstError(a.global.format(outputTable, outputJSON), f.parse(a.now())); err != nil {
+		if err := firstError(a.global.format(outputTable, outputJSON), checkRows(rows), f.parse(a.now())); err != nil {
 			return err
 		}
 		body := f.object()
@@ -79,7 +79,7 @@ func (a *app) writeAggregate(answer *aggregateAnswer, rows int) error {
 	for _, k := range kinds {
 		t.row(k.kind, uintText(k.events), valueText(k.total, k.unit), uintText(uint64(len(k.rows))), timeText(k.start), timeText(k.end))
 	}
-	if err := t.flush(); err != nil || rows <= 0 || len(kinds) == 0 {
+	if err := t.flush(); err != nil || rows == 0 || len(kinds) == 0 {
 		return err
 	}
 	if _, err := io.WriteString(a.out, "\n"); err != nil {

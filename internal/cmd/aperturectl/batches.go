@@ -37,6 +37,9 @@ func (a *app) queryCommand() *cobra.Command {
 	flags.StringVar(&agent, "agent", "", "this `agent` only")
 	flags.Uint32Var(&limit, "limit", 100, "`number` of batches, at most 1000")
 	cmd.RunE = a.runs(func(ctx context.Context, _ []string) error {
+		if err := checkUTF8("--agent", agent); err != nil {
+			return err
+		}
 		req := &aggregatorv1.QueryRequest{Limit: limit}
 		if flags.Changed("agent") {
 			req.AgentId = &agent

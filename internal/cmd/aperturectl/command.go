@@ -97,8 +97,27 @@ func (c *command) start() error {
 	return nil
 }
 
-// wait waits for the end of the program, which it asks for if ctx is over. A nil
-// command has ended.
+// commandStatus is the exit status of a command that was profiled, where it is not 0.
+// That of aperturectl is the same then.
+type commandStatus int
+
+func (s commandStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// statusOf returns the status of a command that ended with err, as shells have it.
+func statusOf(err error) commandStatus {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return exitFailure // its input or output broke off
+	}
+	if w, ok := exit.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return commandStatus(128 + int(w.Signal()))
+	}
+	return commandStatus(exit.ExitCode())
+}
+
+// wait waits for the end of the program, which it asks for if ctx is over. It returns
+// the [commandStatus] of a program that failed, but not of one that was interrupted. A
+// nil command has ended.
 func (c *command) wait(ctx context.Context, a *app) error {
 	if c == nil {
 		return nil
@@ -110,6 +129,7 @@ func (c *command) wait(ctx context.Context, a *app) error {
 	}
 	if c.err != nil && ctx.Err() == nil {
 		fmt.Fprintf(a.err, "the command ended with %s\n", c.err)
+		return statusOf(c.err)
 	}
 	return nil
 }

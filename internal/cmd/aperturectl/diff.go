@@ -48,11 +48,11 @@ for a change.`,
 	flags.StringVar(&f.baselineTo, "baseline-to", "", "last `time` of the baseline, as --to")
 	flags.StringVar(&f.offset, "offset", "", "`duration` by which the baseline is earlier, such as 1h or 7d")
 	flags.StringVar(&f.normalize, "normalize", "none", "what is compared: none, share or rate")
-	flags.StringVarP(&f.file, "file", "f", "", "`file` to write to instead of the standard output")
-	flags.StringVarP(&a.global.output, "output", "o", outputTable, "`format`: table, json as the server answered, or svg")
+	flags.StringVarP(&f.file, "file", "f", "", "`file` to write to, not a format (default: standard output)")
+	flags.StringVarP(&a.global.output, "output", "o", outputTable, "`format`, not a file (see --file): table, json as the server answered, or svg")
 	flags.IntVar(&f.rows, "rows", 20, "`number` of rows in the table, 0 for all")
 	cmd.RunE = a.runs(func(ctx context.Context, _ []string) error {
-		if err := firstError(a.global.format(outputTable, outputJSON, outputSVG), f.parse(a.now())); err != nil {
+		if err := firstError(a.global.format(outputTable, outputJSON, outputSVG), checkRows(f.rows), f.parse(a.now())); err != nil {
 			return err
 		}
 		if a.global.output == outputSVG {
@@ -62,7 +62,7 @@ for a change.`,
 		if err != nil {
 			return err
 		}
-		return a.toFile(f.file, false, func(w io.Writer) error { return a.writeDiff(w, text, f.rows) })
+		return a.toFile(f.file, false, func(w io.Writer) error { return a.writeDiff(w, text, f.kind, f.rows) })
 	})
 	return cmd
 }
@@ -205,7 +205,7 @@ func (r *diffRow) text() string {
 	return r.Stack.text()
 }
 
-func (a *app) writeDiff(w io.Writer, text []byte, rows int) error {
+func (a *app) writeDiff(w io.Writer, text []byte, kind string, rows int) error {
 	if a.global.output == outputJSON {
 		_, err := w.Write(append(text, '\n'))
 		return err
@@ -224,10 +224,13 @@ func (a *app) writeDiff(w io.Writer, text []byte, rows int) error {
 	if err := json.Unmarshal([]byte(outer.ResultJSON), &d); err != nil {
 		return a.decode([]byte(outer.ResultJSON), &d)
 	}
+	if d.BaselineTotal == 0 && d.ComparisonTotal == 0 {
+		return failf("there is no %s profile in either range: check the filters, or take longer ranges", kind)
+	}
 	t := newTable(w, "SHARE", "BASELINE_SHARE", "CHANGE", "COUNT", "BASELINE_COUNT", "P", "STATUS", "STACK")
 	t.row("100.00%", "100.00%", "", uintText(d.ComparisonTotal), uintText(d.BaselineTotal), "", "", "(everything)")
 	all := append(append(d.Stacks, d.Contentions...), d.Syscalls...)
-	if rows <= 0 {
+	if rows == 0 {
 		rows = len(all)
 	}
 	for i := range all[:min(rows, len(all))] {

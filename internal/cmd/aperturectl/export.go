@@ -29,7 +29,7 @@ otherwise (json and otlp: all kinds). The file appears when it is complete.`,
 		ValidArgs: exportFormats, Args: exportFormat,
 	}
 	f.register(cmd.Flags())
-	cmd.Flags().StringVarP(&file, "output", "o", "", "`file` to write (default: standard output)")
+	cmd.Flags().StringVarP(&file, "output", "o", "", "`file` to write, not a format (default: standard output)")
 	cmd.Flags().StringVar(&title, "title", "", "title of an svg")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write otlp as OTLP/JSON instead of protobuf")
 	cmd.RunE = a.runs(func(ctx context.Context, args []string) error {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 )
@@ -44,18 +45,46 @@ func (f *filters) registerTime(flags *pflag.FlagSet) {
 // parse checks the flags.
 func (f *filters) parse(now time.Time) error {
 	for _, l := range f.labels {
-		name, value, ok := strings.Cut(l, "=")
-		if !ok || name == "" {
-			return usagef("--label must be name=value, got %q", l)
+		name, value, err := parseLabel(l)
+		if err != nil {
+			return err
 		}
 		f.labelNames, f.labelValues = append(f.labelNames, name), append(f.labelValues, value)
 	}
 	if f.limit < 0 {
 		return usagef("--limit must be at least 0, got %d", f.limit)
 	}
-	var err error
+	err := firstError(checkUTF8("--service", f.service), checkUTF8("--agent", f.agent), checkUTF8("--type", f.kind))
+	if err != nil {
+		return err
+	}
 	f.firstNS, f.finalNS, err = parseRange(now, f.since, f.from, f.to)
 	return err
+}
+
+// parseLabel takes a --label apart.
+func parseLabel(text string) (name, value string, err error) {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return "", "", usagef("--label must be name=value, got %q", text)
+	}
+	return name, value, checkUTF8("--label", text)
+}
+
+// checkUTF8 refuses what neither JSON nor protobuf can carry as it is.
+func checkUTF8(flag, value string) error {
+	if !utf8.ValidString(value) {
+		return usagef("%s must be valid UTF-8, got %q", flag, value)
+	}
+	return nil
+}
+
+// checkRows checks the --rows of a table.
+func checkRows(n int) error {
+	if n < 0 {
+		return usagef("--rows must be at least 0, got %d", n)
+	}
+	return nil
 }
 
 // changed reports whether a flag was given.

@@ -61,7 +61,7 @@ func (g *globalFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&g.key, "key", "", "PEM `file` of the client's key")
 	f.BoolVar(&g.insecure, "insecure-skip-verify", false, "use TLS without checking who the server is")
 	f.DurationVar(&g.timeout, "timeout", time.Minute, "longest wait for the server to go on")
-	f.StringVarP(&g.output, "output", "o", outputTable, "`format`: table, or json as the server answered")
+	f.StringVarP(&g.output, "output", "o", outputTable, "`format`, not a file: table, or json as the server answered")
 }
 
 // check reads the environment and checks what all commands share.

@@ -131,6 +131,7 @@ func (a *app) sendOnce(ctx context.Context, client *http.Client, r request, body
 		cancel(nil)
 		return nil, a.serverError(unwrapURL(err))
 	}
+	watch.Stop()
 	in := &watchedBody{app: a, ctx: ctx, body: resp.Body, watch: watch, done: func() {
 		cancel(nil)
 		client.CloseIdleConnections()
@@ -158,7 +159,8 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// watchedBody is a body that may take as long as it likes while something comes.
+// watchedBody is a body that may take as long as it likes while something comes. The
+// time between reads is of who reads, and does not count.
 type watchedBody struct {
 	app   *app
 	ctx   context.Context
@@ -170,6 +172,7 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	b.watch.Reset(b.app.global.timeout)
 	n, err := b.body.Read(p)
+	b.watch.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
 		if c := context.Cause(b.ctx); c != nil {
 			err = c

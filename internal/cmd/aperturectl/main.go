@@ -54,11 +54,15 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	completion(root, args)
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
+	var ended commandStatus
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &ended):
+		return int(ended)
 	case !a.started || errors.As(err, &usage):
 		fmt.Fprintf(a.err, "aperturectl: %s; see `aperturectl --help`\n", sentence(err.Error()))
 		return exitUsage
@@ -103,6 +107,15 @@ its alert rules, and profiles this host without a collector.`,
 		a.exportCommand(), a.alertsCommand(), a.pushCommand(), a.recordCommand(), a.versionCommand(),
 	)
 	return root
+}
+
+// completion adds the command of that name, which by itself takes any argument for
+// a wish for help. root must know its output.
+func completion(root *cobra.Command, args []string) {
+	root.InitDefaultCompletionCmd(args...)
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -140,6 +140,19 @@ func TestUsage(t *testing.T) {
 		"top --from now --to -1m":         `the range ends at 2026-01-01T00:19:00.000Z, before it begins at 2026-01-01T00:20:00.000Z`,
 		"top --limit -1":                  `--limit must be at least 0, got -1`,
 		"top --label x":                   `--label must be name=value, got "x"`,
+		"top -n -1":                       `--rows must be at least 0, got -1`,
+		"aggregate --rows -1":             `--rows must be at least 0, got -1`,
+		"diff --since 1h --rows -1":       `--rows must be at least 0, got -1`,
+		"top --service bad\xff":           `--service must be valid UTF-8, got "bad\xff"`,
+		"query --agent \xff":              `--agent must be valid UTF-8, got "\xff"`,
+		"push x --service bad\xff":        `--service must be valid UTF-8, got "bad\xff"`,
+		"push x --agent bad\xff":          `--agent must be valid UTF-8, got "bad\xff"`,
+		"push x --type bad\xff":           `--type must be valid UTF-8, got "bad\xff"`,
+		"push x --label \xff=1":           `--label must be valid UTF-8, got "\xff=1"`,
+		"push x --label a=\xff":           `--label must be valid UTF-8, got "a=\xff"`,
+		"push x --label =1":               `--label must be name=value, got "=1"`,
+		"completion zzz":                  `unknown command "zzz" for "aperturectl completion"`,
+		"completion bash zzz":             `unknown command "zzz" for "aperturectl completion bash"`,
 		"top --by size":                   `--by must be self or total, got "size"`,
 		"top -o svg":                      `--output must be table or json, got "svg"`,
 		"top --timeout 0s":                `--timeout must be positive, got 0s`,
@@ -181,7 +194,7 @@ func TestUsage(t *testing.T) {
 
 func TestHelpAndCompletion(t *testing.T) {
 	const token = "hunter2-secret"
-	for _, args := range [][]string{{"--help"}, {"top", "--help"}, {"record", "--help"}, {"alerts"}} {
+	for _, args := range [][]string{{"--help"}, {"top", "--help"}, {"record", "--help"}, {"alerts"}, {"completion"}} {
 		r := ctl(t, []string{"APERTURE_AUTH_TOKEN=" + token}, args...)
 		require.Zero(t, r.code)
 		assert.NotContains(t, r.out+r.err, token)
@@ -191,6 +204,15 @@ func TestHelpAndCompletion(t *testing.T) {
 		r := ctl(t, nil, "completion", shell)
 		require.Zero(t, r.code, r.err)
 		assert.Contains(t, r.out, "aperturectl")
+	}
+	for command, want := range map[string]string{
+		"top": "-o, --output format", "diff": "-o, --output format", "export": "-o, --output file", "record": "-o, --output file",
+	} {
+		_, text, _ := strings.Cut(ctl(t, nil, command, "--help").out, want)
+		line, _, _ := strings.Cut(text, "\n")
+		_, isFile := strings.CutSuffix(want, "file")
+		assert.Equal(t, !isFile, strings.Contains(line, "not a file"), "%s: %s", command, line)
+		assert.Equal(t, isFile, strings.Contains(line, "not a format"), "%s: %s", command, line)
 	}
 	r := ctl(t, nil, "__complete", "export", "s")
 	assert.Contains(t, r.out, "speedscope\nsvg")
@@ -210,4 +232,20 @@ func TestPaths(t *testing.T) {
 	require.Zero(t, r.code, r.err)
 	assert.Equal(t, "/behind/proxy/api/alerts/a%2Fb%20%C3%BC%3F/toggle", uri)
 	assert.Equal(t, "enabled a/b ü?\n", r.out)
+}
+
+// There is nothing to compare where neither range has a profile.
+func TestDiffOfNothing(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"result_json":"{\"baseline_total\":0,\"comparison_total\":0,\"stacks\":[]}","error":""}`))
+	}))
+	defer s.Close()
+	file := filepath.Join(t.TempDir(), "diff.txt")
+	for _, args := range [][]string{nil, {"-f", file}} {
+		r := ctl(t, []string{"APERTURE_SERVER=" + s.URL}, append([]string{"diff", "--since", "1h", "--type", "lock"}, args...)...)
+		assert.Equal(t, exitFailure, r.code)
+		assert.Equal(t, "aperturectl: there is no lock profile in either range: check the filters, or take longer ranges\n", r.err)
+		assert.Empty(t, r.out)
+		assert.NoFileExists(t, file)
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,8 @@ type pushFlags struct {
 	format, kind, service, agent, otlp string
 	labels                             []string
 	at                                 string
+
+	attributes map[string]string // of the resource, once the flags are checked
 }
 
 // pushResult is what `push -o json` writes.
@@ -99,12 +102,23 @@ func (f *pushFlags) check(getenv func(string) string) error {
 		return usagef("--format must be one of %s, got %q", strings.Join(pushFormats, ", "), f.format)
 	}
 	f.otlp = firstOf(f.otlp, getenv("APERTURE_OTLP"), defaultOTLP)
+	f.attributes = make(map[string]string)
 	for _, l := range f.labels {
-		if name, _, ok := strings.Cut(l, "="); !ok || name == "" {
-			return usagef("--label must be name=value, got %q", l)
+		name, value, err := parseLabel(l)
+		if err != nil {
+			return err
 		}
+		f.attributes[name] = value
 	}
-	return checkAddress("--otlp", f.otlp)
+	if f.service != "" {
+		f.attributes["service.name"] = f.service
+	}
+	if f.agent != "" {
+		f.attributes[profile.AttrAgentID] = f.agent
+	}
+	return firstError(
+		checkUTF8("--service", f.service), checkUTF8("--agent", f.agent), checkUTF8("--type", f.kind),
+		checkAddress("--otlp", f.otlp))
 }
 
 // readProfile reads and inflates a file and says when it was changed.
@@ -166,17 +180,7 @@ func (a *app) pushOTLP(ctx context.Context, f *pushFlags, name string, data []by
 	if err != nil {
 		return failf("cannot use %s: %s", name, err)
 	}
-	o := profileimport.Options{Kind: f.kind, Time: at, Attributes: make(map[string]string)}
-	for _, l := range f.labels {
-		key, value, _ := strings.Cut(l, "=")
-		o.Attributes[key] = value
-	}
-	if f.service != "" {
-		o.Attributes["service.name"] = f.service
-	}
-	if f.agent != "" {
-		o.Attributes[profile.AttrAgentID] = f.agent
-	}
+	o := profileimport.Options{Kind: f.kind, Time: at, Attributes: f.attributes}
 	var parts []pprofile.Profiles
 	for _, p := range profiles {
 		of := o
@@ -184,6 +188,9 @@ func (a *app) pushOTLP(ctx context.Context, f *pushFlags, name string, data []by
 			of.Kind = "" // a recording has several kinds
 		}
 		some, err := profileimport.Convert(p, of)
+		if errors.Is(err, profileimport.ErrTime) {
+			return failf("cannot use %s: %s; give its time by --at", name, err)
+		}
 		if err != nil {
 			return failf("cannot use %s: %s", name, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,4 +44,18 @@ func TestPushRefusesBadFiles(t *testing.T) {
 	assert.Equal(t, "aperturectl: nothing listens on "+address+": start the collector, or give its address by --otlp\n", r.err)
 	r = ctl(t, nil, "push", file, "--format", "jfr")
 	assert.Equal(t, "aperturectl: cannot use "+file+": decode JFR: chunk 0: the header has 6 bytes; it must have 68\n", r.err)
+}
+
+// A file that was changed before 1970 has no time that could be sent.
+func TestPushOfAnOldFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "old")
+	require.NoError(t, os.WriteFile(file, []byte("a;b 1\n"), 0o600))
+	old := time.Date(1969, 7, 20, 20, 17, 40, 0, time.UTC)
+	require.NoError(t, os.Chtimes(file, old, old))
+	address := closed(t)
+	r := ctl(t, nil, "push", file, "--otlp", address)
+	assert.Equal(t, exitFailure, r.code)
+	assert.Equal(t, "aperturectl: cannot use "+file+": the profile has no time of its own, and 1969-07-20T20:17:40Z is not between 1970 and 2262; give its time by --at\n", r.err)
+	r = ctl(t, nil, "push", file, "--otlp", address, "--at", "-1h")
+	assert.Contains(t, r.err, "nothing listens on "+address, "the file is good with a time")
 }

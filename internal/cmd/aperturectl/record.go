@@ -47,8 +47,9 @@ func (a *app) recordCommand() *cobra.Command {
 		Short: "Profile this host, a process or a command with eBPF, without a collector",
 		Long: `Profiles this host, the processes of --pid, or a command and all it starts, and writes
 pprof, folded stacks, a speedscope file or a flame graph. A host or a process is
-profiled for --duration, a command until it ends. An interrupt ends the profile early;
-what was recorded by then is written. It needs root, or CAP_BPF and CAP_PERFMON.`,
+profiled for --duration, a command until it ends; its exit status is then that of
+aperturectl. An interrupt ends the profile early; what was recorded by then is written.
+It needs root, or CAP_BPF and CAP_PERFMON.`,
 		Example: `  aperturectl record -d 30s -o host.svg
   aperturectl record --pid 4242 --profile off_cpu -o waits.pb.gz
   aperturectl record -o make.svg -- make -j8`,
@@ -62,7 +63,7 @@ what was recorded by then is written. It needs root, or CAP_BPF and CAP_PERFMON.
 	flags := cmd.Flags()
 	flags.StringVarP(&f.kind, "profile", "p", profile.KindCPU, "`profile`: "+strings.Join(recordKinds, ", "))
 	flags.DurationVarP(&f.duration, "duration", "d", 0, "`duration` of the profile (default 10s; of a command: until it ends)")
-	flags.StringVarP(&f.file, "output", "o", "", "`file` to write, - for the standard output (default aperture-PROFILE.svg)")
+	flags.StringVarP(&f.file, "output", "o", "", "`file` to write, not a format; - for the standard output (default aperture-PROFILE.svg)")
 	flags.StringVar(&f.format, "format", "", "`format`: pprof, collapsed, speedscope or svg (default: as the name of the file ends)")
 	flags.IntVarP(&f.frequency, "frequency", "F", 99, "CPU samples per second and processor, from 1 to 1000")
 	flags.IntSliceVar(&f.pids, "pid", nil, "`process` to profile; may be repeated")
@@ -143,14 +144,27 @@ func (a *app) record(ctx context.Context, f *recordFlags) error {
 	if err != nil {
 		return err
 	}
-	err = a.awaitRecording(ctx, f, session, cmd)
-	merge, stopErr := session.stop()
-	if err = firstError(err, stopErr); err != nil {
-		return err
-	}
-	p, err := recorded(merge, f.kind, session.problem())
+	return a.takeRecording(ctx, f, session, cmd)
+}
+
+// takeRecording waits until the profile is over and writes it: without the last samples
+// if they cannot be had.
+func (a *app) takeRecording(ctx context.Context, f *recordFlags, session *recording, cmd *command) error {
+	err := a.awaitRecording(ctx, f, session, cmd)
+	late := a.stopRecording(session)
 	if err != nil {
 		return err
+	}
+	merge, err := session.sum()
+	if err != nil {
+		return err
+	}
+	p, err := recorded(merge, f.kind, firstError(session.problem(), late))
+	if err != nil {
+		return err
+	}
+	if late != nil {
+		fmt.Fprintf(a.err, "warning: the profile lacks its last samples: %s\n", late)
 	}
 	if err := a.toFile(f.file, f.format == "pprof", func(w io.Writer) error { return writeRecording(w, p, f) }); err != nil {
 		return err
@@ -191,6 +205,19 @@ func (a *app) awaitRecording(ctx context.Context, f *recordFlags, s *recording, 
 	case <-ctx.Done(): // what there is by now is written
 	}
 	return nil
+}
+
+// stopRecording ends the profile. The error says why its last samples are not there.
+func (a *app) stopRecording(s *recording) error {
+	p := a.startProgress(func(elapsed time.Duration) string {
+		return fmt.Sprintf("recording is over; naming the functions of the last samples for %s, at most %s", elapsed.Round(time.Second), stopTimeout)
+	})
+	defer p.close()
+	err := s.stop()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return failf("naming their functions took longer than %s", stopTimeout)
+	}
+	return err
 }
 
 // recorded returns the profile of a kind. System calls are by name: all of them, as no

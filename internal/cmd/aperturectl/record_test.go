@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,8 +18,11 @@ import (
 	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+	"go.opentelemetry.io/collector/receiver/xreceiver"
 
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // share returns the part of a profile's first value that is in stacks with a function.
@@ -91,7 +96,7 @@ func TestRecordCommand(t *testing.T) {
 		}},
 	} {
 		r := ctl(t, nil, "record", "-p", tt.kind, "--format", tt.format, "-o", file, "--", "sh", "-c", tt.script)
-		require.Zero(t, r.code, r.err)
+		require.Equal(t, 3, r.code, "that of the command: %s", r.err)
 		assert.Equal(t, "300000\n", r.out, "the output of the command")
 		assert.Contains(t, r.err, "the command ended with exit status 3")
 		text, err := os.ReadFile(file)
@@ -101,6 +106,64 @@ func TestRecordCommand(t *testing.T) {
 	left, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/unified/aperturectl-%d", os.Getpid()))
 	require.NoError(t, err)
 	assert.Empty(t, left, "the cgroup is removed")
+}
+
+// The statuses of commands are as shells have them.
+func TestStatusOf(t *testing.T) {
+	for script, want := range map[string]commandStatus{"exit 3": 3, "kill -TERM $$": 143, "exit 255": 255} {
+		assert.Equal(t, want, statusOf(exec.Command("sh", "-c", script).Run()), script)
+	}
+	assert.EqualValues(t, exitFailure, statusOf(io.ErrShortWrite))
+}
+
+// lateReceiver takes too long to end: its last samples come when it is too late.
+type lateReceiver struct {
+	xreceiver.Profiles
+	err error
+}
+
+func (r *lateReceiver) Shutdown(ctx context.Context) error {
+	return firstError(r.Profiles.Shutdown(ctx), r.err)
+}
+
+// A profile whose end fails is written without what is missing, and says so.
+func TestRecordLate(t *testing.T) {
+	ebpftest.Require(t)
+	busy := ebpftest.StartBusy(t, 1)
+	for want, cause := range map[string]error{
+		"warning: the profile lacks its last samples: naming their functions took longer than 30s\n": fmt.Errorf("stop profiles: %w", context.DeadlineExceeded),
+		"warning: the profile lacks its last samples: no\n":                                          errors.New("no"),
+	} {
+		var stderr bytes.Buffer
+		a := &app{out: io.Discard, err: &stderr}
+		f := recordFlags{kind: "cpu", format: "collapsed", file: filepath.Join(t.TempDir(), "x.txt"), duration: 2 * time.Second}
+		session, err := a.startRecording(f.kind, 99, recordTargets{pids: []int{busy.PID()}})
+		require.NoError(t, err)
+		session.receiver = &lateReceiver{session.receiver, cause}
+		require.NoError(t, a.takeRecording(t.Context(), &f, session, nil), stderr.String())
+		text, err := os.ReadFile(f.file)
+		require.NoError(t, err)
+		assert.Contains(t, string(text), ebpftest.BusyCaller)
+		assert.Contains(t, stderr.String(), want)
+		assert.Contains(t, stderr.String(), "wrote "+f.file)
+
+		had := session.events()
+		require.NoError(t, session.consume(t.Context(), oneSample()))
+		assert.Equal(t, had, session.events(), "what was summed up stays as it is")
+	}
+}
+
+// oneSample is a profile of one sample.
+func oneSample() pprofile.Profiles {
+	b := profile.NewBuilder()
+	scope := b.Profiles().ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+	types := profile.Types(profile.KindCPU)
+	p := b.AddProfile(scope, profile.KindCPU, types[0], profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, 1)
+	p.SetTime(1)
+	s := p.Samples().AppendEmpty()
+	s.SetStackIndex(b.Stack(nil))
+	s.Values().Append(1)
+	return b.Profiles()
 }
 
 func TestRecordErrors(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"sync"
@@ -53,6 +52,7 @@ type recording struct {
 
 	mu     sync.Mutex
 	window *aggregate.Window
+	summed bool  // what comes later is too late
 	err    error // of the receiver, or of what it sent
 }
 
@@ -127,7 +127,9 @@ func (r *recording) consume(_ context.Context, pd pprofile.Profiles) error {
 		r.err = err
 		return err
 	}
-	r.window.Add(groups)
+	if !r.summed {
+		r.window.Add(groups)
+	}
 	return nil
 }
 
@@ -145,18 +147,21 @@ func (r *recording) problem() error {
 	return r.err
 }
 
-// stop ends the profile and sums it up.
-func (r *recording) stop() (*profilestore.Merge, error) {
+// stop ends the profile. After an error the last samples may be missing.
+func (r *recording) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	if err := r.receiver.Shutdown(ctx); err != nil {
-		return nil, fmt.Errorf("stop profile: %w", err)
-	}
+	return r.receiver.Shutdown(ctx)
+}
+
+// sum sums up what was recorded.
+func (r *recording) sum() (*profilestore.Merge, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.summed = true
 	all := aggregate.NewRecent(24*time.Hour, math.MaxInt64)
 	all.Add(r.window)
-	return all.MergeStacks(ctx,
+	return all.MergeStacks(context.Background(),
 		profilestore.Selector{Tenant: profile.DefaultTenant, Kinds: []string{r.kind}},
 		profilestore.MergeOptions{
 			ByLock: r.kind == profile.KindLock, BySyscall: r.kind == profile.KindSyscall, MaxStacks: math.MaxInt32,

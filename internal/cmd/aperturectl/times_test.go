@@ -84,7 +84,7 @@ func TestBaseline(t *testing.T) {
 			d := json.NewDecoder(r.Body)
 			d.UseNumber()
 			assert.NoError(t, d.Decode(&got))
-			_, _ = io.WriteString(w, `{"result_json":"{}","error":""}`)
+			_, _ = io.WriteString(w, `{"result_json":"{\"baseline_total\":1}","error":""}`)
 		}))
 		r := ctl(t, []string{"APERTURE_SERVER=" + s.URL}, append([]string{"diff"}, tt.args...)...)
 		s.Close()

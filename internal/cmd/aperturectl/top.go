@@ -53,7 +53,7 @@ other kinds. Functions of a module that have no names are one row, (unknown).`,
 	cmd.Flags().IntVarP(&rows, "rows", "n", 20, "`number` of functions, 0 for all")
 	cmd.Flags().StringVar(&by, "by", "self", "order: self or total")
 	cmd.RunE = a.runs(func(ctx context.Context, _ []string) error {
-		if err := firstError(a.global.format(outputTable, outputJSON), f.parse(a.now())); err != nil {
+		if err := firstError(a.global.format(outputTable, outputJSON), checkRows(rows), f.parse(a.now())); err != nil {
 			return err
 		}
 		if by != "self" && by != "total" {
