@@ -2,6 +2,7 @@ package aperturejson
 
 import (
 	"io"
+	"math"
 	"strconv"
 
 	"github.com/aperture-collector/aperture-collector/internal/diff"
@@ -39,12 +40,12 @@ func (w *diffWriter) write() {
 		w.array("stacks", w.cpu)
 	case profile.KindLock:
 		w.array("contentions", w.lock)
-		w.w.keyInt("baseline_wait_ns", d.Baseline.Values[0])
-		w.w.keyInt("comparison_wait_ns", d.Comparison.Values[0])
+		w.w.keyPositive("baseline_wait_ns", d.Baseline.Values[0])
+		w.w.keyPositive("comparison_wait_ns", d.Comparison.Values[0])
 	case profile.KindSyscall:
 		w.array("syscalls", w.syscall)
-		w.w.keyInt("baseline_total_ns", d.Baseline.Values[0])
-		w.w.keyInt("comparison_total_ns", d.Comparison.Values[0])
+		w.w.keyPositive("baseline_total_ns", d.Baseline.Values[0])
+		w.w.keyPositive("comparison_total_ns", d.Comparison.Values[0])
 	default:
 		w.array("stacks", w.other)
 		w.types(d.Types)
@@ -86,8 +87,8 @@ func (w *diffWriter) lock(r *diff.Row) {
 	w.frames(r.Frames)
 	w.counts(r)
 	w.w.keyInt("delta_wait_ns", r.Delta)
-	w.w.keyInt("baseline_wait_ns", r.Baseline.Values[0])
-	w.w.keyInt("comparison_wait_ns", r.Comparison.Values[0])
+	w.w.keyPositive("baseline_wait_ns", r.Baseline.Values[0])
+	w.w.keyPositive("comparison_wait_ns", r.Comparison.Values[0])
 	w.w.keyFloat("delta_pct", r.DeltaPercent)
 }
 
@@ -108,11 +109,13 @@ func (w *diffWriter) syscall(r *diff.Row) {
 func (w *diffWriter) other(r *diff.Row) {
 	w.frames(r.Frames)
 	w.counts(r)
-	w.w.keyInt("delta", int64(r.Comparison.Count-r.Baseline.Count))
+	w.w.keyInt("delta", profile.Sub(limited(r.Comparison.Count), limited(r.Baseline.Count)))
 	w.w.keyFloat("delta_pct", r.DeltaPercent)
 	w.values("baseline_values", &r.Baseline.Values)
 	w.values("comparison_values", &r.Comparison.Values)
 }
+
+func limited(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
 func (w *diffWriter) counts(r *diff.Row) {
 	w.w.keyUint("baseline_count", r.Baseline.Count)

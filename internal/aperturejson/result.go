@@ -127,11 +127,11 @@ func (r *result) rows(key string, k *profilestore.KindMerge, write func(*profile
 
 func (r *result) cpu(k *profilestore.KindMerge) {
 	// What came without a stack counts in the events of everything only.
-	r.w.keyInt("total_samples", k.Totals[0]-k.StacklessValue)
+	r.w.keyPositive("total_samples", profile.Sub(k.Totals[0], k.StacklessValue))
 	r.w.keyInt("sample_period_ns", k.Period)
 	r.rows("stacks", k, func(row *profilestore.Row) {
 		r.stack(row)
-		r.w.keyInt("count", row.Values[0])
+		r.w.keyPositive("count", row.Values[0])
 	})
 }
 
@@ -154,9 +154,9 @@ func (r *result) offCPU(k *profilestore.KindMerge) {
 
 func (r *result) waits(row *profilestore.Row) {
 	r.w.keyUint("count", row.Count)
-	r.w.keyInt("total_wait_ns", row.Values[0])
-	r.w.keyInt("max_wait_ns", row.Max)
-	r.w.keyInt("min_wait_ns", row.Min)
+	r.w.keyPositive("total_wait_ns", row.Values[0])
+	r.w.keyPositive("max_wait_ns", row.Max)
+	r.w.keyPositive("min_wait_ns", row.Min)
 }
 
 func (r *result) syscall(k *profilestore.KindMerge) {
@@ -171,9 +171,9 @@ func (r *result) syscall(k *profilestore.KindMerge) {
 		w.key("name")
 		w.string(SyscallName(s))
 		w.keyUint("count", s.Count)
-		w.keyInt("total_duration_ns", s.Total)
-		w.keyInt("max_duration_ns", s.Max)
-		w.keyInt("min_duration_ns", s.Min)
+		w.keyPositive("total_duration_ns", s.Total)
+		w.keyPositive("max_duration_ns", s.Max)
+		w.keyPositive("min_duration_ns", s.Min)
 		w.keyUint("error_count", s.Errors)
 		w.key("latency_histogram")
 		w.open('[')

@@ -132,6 +132,10 @@ func (w *writer) keyFloat(k string, v float64) {
 	w.float(v)
 }
 
+// keyPositive writes a number that the API has as an unsigned one. Producers can
+// send negative values, which the kinds of the API do not have.
+func (w *writer) keyPositive(k string, v int64) { w.keyInt(k, max(v, 0)) }
+
 func (w *writer) keyInt(k string, v int64) {
 	w.key(k)
 	w.int(v)

@@ -271,13 +271,11 @@ const minKept = 1 << 12
 // by what was asked for, and small rows, which most are, cost a comparison.
 func (t *topRows) add(row *mergeRow, limit int) {
 	t.total++
-	t.events += row.count
-	for i := range t.sums {
-		t.sums[i] += row.value[i]
-	}
+	t.events = profile.AddCount(t.events, row.count)
+	profile.AddValues(&t.sums, &row.value)
 	if row.stack.IsZero() {
-		t.stackless.value[0] += row.value[0]
-		t.stackless.count += row.count
+		t.stackless.value[0] = profile.Add(t.stackless.value[0], row.value[0])
+		t.stackless.count = profile.AddCount(t.stackless.count, row.count)
 	}
 	if t.cutting && row.value[0] < t.cut {
 		return

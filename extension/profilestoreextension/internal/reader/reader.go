@@ -93,18 +93,18 @@ func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (ui
 	if err != nil || s.empty {
 		return 0, err
 	}
-	var n proto.ColUInt64
+	var n proto.ColInt128
 	q := chconn.Query{Params: s.params, Query: ch.Query{
-		Body: "SELECT sum(n) AS n FROM (" + union(
-			s.hours, "SELECT sum(events) AS n FROM "+r.opts.Tables.Table("kind_hours")+" WHERE "+s.whereHours(),
-			s.raw, "SELECT sum(events) AS n FROM "+r.opts.Tables.Table("profiles")+" WHERE "+s.whereRaw(),
+		Body: "SELECT sum(c) AS n FROM (" + union(
+			s.hours, "SELECT "+sumOf("events")+" AS c FROM "+r.opts.Tables.Table("kind_hours")+" WHERE "+s.whereHours(),
+			s.raw, "SELECT "+sumOf("events")+" AS c FROM "+r.opts.Tables.Table("profiles")+" WHERE "+s.whereRaw(),
 		) + ")",
 		Result: proto.Results{{Name: "n", Data: &n}},
 	}}
 	var out uint64
 	q.OnResult = func(context.Context, proto.Block) error {
 		for _, v := range n {
-			out += v
+			out = profile.AddCount(out, count64(v))
 		}
 		return nil
 	}

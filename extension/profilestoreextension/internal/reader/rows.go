@@ -68,13 +68,14 @@ func (r *Reader) kinds(ctx context.Context, s *scan) (map[kindKey]*kindInfo, err
 
 // rowQuery is the query for the rows of a merge with the columns it fills.
 type rowQuery struct {
-	c                columns
-	key, lock, count proto.ColUInt64
-	stack            proto.ColUInt128
-	syscall          proto.ColInt64
-	bucket, failed   proto.ColUInt8
-	values           [profile.MaxTypes]proto.ColInt64
-	lo, hi           proto.ColInt64
+	c              columns
+	key, lock      proto.ColUInt64
+	stack          proto.ColUInt128
+	syscall        proto.ColInt64
+	bucket, failed proto.ColUInt8
+	count          proto.ColInt128
+	values         [profile.MaxTypes]proto.ColInt128
+	lo, hi         proto.ColInt64
 }
 
 // mergeRows reads the rows of kinds into them.
@@ -144,10 +145,10 @@ func (q *rowQuery) build(r *Reader, s *scan) (string, proto.Results) {
 		key("bucket", &q.bucket)
 		key("error", &q.failed)
 	}
-	add("sum(c) AS cs", "cs", &q.count)
+	add(sumOf("c")+" AS cs", "cs", &q.count)
 	for i := range q.c.values {
 		name := fmt.Sprintf("s%d", i)
-		add(fmt.Sprintf("sum(y%d) AS %s", i, name), name, &q.values[i])
+		add(sumOf(fmt.Sprintf("y%d", i))+" AS "+name, name, &q.values[i])
 	}
 	if q.c.bounds {
 		add("min(lo) AS los", "los", &q.lo)
@@ -165,7 +166,7 @@ func (q *rowQuery) build(r *Reader, s *scan) (string, proto.Results) {
 
 func (q *rowQuery) row(i int) mergeRow {
 	row := noBounds
-	row.count = q.count[i]
+	row.count = count64(q.count[i])
 	if q.c.stack {
 		row.stack = layout.FromID(q.stack[i])
 	}
@@ -177,10 +178,10 @@ func (q *rowQuery) row(i int) mergeRow {
 		row.bucket = min(q.bucket[i], profile.LatencyBuckets-1)
 	}
 	for v := range q.c.values {
-		row.value[v] = q.values[v][i]
+		row.value[v] = sum64(q.values[v][i])
 	}
 	if q.c.values == 0 {
-		row.value[0] = int64(row.count)
+		row.value[0] = sum64(q.count[i])
 	}
 	if q.c.bounds {
 		row.lo, row.hi = q.lo[i], q.hi[i]

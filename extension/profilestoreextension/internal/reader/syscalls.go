@@ -47,12 +47,13 @@ func (r *Reader) syscalls(ctx context.Context, s *scan) (map[kindKey][]profilest
 }
 
 func (r *Reader) syscallStats(ctx context.Context, s *scan) (map[kindKey]map[int64]*profilestore.SyscallStats, error) {
-	var key, count proto.ColUInt64
-	var number, total, lo, hi proto.ColInt64
+	var key proto.ColUInt64
+	var number, lo, hi proto.ColInt64
+	var count, total proto.ColInt128
 	var bucket, failed proto.ColUInt8
 	out := make(map[kindKey]map[int64]*profilestore.SyscallStats)
 	q := chconn.Query{Params: s.params, Query: ch.Query{
-		Body: "SELECT k, syscall, bucket, error, sum(c) AS cs, sum(y0) AS s0, min(lo) AS los, max(hi) AS his FROM (" +
+		Body: "SELECT k, syscall, bucket, error, " + sumOf("c") + " AS cs, " + sumOf("y0") + " AS s0, min(lo) AS los, max(hi) AS his FROM (" +
 			r.source(s, columns{kind: true, syscall: true, syscallsOnly: true, bounds: true, values: 1}) + ") GROUP BY k, syscall, bucket, error",
 		Result: proto.Results{
 			{Name: "k", Data: &key},
@@ -76,12 +77,14 @@ func (r *Reader) syscallStats(ctx context.Context, s *scan) (map[kindKey]map[int
 					st = &profilestore.SyscallStats{Number: number[i], Min: layout.NoMinimum, Max: layout.NoMaximum}
 					byNumber[number[i]] = st
 				}
-				st.Count += count[i]
-				st.Total += total[i]
+				n := count64(count[i])
+				st.Count = profile.AddCount(st.Count, n)
+				st.Total = profile.Add(st.Total, sum64(total[i]))
 				st.Min, st.Max = min(st.Min, lo[i]), max(st.Max, hi[i])
-				st.Histogram[min(int(bucket[i]), profile.LatencyBuckets-1)] += count[i]
+				in := &st.Histogram[min(int(bucket[i]), profile.LatencyBuckets-1)]
+				*in = profile.AddCount(*in, n)
 				if failed[i] != 0 {
-					st.Errors += count[i]
+					st.Errors = profile.AddCount(st.Errors, n)
 				}
 			}
 			return nil

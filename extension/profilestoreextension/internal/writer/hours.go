@@ -89,7 +89,7 @@ func (t *totals) add(g *profile.Group, d *profile.Dictionary, f *features, types
 	s.countsOnly = s.countsOnly && f.countsOnly(g)
 	for i := range g.Entries {
 		e := &g.Entries[i]
-		s.events += e.Count
+		s.events = profile.AddCount(s.events, e.Count)
 		key := stackHour{k, e.Stack, t.observed(d, e.Attrs)}
 		n, ok := t.stacks[key]
 		if !ok {
@@ -99,9 +99,10 @@ func (t *totals) add(g *profile.Group, d *profile.Dictionary, f *features, types
 			fresh(e.Stack)
 		}
 		row := &t.rows[n]
-		row.count += e.Count
-		for v := range e.Values {
-			row.values[v] += e.Values[v]
+		// ClickHouse adds up the rows of an hour, and its sums wrap.
+		row.count = min(profile.AddCount(row.count, e.Count), profile.MaxValue)
+		for v, value := range &e.Values {
+			row.values[v] = profile.Bounded(profile.Add(row.values[v], value))
 		}
 		lo, hi := bounds(g, e)
 		row.min, row.max = min(row.min, lo), max(row.max, hi)
