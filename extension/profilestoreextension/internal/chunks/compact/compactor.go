@@ -1,0 +1,205 @@
+package compact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// DB is what a [Compactor] needs of a [chconn.Pool].
+type DB interface {
+	Do(ctx context.Context, q chconn.Query) error
+}
+
+// Options configure a [Compactor].
+type Options struct {
+	// Tables say where the rows are.
+	Tables schema.Options
+	Rules  Rules
+	// Holder names this process among those that may compact the same tables.
+	Holder string
+	// Every is how often rows are looked at (10 s), Lease how long nobody else
+	// compacts when this process dies (1 min).
+	Every, Lease time.Duration
+	// Timeout and MaxMemoryUsage (bytes) bound every statement (1 min, 1 GiB).
+	Timeout        time.Duration
+	MaxMemoryUsage int64
+	// Lagging says that a row may be stored and not yet be seen, because another
+	// replica answers.
+	Lagging bool
+	// OnMade is told about every row that was made, OnDeleted about rows that were
+	// asked to be deleted, OnError about what will be tried again.
+	OnMade    func(context.Context, Made)
+	OnDeleted func(ctx context.Context, rows int)
+	OnError   func(context.Context, error)
+}
+
+// Made describes a row that was made of others.
+type Made struct {
+	Key   chunkrow.Key
+	Level uint8
+	// Rows were replaced, with that many incidences and bytes before.
+	Rows              int
+	Incidences, Bytes int64
+	Took              time.Duration
+}
+
+// Compactor compacts the rows of a table. It does one thing at a time, and is not
+// safe for concurrent use; there may be any number of them on one table.
+type Compactor struct {
+	db     DB
+	opts   Options
+	table  string
+	merger Merger
+	block  *chunkrow.Block
+	known  map[chunkrow.Key]*known
+	asked  map[partition]asked
+	renew  time.Time // the lease is ours until after that; zero: it is not
+}
+
+// known is what was found of a key.
+type known struct {
+	candidate
+	due     int64 // nothing is to be done before, in Unix milliseconds
+	gone    [2][]uint64
+	damaged map[uint64]bool
+}
+
+// New returns a compactor.
+func New(db DB, o Options) *Compactor {
+	o.Rules = o.Rules.withDefaults()
+	if o.Every <= 0 {
+		o.Every = 10 * time.Second
+	}
+	if o.Lease <= 0 {
+		o.Lease = time.Minute
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = time.Minute
+	}
+	if o.MaxMemoryUsage <= 0 {
+		o.MaxMemoryUsage = 1 << 30
+	}
+	return &Compactor{
+		db: db, opts: o, table: o.Tables.Table(chunktable.Name), block: chunkrow.NewBlock(),
+		known: make(map[chunkrow.Key]*known), asked: make(map[partition]asked),
+	}
+}
+
+// Run compacts until ctx ends.
+func (c *Compactor) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := c.Pass(ctx); err != nil && ctx.Err() == nil {
+			c.failed(ctx, err)
+		}
+		chconn.Pause(ctx, c.opts.Every)
+	}
+}
+
+func (c *Compactor) failed(ctx context.Context, err error) {
+	if c.opts.OnError != nil {
+		c.opts.OnError(ctx, err)
+	}
+}
+
+// Pass does once what is due, if the lease can be had.
+func (c *Compactor) Pass(ctx context.Context) error {
+	if ok, err := c.lead(ctx); err != nil || !ok {
+		return err
+	}
+	all, now, err := c.candidates(ctx)
+	if err != nil {
+		return err
+	}
+	before := c.known
+	c.known = make(map[chunkrow.Key]*known, len(all))
+	for i := range all {
+		k := before[all[i].Key]
+		if k == nil {
+			k = &known{damaged: make(map[uint64]bool)}
+		}
+		c.known[all[i].Key] = k
+		if k.levels == all[i].levels && k.newest == all[i].newest && now < k.due {
+			continue
+		}
+		k.candidate = all[i]
+		if err := c.key(ctx, k); err != nil {
+			if ctx.Err() != nil || errors.Is(err, profilestore.ErrUnavailable) {
+				return err
+			}
+			// One key must not stop the others.
+			c.failed(ctx, err)
+			k.due = now + time.Minute.Milliseconds()
+		}
+		if ok, err := c.lead(ctx); err != nil || !ok {
+			return err
+		}
+	}
+	return c.clean(ctx, now)
+}
+
+// key does what is due for the rows of a key.
+func (c *Compactor) key(ctx context.Context, k *known) error {
+	k.due = 0 // until all is done
+	s, err := c.snapshot(ctx, &k.Key)
+	if err != nil {
+		return err
+	}
+	rows := make([]*stored, 0, len(s.rows))
+	for i, r := range s.rows {
+		if s.visible[i] && !k.damaged[r.ID] {
+			rows = append(rows, r)
+		}
+	}
+	jobs, due := c.opts.Rules.plan(rows, k.Hour, s.now)
+	next := [...]uint32{chunkrow.Minutes: 0, chunkrow.ClosedHour: 0}
+	for _, j := range jobs {
+		if next[j.level] == 0 {
+			next[j.level] = s.next(&k.Key, j.level)
+		}
+		ok, err := c.make(ctx, k, s, j, next[j.level])
+		if err != nil || !ok {
+			return err
+		}
+		next[j.level]++
+	}
+	if len(jobs) > 0 {
+		return nil // the next pass looks at the result
+	}
+	k.gone, k.due = s.replaced(c.opts.Rules.DeleteDelay)
+	k.due = min(k.due, due)
+	return nil
+}
+
+// insert stores a block, unless one of this token was stored before.
+func (c *Compactor) insert(ctx context.Context, table string, input proto.Input, token string) error {
+	settings := append(c.settings(),
+		chconn.Setting("async_insert", "0"),
+		chconn.Setting("insert_deduplicate", "1"),
+		chconn.Setting("insert_deduplication_token", token))
+	if c.opts.Tables.Cluster != "" {
+		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
+	}
+	err := c.db.Do(ctx, chconn.Query{
+		Query: ch.Query{
+			Body:     "INSERT INTO " + c.opts.Tables.Table(table) + " (" + chconn.ColumnNames(input) + ") VALUES",
+			Input:    input,
+			Settings: settings,
+		},
+		Timeout: c.opts.Timeout,
+	})
+	if err != nil {
+		return fmt.Errorf("write to %s: %w", table, err)
+	}
+	return nil
+}

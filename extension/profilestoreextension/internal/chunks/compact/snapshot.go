@@ -1,0 +1,166 @@
+package compact
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+)
+
+// candidate is a key with rows of level 0 or 1, replaced or not.
+type candidate struct {
+	chunkrow.Key
+	levels [2]uint64 // numbers of rows
+	newest int64     // Unix milliseconds of the server
+}
+
+type names = proto.ColLowCardinality[string]
+
+func newNames() *names { return proto.NewLowCardinality[string](new(proto.ColStr)) }
+
+// candidates lists the keys that may need something, by hour, and returns the time
+// of the server in Unix milliseconds.
+func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64, err error) {
+	tenant, service, kind, types, periodType := newNames(), newNames(), newNames(), newNames(), newNames()
+	var period, hour, newest, clock proto.ColInt64
+	var level0, level1 proto.ColUInt64
+	err = c.query(ctx, chunktable.Name, "candidates", chconn.Query{Query: ch.Query{
+		Body: "SELECT tenant, service, kind, types, period_type, period, toInt64(toUnixTimestamp(hour)) AS at, countIf(level = 0) AS n0, countIf(level = 1) AS n1," +
+			" toUnixTimestamp64Milli(max(written)) AS newest, toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
+			" WHERE level < 2 GROUP BY tenant, service, kind, types, period_type, period, hour" +
+			" ORDER BY at, tenant, service, kind, types, period_type, period",
+		Result: proto.Results{
+			{Name: "tenant", Data: tenant},
+			{Name: "service", Data: service},
+			{Name: "kind", Data: kind},
+			{Name: "types", Data: types},
+			{Name: "period_type", Data: periodType},
+			{Name: "period", Data: &period},
+			{Name: "at", Data: &hour},
+			{Name: "n0", Data: &level0},
+			{Name: "n1", Data: &level1},
+			{Name: "newest", Data: &newest},
+			{Name: "clock", Data: &clock},
+		},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range level0 {
+				out = append(out, candidate{
+					Key: chunkrow.Key{
+						Tenant: tenant.Row(i), Service: service.Row(i), Kind: kind.Row(i), Types: types.Row(i),
+						PeriodType: periodType.Row(i), Period: period[i], Hour: hour[i],
+					},
+					levels: [2]uint64{level0[i], level1[i]}, newest: newest[i],
+				})
+				now = clock[i]
+			}
+			return nil
+		},
+	}})
+	return out, now, err
+}
+
+// ofKey is the condition for the rows of a key.
+func ofKey(k *chunkrow.Key, p *chconn.Params) string {
+	p.String("tenant", k.Tenant)
+	p.String("service", k.Service)
+	p.String("kind", k.Kind)
+	p.String("types", k.Types)
+	p.String("period_type", k.PeriodType)
+	p.Int("period", k.Period)
+	p.Int("hour", k.Hour)
+	return "tenant = {tenant:String} AND service = {service:String} AND kind = {kind:String} AND types = {types:String}" +
+		" AND period_type = {period_type:String} AND period = {period:Int64} AND hour = toDateTime({hour:Int64}, 'UTC')"
+}
+
+// snapshot is what one SELECT found of a key.
+type snapshot struct {
+	rows    []*stored
+	visible []bool
+	now     int64 // Unix milliseconds of the server
+	taken   time.Time
+}
+
+// snapshot reads all rows of a key without their arrays.
+func (c *Compactor) snapshot(ctx context.Context, k *chunkrow.Key) (*snapshot, error) {
+	out := &snapshot{taken: time.Now()}
+	result := chunkrow.NewResult(chunkrow.Covers)
+	var bytes, incidences, clock proto.ColInt64
+	q := chconn.Query{Query: ch.Query{
+		Result: append(result.Results(),
+			proto.ResultColumn{Name: "bytes", Data: &bytes},
+			proto.ResultColumn{Name: "incidences", Data: &incidences},
+			proto.ResultColumn{Name: "clock", Data: &clock}),
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range result.Rows() {
+				var row chunkrow.Row
+				result.Row(i, &row)
+				s := &stored{Header: row.Clone().Header, bytes: bytes[i], incidences: incidences[i]}
+				out.rows = append(out.rows, s)
+				out.now = clock[i]
+			}
+			return nil
+		},
+	}}
+	q.Body = "SELECT " + result.Columns() + ", " + sizeColumns + ", toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
+		" WHERE " + ofKey(k, &q.Params)
+	if err := c.query(ctx, chunktable.Name, "headers", q); err != nil {
+		return nil, err
+	}
+	headers := make([]chunkrow.Header, len(out.rows))
+	for i, s := range out.rows {
+		headers[i] = s.Header
+	}
+	out.visible = chunkrow.Visible(headers)
+	return out, nil
+}
+
+// sizeColumns are how large a row is in memory, about, and its number of
+// incidences. The streams are not read for it where their sizes are stored.
+const sizeColumns = "toInt64(40 * profiles_n + 80 * entries_n + length(head) + length(positions) + length(small)" +
+	" + length(v0) + length(v1) + length(v2) + length(v3)" +
+	" + length(count_stream) + length(minimum_stream) + length(maximum_stream) + length(exemplars)) AS bytes," +
+	" toInt64(arraySum(entry_profiles)) AS incidences"
+
+// next returns the number of the next row of a level: one that no row had before,
+// also none that has been replaced and deleted since.
+func (s *snapshot) next(k *chunkrow.Key, level uint8) uint32 {
+	seq := uint32(1)
+	covered := make(map[uint64]bool)
+	for _, r := range s.rows {
+		if r.Level == level {
+			seq = max(seq, r.Seq+1)
+		}
+		for _, id := range r.Covers {
+			covered[id] = true
+		}
+	}
+	for covered[chunkrow.CompactedRowID(k, level, seq)] {
+		seq++
+	}
+	return seq
+}
+
+// query runs a statement that reads.
+func (c *Compactor) query(ctx context.Context, table, what string, q chconn.Query) error {
+	q.Settings = append(q.Settings, c.settings()...)
+	q.Timeout = c.opts.Timeout
+	if err := c.db.Do(ctx, q); err != nil {
+		return fmt.Errorf("read %s of %s: %w", what, table, err)
+	}
+	return nil
+}
+
+// settings keep what is done in the background small.
+func (c *Compactor) settings() []ch.Setting {
+	return []ch.Setting{
+		chconn.SettingInt("max_threads", 1),
+		chconn.SettingInt("max_execution_time", int64((c.opts.Timeout+time.Second-1)/time.Second)),
+		chconn.SettingInt("max_memory_usage", c.opts.MaxMemoryUsage),
+	}
+}
