@@ -29,6 +29,7 @@ type gathering struct {
 	sink    sink
 
 	known  seriesSet
+	twice  map[uint64]struct{} // ids of several rows, if the headers are known
 	bytes  int
 	queue  *errgroup.Group
 	buffer []*chunkrow.Row

@@ -42,7 +42,21 @@ func (g *gathering) headers(ctx context.Context) ([]*chunkrow.Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.twice = twice(rows)
 	return visible(rows), nil
+}
+
+// twice returns the ids that several rows have. An insert that was repeated after
+// its token had been forgotten may have brought rows again that differ in nothing.
+func twice(rows []*chunkrow.Row) map[uint64]struct{} {
+	seen, out := make(map[uint64]struct{}, len(rows)), make(map[uint64]struct{})
+	for _, row := range rows {
+		if _, ok := seen[row.ID]; ok {
+			out[row.ID] = struct{}{}
+		}
+		seen[row.ID] = struct{}{}
+	}
+	return out
 }
 
 // everything is the condition for all rows of the scan.
@@ -79,6 +93,12 @@ func (g *gathering) read(ctx context.Context, rows []*chunkrow.Row) error {
 			cut = append(cut, row)
 		}
 	}
+	if a, ok := g.sink.(aggregator); ok && len(whole) > 0 {
+		var err error
+		if whole, err = a.aggregate(ctx, g, whole); err != nil {
+			return err
+		}
+	}
 	if err := g.readThese(ctx, whole, []hours{g.scan.whole}, g.of, g.columns.whole); err != nil {
 		return err
 	}
@@ -90,8 +110,7 @@ func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times [
 		return nil
 	}
 	wanted := idTable(rows)
-	// An insert that was repeated after its token had been forgotten may have
-	// brought a row again: one of the two is as good as the other.
+	// Of rows that differ in nothing one is as good as the other.
 	seen := make(map[uint64]struct{}, len(rows))
 	for _, h := range times {
 		err := g.selectRows(ctx, g.name, g.scan, fields, where(h)+isWanted, func(row *chunkrow.Row) error {

@@ -52,28 +52,26 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 	stacks := stackNumbers{unique: len(keys) == 1 && !kinds.opts.ByLock && !kinds.opts.SyscallRows}
 	for i, key := range keys {
 		k := kinds.kinds[key]
-		top := ranking{limit: limit}
-		for j, stack := range k.sums.stacks {
-			top.add(stack, k.sums.of(j), &k.sums.figures[j])
-		}
+		all, stackless := k.sums.total()
 		m := profilestore.KindMerge{
 			Kind: key.kind, Types: layout.DecodeTypes(key.types), Start: k.start, End: k.end,
-			Totals: top.all.values, Events: top.all.count, TotalRows: top.total, Syscalls: k.stats(names),
+			Totals: all.values, Events: all.count, TotalRows: k.sums.len(), Syscalls: k.stats(names),
 		}
 		if !k.periods {
 			m.Period = k.period
 		}
 		if !kinds.opts.NoStacks {
-			m.StacklessValue, m.StacklessEvents = top.stackless.values[0], top.stackless.count
+			m.StacklessValue, m.StacklessEvents = stackless.values[0], stackless.count
 		}
-		rows := top.sorted()
+		rows := k.sums.top(limit)
 		m.Rows = make([]profilestore.Row, len(rows))
 		stacks.grow(len(rows))
 		for j, row := range rows {
-			lo, hi := known(row.lo, row.hi)
+			a, f := k.sums.of(int(row)), &k.sums.figures[row]
+			lo, hi := known(f.lo, f.hi)
 			m.Rows[j] = profilestore.Row{
-				Stack: stacks.number(row.stack), LockAddress: row.lock, Syscall: row.syscall,
-				Bucket: row.bucket, Failed: row.failed != 0, Values: row.values, Count: row.count, Min: lo, Max: hi,
+				Stack: stacks.number(k.sums.stacks[row]), LockAddress: a.lock, Syscall: a.syscall,
+				Bucket: a.bucket, Failed: a.failed != 0, Values: f.values, Count: f.count, Min: lo, Max: hi,
 			}
 		}
 		out.Kinds[i] = m

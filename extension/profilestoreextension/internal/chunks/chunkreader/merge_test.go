@@ -84,6 +84,28 @@ func (s *store) compact(t *testing.T) {
 	insert(t, s.pool, s.o, rows...)
 }
 
+// repeat inserts rows that are there again: all of level 0, as if their tokens had
+// been forgotten, and those of other levels as a second compactor might have made
+// them, of less.
+func (s *store) repeat(t *testing.T) {
+	t.Helper()
+	var again []*chunkrow.Row
+	byID := map[uint64]*chunkrow.Row{}
+	all := chunktest.ReadRows(t, s.pool, s.o, chunkrow.All)
+	for _, r := range all {
+		byID[r.ID] = r
+	}
+	for _, r := range all {
+		if r.Level > chunkrow.Written {
+			second := compacted(t, r.Level, r.Seq, []*chunkrow.Row{byID[r.Covers[0]]})
+			second.Nonce.High = 1
+			r = second
+		}
+		again = append(again, r)
+	}
+	insert(t, s.pool, s.o, again...)
+}
+
 func selectors() map[string]profilestore.Selector {
 	const base, hour = chunktest.Base, layout.Hour
 	agent, none := "agent-1", ""
@@ -163,6 +185,10 @@ func TestMergeEqualsReference(t *testing.T) {
 	s.compact(t)
 	for turn, r := range readers {
 		t.Run("compacted/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn) })
+	}
+	s.repeat(t)
+	for turn, r := range readers {
+		t.Run("repeated/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn+1) })
 	}
 	t.Run("limit", func(t *testing.T) {
 		sel := profilestore.Selector{Tenant: "anonymous"}

@@ -1,8 +1,11 @@
 package chunkreader
 
 import (
+	"cmp"
+	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -126,4 +129,95 @@ func (s *sums) of(i int) attributes {
 		return attributes{}
 	}
 	return s.attrs[i]
+}
+
+// top returns the rows with the largest first values, at most limit: the largest
+// first, equal ones by what tells them apart.
+func (s *sums) top(limit int) []int32 {
+	// What is compared most lies beside the index: figures are six times as large.
+	type ref struct {
+		value int64
+		stack uint64
+		row   int32
+	}
+	refs := make([]ref, 0, min(2*limit, len(s.stacks)))
+	least := s.threshold(limit)
+	for i := range s.stacks {
+		if v := s.figures[i].values[0]; v >= least {
+			refs = append(refs, ref{v, s.stacks[i].Hi, int32(i)})
+		}
+	}
+	slices.SortFunc(refs, func(a, b ref) int {
+		switch {
+		case a.value != b.value:
+			return cmp.Compare(b.value, a.value)
+		case a.stack != b.stack:
+			return cmp.Compare(a.stack, b.stack)
+		}
+		if c := s.stacks[a.row].Compare(s.stacks[b.row]); c != 0 {
+			return c
+		}
+		x, y := s.of(int(a.row)), s.of(int(b.row))
+		return x.compare(&y)
+	})
+	out := make([]int32, min(limit, len(refs)))
+	for i := range out {
+		out[i] = refs[i].row
+	}
+	return out
+}
+
+// threshold returns a value that the limit largest first values reach, or the
+// least there is. Most rows are below it, and need not be sorted.
+func (s *sums) threshold(limit int) int64 {
+	if len(s.figures) < 2*limit || limit == 0 {
+		return math.MinInt64
+	}
+	values := make([]int64, len(s.figures))
+	for i := range s.figures {
+		values[i] = s.figures[i].values[0]
+	}
+	// Quickselect, from the largest on.
+	for lo, hi := 0, len(values)-1; lo < hi; {
+		pivot, i, j := values[lo+(hi-lo)/2], lo, hi
+		for i <= j {
+			for values[i] > pivot {
+				i++
+			}
+			for values[j] < pivot {
+				j--
+			}
+			if i <= j {
+				values[i], values[j] = values[j], values[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case limit-1 <= j:
+			hi = j
+		case limit-1 >= i:
+			lo = i
+		default:
+			return values[limit-1]
+		}
+	}
+	return values[limit-1]
+}
+
+func (a *attributes) compare(o *attributes) int {
+	return cmp.Or(
+		cmp.Compare(a.lock, o.lock), cmp.Compare(a.syscall, o.syscall),
+		cmp.Compare(a.bucket, o.bucket), cmp.Compare(a.failed, o.failed),
+	)
+}
+
+// total sums all rows, and those without a stack.
+func (s *sums) total() (all, stackless figures) {
+	for i, stack := range s.stacks {
+		all.add(&s.figures[i])
+		if stack.IsZero() {
+			stackless.add(&s.figures[i])
+		}
+	}
+	return all, stackless
 }

@@ -1,0 +1,143 @@
+package chunkreader
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// aggregator is a sink that lets ClickHouse sum up rows that count as a whole,
+// which is cheaper than fetching the entries of many services. It returns the rows
+// that are left for whole.
+type aggregator interface {
+	aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Row) (left []*chunkrow.Row, err error)
+}
+
+// aggregate implements [aggregator].
+func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Row) (left []*chunkrow.Row, err error) {
+	if g.service != "" || !k.plain() {
+		return rows, nil
+	}
+	byKind := make(map[kindKey][]*chunkrow.Row)
+	for _, row := range rows {
+		if _, twice := g.twice[row.ID]; twice {
+			left = append(left, row)
+			continue
+		}
+		key := kindKey{row.Kind, row.Types}
+		byKind[key] = append(byKind[key], row)
+	}
+	for key, rows := range byKind {
+		a := aggregation{g: g, kind: key, wanted: idTable(rows)}
+		for _, row := range rows {
+			a.to = k.of(row, row.First, row.Last)
+		}
+		if err := a.run(ctx, k); err != nil {
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+// aggregation sums up rows of one kind by stack.
+type aggregation struct {
+	g      *gathering
+	kind   kindKey
+	wanted ch.ExternalTable
+	to     *kindSums
+}
+
+func (a *aggregation) query(list string) chconn.Query {
+	q := chconn.Query{Params: a.g.params.Clone(), Query: ch.Query{ExternalTables: []ch.ExternalTable{a.wanted}}}
+	q.Params.String("kind", a.kind.kind)
+	q.Params.String("types", a.kind.types)
+	q.Body = "SELECT " + list + " FROM " + a.g.from + " WHERE " + a.g.of(a.g.scan.whole) + " AND kind = {kind:String} AND types = {types:String}" + isWanted
+	return q
+}
+
+// optional finds out whether any row has counts and extremes of its own.
+func (a *aggregation) optional(ctx context.Context) (counts, bounds bool, err error) {
+	var n, m proto.ColUInt64
+	q := a.query("max(length(counts)) AS n, max(length(minima)) AS m")
+	q.Result = proto.Results{{Name: "n", Data: &n}, {Name: "m", Data: &m}}
+	q.OnResult = func(context.Context, proto.Block) error {
+		for i := range n {
+			counts, bounds = counts || n[i] > 0, bounds || m[i] > 0
+		}
+		return nil
+	}
+	if err := a.g.base.Do(ctx, "optional", q); err != nil {
+		return false, false, fmt.Errorf("read chunks: %w", err)
+	}
+	return counts, bounds, nil
+}
+
+func (a *aggregation) run(ctx context.Context, k *kinds) error {
+	counts, bounds, err := a.optional(ctx)
+	if err != nil {
+		return err
+	}
+	var stack proto.ColUInt128
+	var values [profile.MaxTypes]proto.ColInt64
+	var count proto.ColUInt64
+	var lo, hi proto.ColInt64
+	result := proto.Results{{Name: "stack", Data: &stack}}
+	inner, join, outer := []string{"stacks"}, []string{"stacks AS stack"}, []string{"stack"}
+	for j := range a.to.types {
+		name := fmt.Sprintf("s%d", j)
+		inner = append(inner, fmt.Sprintf("t%d", j))
+		join = append(join, fmt.Sprintf("t%d AS y%d", j, j))
+		outer = append(outer, fmt.Sprintf("sum(y%d) AS %s", j, name))
+		result = append(result, proto.ResultColumn{Name: name, Data: &values[j]})
+	}
+	if counts {
+		inner = append(inner, "if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS ns")
+		join = append(join, "ns AS n")
+		outer = append(outer, "sum(n) AS c")
+		result = append(result, proto.ResultColumn{Name: "c", Data: &count})
+	}
+	if bounds {
+		// Arrays that were left empty are filled up with zeros by the join.
+		inner = append(inner, "minima", "maxima", "empty(minima) AS unbounded")
+		join = append(join, "minima AS l", "maxima AS h")
+		outer = append(outer,
+			fmt.Sprintf("min(if(unbounded OR l > h, %d, l)) AS lo", layout.NoMinimum),
+			fmt.Sprintf("max(if(unbounded OR l > h, %d, h)) AS hi", layout.NoMaximum))
+		result = append(result, proto.ResultColumn{Name: "lo", Data: &lo}, proto.ResultColumn{Name: "hi", Data: &hi})
+	}
+	q := a.query(strings.Join(inner, ", "))
+	q.Body = "SELECT " + strings.Join(outer, ", ") + " FROM (" + q.Body + ") ARRAY JOIN " + strings.Join(join, ", ") + " GROUP BY stack"
+	q.Result = result
+	q.OnResult = func(context.Context, proto.Block) error {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		a.to.sums.grow(len(stack))
+		for i := range stack {
+			f := figures{lo: layout.NoMinimum, hi: layout.NoMaximum}
+			for j := range a.to.types {
+				f.values[j] = values[j][i]
+			}
+			f.count = uint64(f.values[0])
+			if counts {
+				f.count = count[i]
+			}
+			if bounds {
+				f.lo, f.hi = lo[i], hi[i]
+			}
+			a.to.sums.at(layout.FromID(stack[i])).add(&f)
+		}
+		return k.bounded()
+	}
+	if err := a.g.base.Do(ctx, "merge", q); err != nil {
+		return fmt.Errorf("sum up chunks: %w", err)
+	}
+	return nil
+}
