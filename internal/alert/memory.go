@@ -13,10 +13,14 @@ import (
 // dropped. It is what the history of the Aperture API answers at most.
 const memoryHistory = 500
 
+// memoryEvents is how many events Memory keeps of all tenants of a dialect. When
+// there are more, the tenant that has most loses its oldest.
+const memoryEvents = 4 * memoryHistory
+
 // Memory is a Store for a single process: everything is lost when it ends, and a
 // second replica has rules and alerts of its own. It is for APIs that run without
 // a profile store. Its memory is bounded by the rules that are not deleted and
-// the last 500 events of each tenant.
+// the last 500 events of each tenant, 2,000 of all.
 type Memory struct {
 	mu       sync.Mutex
 	dialects map[string]*memoryDialect
@@ -197,18 +201,35 @@ func (m *Memory) Transition(_ context.Context, dialect string, s *State, e *Even
 	return nil
 }
 
-// append adds an event to the history, and drops the oldest ones.
+// append adds an event to the history, and drops old ones.
 func (d *memoryDialect) append(e Event) {
-	events := append(d.events[e.Key.Tenant], e)
-	if len(events) > memoryHistory {
-		for _, old := range events[:len(events)-memoryHistory] {
-			for _, receiver := range d.delivered {
-				delete(receiver, old.key())
-			}
-		}
-		events = slices.Clone(events[len(events)-memoryHistory:])
+	d.events[e.Key.Tenant] = append(d.events[e.Key.Tenant], e)
+	if len(d.events[e.Key.Tenant]) > memoryHistory {
+		d.drop(e.Key.Tenant)
 	}
-	d.events[e.Key.Tenant] = events
+	total, largest := 0, e.Key.Tenant
+	for tenant, events := range d.events {
+		total += len(events)
+		if n := len(d.events[largest]); len(events) > n || len(events) == n && events[0].At.Before(d.events[largest][0].At) {
+			largest = tenant
+		}
+	}
+	if total > memoryEvents {
+		d.drop(largest)
+	}
+}
+
+// drop forgets the oldest event of a tenant.
+func (d *memoryDialect) drop(tenant string) {
+	events := d.events[tenant]
+	for _, receiver := range d.delivered {
+		delete(receiver, events[0].key())
+	}
+	if len(events) == 1 {
+		delete(d.events, tenant)
+		return
+	}
+	d.events[tenant] = slices.Clone(events[1:])
 }
 
 func (e *Event) key() eventKey { return eventKey{e.Key, e.Seq} }

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,4 +46,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.NoError(t, m.Transition(ctx, dialect, &State{Key: rule.Key(), Seq: n + 1, Phase: Resolved}, nil))
 	assert.Empty(t, d.rules)
 	assert.Empty(t, d.order)
+}
+
+// Many tenants with a few events each are no way round the bound either: who has
+// most loses first.
+func TestMemoryIsBoundedOverTenants(t *testing.T) {
+	m := NewMemory()
+	add := func(tenant string, events int) {
+		rule := &Rule{Dialect: dialect, Tenant: tenant, ID: tenant, Revision: 1}
+		require.NoError(t, m.PutRule(t.Context(), rule))
+		for i := range events {
+			s := &State{Key: rule.Key(), Seq: uint64(i + 1), Phase: Firing}
+			e := Event{Key: rule.Key(), Seq: s.Seq, Phase: Firing, At: t0.Add(time.Duration(i))}
+			require.NoError(t, m.Transition(t.Context(), dialect, s, &e))
+			require.NoError(t, m.Delivered(t.Context(), dialect, "receiver", []Event{e}))
+		}
+	}
+	add("much", memoryHistory)
+	for i := range memoryEvents {
+		add(fmt.Sprint(i), 1)
+	}
+	d := m.dialects[dialect]
+	total := 0
+	for _, events := range d.events {
+		total += len(events)
+	}
+	assert.Equal(t, memoryEvents, total)
+	assert.Len(t, d.delivered["receiver"], memoryEvents)
+	assert.LessOrEqual(t, len(d.events["much"]), 1)
 }
