@@ -92,7 +92,9 @@ type Totals struct {
 
 // Row compares one stack, stack and lock, or system call.
 type Row struct {
-	// Stack and Frames are the stack, leaf first; system calls have none.
+	// Stack and Frames are the stack, leaf first; system calls have none. Of the
+	// stacks that the row is of, it is the largest one of the baseline, or of the
+	// comparison if the baseline has none.
 	Stack  profile.ID
 	Frames []*profile.Frame
 	// Number is the address of the lock (lock) or the number of the system call
@@ -154,14 +156,17 @@ func (s Status) String() string {
 }
 
 // Compute compares the observations of kind in two windows. Stacks are matched
-// by content, locks by address and stack, system calls by number. The merges
-// must tell locks apart for lock, and system calls for syscall; they should have
-// all rows: one that a truncated side does not have is left out if it is no
-// larger than what that side left out, else its missing count is taken for 0 and
-// its significance is not known.
+// by their functions and modules, so that those of two builds of a program are the
+// same, frames without a function by build and address; locks by address and
+// stack, system calls by number. Stacks of one side that match are one row. The
+// merges must tell locks apart for lock, and system calls for syscall; they should
+// have all rows: one that a truncated side does not have is left out if it is no
+// larger than what that side left out, else its missing count is taken for 0. The
+// significance of what a truncated side may have more of is not known.
 func Compute(kind string, baseline, comparison Window, o Options) *Result {
 	bk, ck := kindsOf(kind, baseline.Merge, comparison.Merge)
-	b, c := newSide(baseline, bk, kind), newSide(comparison, ck, kind)
+	by := new(symbols)
+	b, c := newSide(baseline, bk, kind, by), newSide(comparison, ck, kind, by)
 	r := &Result{Kind: kind, Types: profile.Types(kind), Normalize: o.Normalize, Baseline: b.totals, Comparison: c.totals}
 	switch {
 	case bk != nil:
@@ -172,7 +177,8 @@ func Compute(kind string, baseline, comparison Window, o Options) *Result {
 	j := join{kind: kind, baseline: b, comparison: c, measure: newMeasure(o.Normalize, &b.totals, &c.totals)}
 	pairs, complete := j.pairs()
 	slices.SortFunc(pairs, func(x, y pair) int {
-		return cmp.Or(cmp.Compare(y.change, x.change), x.key().stack.Compare(y.key().stack), cmp.Compare(x.key().number, y.key().number))
+		a, b := x.any(), y.any()
+		return cmp.Or(cmp.Compare(y.change, x.change), a.stack.Compare(b.stack), cmp.Compare(a.key.number, b.key.number))
 	})
 	r.Truncated = !complete || len(pairs) > o.MaxRows
 	pairs = pairs[:min(len(pairs), o.MaxRows)]

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
-	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
 // join finds the rows of both sides that belong together.
@@ -28,21 +27,17 @@ func (p *pair) any() *entry {
 	return p.comparison
 }
 
-func (p *pair) key() *key { return &p.any().key }
-
 // pairs returns all rows, in the order of the sides, and whether none had to be
 // left out.
 func (j *join) pairs() (list []pair, complete bool) {
 	b, c := j.baseline.entries, j.comparison.entries
 	complete = !j.baseline.cut && !j.comparison.cut
 	list = make([]pair, 0, len(b)+len(c))
-	index := make(map[key]int32, len(b))
 	for i := range b {
-		index[b[i].key] = int32(i)
 		list = append(list, pair{baseline: &b[i]})
 	}
 	for i := range c {
-		if at, ok := index[c[i].key]; ok {
+		if at, ok := j.baseline.index[c[i].key]; ok {
 			list[at].comparison = &c[i]
 		} else if !j.baseline.hides(&c[i]) {
 			list = append(list, pair{comparison: &c[i]})
@@ -62,14 +57,17 @@ func (j *join) pairs() (list []pair, complete bool) {
 
 // hides reports whether s may have left out a row like e, which it does not
 // have: so it may be the same on both sides.
-func (s *side) hides(e *entry) bool { return s.cut && e.row.Values[0] <= s.kept }
+func (s *side) hides(e *entry) bool { return s.cut && e.values.Values[0] <= s.kept }
+
+// lacks reports whether s may have left out a part of its own of a row like e.
+func (s *side) lacks(own, e *entry) bool { return s.cut && (own == nil || e.named) }
 
 // measured returns what a row is measured by.
 func (j *join) measured(e *entry) int64 {
 	if e == nil {
 		return 0
 	}
-	return measured(j.kind, e.row.Count, e.row.Values[0])
+	return measured(j.kind, e.values.Count, e.values.Values[0])
 }
 
 func measured(kind string, count uint64, value int64) int64 {
@@ -81,7 +79,7 @@ func measured(kind string, count uint64, value int64) int64 {
 
 func (j *join) fill(r *Row, p *pair) {
 	e := p.any()
-	r.Stack, r.Frames, r.Number, r.Name = e.key.stack, e.frames, e.key.number, e.name
+	r.Stack, r.Frames, r.Number, r.Name = e.stack, e.frames, e.key.number, e.name
 	if r.Name == "" && p.comparison != nil {
 		r.Name = p.comparison.name
 	}
@@ -91,7 +89,7 @@ func (j *join) fill(r *Row, p *pair) {
 		BaselineCount: r.Baseline.Count, ComparisonCount: r.Comparison.Count,
 	})
 	r.Status = j.status(p)
-	if p.baseline == nil && j.baseline.cut || p.comparison == nil && j.comparison.cut {
+	if j.baseline.lacks(p.baseline, e) || j.comparison.lacks(p.comparison, e) {
 		r.PValue = math.NaN()
 	}
 }
@@ -100,7 +98,7 @@ func (j *join) values(e *entry) Values {
 	if e == nil {
 		return Values{}
 	}
-	v := Values{Count: e.row.Count, Values: e.row.Values}
+	v := e.values
 	if j.kind == profile.KindCPU {
 		v.Count = countOf(v.Values[0])
 	}
@@ -113,10 +111,8 @@ func (j *join) status(p *pair) Status {
 		return New
 	case p.comparison == nil && !j.comparison.cut:
 		return Gone
-	case p.baseline != nil && p.comparison != nil && equal(p.baseline.row, p.comparison.row):
+	case p.baseline != nil && p.comparison != nil && p.baseline.values == p.comparison.values:
 		return Unchanged
 	}
 	return Changed
 }
-
-func equal(a, b *profilestore.Row) bool { return a.Count == b.Count && a.Values == b.Values }

@@ -10,7 +10,9 @@ import (
 // side is one of the two profiles.
 type side struct {
 	entries []entry
-	totals  Totals
+	// index has where in entries a key is.
+	index  map[key]int32
+	totals Totals
 	// cut is true if the merge left out rows, which are those whose first value
 	// is at most kept.
 	cut  bool
@@ -19,20 +21,26 @@ type side struct {
 
 // key is what makes rows of both sides the same row.
 type key struct {
-	stack profile.ID
+	// symbols is the hash of the stack, see [symbols].
+	symbols uint64
 	// number is the address of a lock or the number of a system call.
 	number uint64
 }
 
+// entry is one row of a side: the sum of all stacks with its key.
 type entry struct {
 	key    key
-	row    *profilestore.Row
+	values Values
+	// stack and frames are those of the largest.
+	stack  profile.ID
 	frames []*profile.Frame
-	name   string
+	// named is true if other stacks can have the key.
+	named bool
+	name  string
 }
 
 // newSide gathers the rows of k, which is nil if there was nothing.
-func newSide(w Window, k *profilestore.KindMerge, kind string) *side {
+func newSide(w Window, k *profilestore.KindMerge, kind string, by *symbols) *side {
 	s := &side{totals: Totals{Duration: w.duration(k)}}
 	if k == nil {
 		return s
@@ -53,31 +61,53 @@ func newSide(w Window, k *profilestore.KindMerge, kind string) *side {
 	if kind == profile.KindCPU {
 		t.Count = countOf(t.Values[0])
 	}
-	s.stacks(w.Merge, k)
+	s.stacks(w.Merge, k, by)
 	return s
 }
 
-func (s *side) stacks(m *profilestore.Merge, k *profilestore.KindMerge) {
+func (s *side) stacks(m *profilestore.Merge, k *profilestore.KindMerge, by *symbols) {
 	if n := len(k.Rows); n > 0 && k.TotalRows > n {
 		s.cut, s.kept = true, k.Rows[n-1].Values[0]
 	}
 	s.entries = make([]entry, 0, len(k.Rows))
+	s.index = make(map[key]int32, len(k.Rows))
 	for i := range k.Rows {
 		row := &k.Rows[i]
 		stack := &m.Stacks[row.Stack]
-		if len(stack.Frames) > 0 {
-			s.entries = append(s.entries, entry{key: key{stack.ID, row.LockAddress}, row: row, frames: stack.Frames})
+		if len(stack.Frames) == 0 {
+			continue
 		}
+		hash, named := by.stack(stack.Frames)
+		id := key{hash, row.LockAddress}
+		if at, ok := s.index[id]; ok {
+			s.entries[at].values.add(row)
+			continue
+		}
+		s.index[id] = int32(len(s.entries))
+		s.entries = append(s.entries, entry{
+			key: id, values: Values{Count: row.Count, Values: row.Values},
+			stack: stack.ID, frames: stack.Frames, named: named,
+		})
+	}
+}
+
+func (v *Values) add(row *profilestore.Row) {
+	v.Count += row.Count
+	for i := range v.Values {
+		v.Values[i] = profile.Add(v.Values[i], row.Values[i])
 	}
 }
 
 func (s *side) syscalls(k *profilestore.KindMerge) {
+	s.index = make(map[key]int32, len(k.Syscalls))
 	for i := range k.Syscalls {
 		c := &k.Syscalls[i]
+		id := key{number: uint64(c.Number)}
+		s.index[id] = int32(i)
 		s.entries = append(s.entries, entry{
-			key:  key{number: uint64(c.Number)},
-			row:  &profilestore.Row{Count: c.Count, Values: [profile.MaxTypes]int64{c.Total}},
-			name: c.Name,
+			key:    id,
+			values: Values{Count: c.Count, Values: [profile.MaxTypes]int64{c.Total}},
+			name:   c.Name,
 		})
 	}
 }
