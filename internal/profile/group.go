@@ -17,6 +17,11 @@ const MaxTypes = 4
 // arrives, because later it would take the others of its window with it.
 const MaxTime = int64(1<<32) * 1_000_000_000
 
+// MaxAhead is how far the times of what arrives may be ahead of the clock here. It
+// is more than clocks differ that anyone looks after, and less than what would
+// hide: with a time of next year, profiles are in no answer about now.
+const MaxAhead = time.Hour
+
 // Series is what a group of profiles was taken of.
 type Series struct {
 	Tenant string

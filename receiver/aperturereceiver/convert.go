@@ -41,6 +41,7 @@ type converter struct {
 	maxProcesses int
 
 	batch     batch
+	corrected corrections
 	events    int
 	processes map[int32]*process
 	// encoded finds the sample of an event by its encoded form, which spares the
@@ -123,7 +124,7 @@ func (c *converter) release() {
 	if len(c.encoded) > maxKept || len(c.frames) > maxKept {
 		return
 	}
-	c.batch = batch{}
+	c.batch, c.corrected = batch{}, corrections{}
 	clear(c.processes)
 	clear(c.encoded)
 	clear(c.samples)
@@ -140,8 +141,9 @@ func (c *converter) release() {
 	converters.Put(c)
 }
 
-// convert returns the profiles of a message and the number of samples in them.
-func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcesses int) (pprofile.Profiles, int, error) {
+// convert returns the profiles of a message, the number of samples in them, and how
+// many events were not believed.
+func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcesses int) (pprofile.Profiles, int, corrections, error) {
 	c := converters.Get().(*converter)
 	defer c.release()
 	c.batch, c.events, c.arch, c.maxProcesses = b, m.Len(), arch, maxProcesses
@@ -150,12 +152,12 @@ func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcess
 	if m.Len() == 0 {
 		// The batch is listed all the same.
 		c.addResource()
-		return c.b.Profiles(), 0, nil
+		return c.b.Profiles(), 0, corrections{}, nil
 	}
 	it := m.Events()
 	for ev := (aperturewire.Event{}); it.Next(&ev); {
 		if err := c.add(&ev); err != nil {
-			return pprofile.Profiles{}, 0, err
+			return pprofile.Profiles{}, 0, corrections{}, err
 		}
 	}
 	c.observe()
@@ -168,11 +170,12 @@ func convert(m *aperturewire.Message, b batch, arch syscallname.Arch, maxProcess
 		}
 	}
 	c.end()
-	return c.b.Profiles(), len(c.samples), nil
+	return c.b.Profiles(), len(c.samples), c.corrected, nil
 }
 
 // add adds one observation.
 func (c *converter) add(ev *aperturewire.Event) error {
+	c.corrected.event(ev, c.batch.receivedAt)
 	extra, more := discriminate(ev)
 	key := encodedKey{pid: ev.PID, kind: ev.Kind, extra: extra, more: more, tail: ev.Tail}
 	s := c.encoded[key]
@@ -192,9 +195,9 @@ func (c *converter) add(ev *aperturewire.Event) error {
 	case aperturewire.KindCPU:
 		// Every timestamp counts as one.
 	case aperturewire.KindLock:
-		o.value = clamp(ev.WaitTime)
+		o.value = int64(ev.WaitTime)
 	default:
-		o.value = clamp(ev.Duration)
+		o.value = int64(ev.Duration)
 	}
 	c.observations = append(c.observations, o)
 	return nil
@@ -343,6 +346,3 @@ func (c *converter) call(ev *aperturewire.Event, more uint32) [4]int32 {
 	}
 	return attrs
 }
-
-// clamp turns a duration into a value; pprofile has no unsigned ones.
-func clamp(ns uint64) int64 { return int64(min(ns, math.MaxInt64)) }

@@ -28,7 +28,7 @@ func TestConvertMemory(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		pd, _, err := convert(&m, testBatch, syscallname.X8664, maxProcesses)
+		pd, _, _, err := convert(&m, testBatch, syscallname.X8664, maxProcesses)
 		require.NoError(t, err)
 		runtime.GC()
 		runtime.ReadMemStats(&after)

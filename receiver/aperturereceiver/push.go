@@ -153,11 +153,12 @@ func (p *pusher) consume(ctx context.Context, req *pushRequest, now time.Time, c
 	if err != nil {
 		return 0, err
 	}
-	profiles, samples, err := convert(&m, b, p.arch, p.cfg.MaxProcesses)
+	profiles, samples, corrected, err := convert(&m, b, p.arch, p.cfg.MaxProcesses)
 	if err != nil {
 		// The agent splits the batch, as it does for one that is too long.
 		return 0, status.Error(codes.OutOfRange, err.Error())
 	}
+	corrected.record(ctx, p.telemetry)
 	events := m.Len()
 	converted()
 	if err = p.next.ConsumeProfiles(ctx, profiles); err != nil {

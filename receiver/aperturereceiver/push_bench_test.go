@@ -109,7 +109,7 @@ func BenchmarkConvert(b *testing.B) {
 			for b.Loop() {
 				m, err := aperturewire.Decode(payload)
 				require.NoError(b, err)
-				pd, samples, err := convert(&m, batch{agentID: "bench"}, syscallname.X8664, 100)
+				pd, samples, _, err := convert(&m, batch{agentID: "bench", receivedAt: testNow}, syscallname.X8664, 100)
 				require.NoError(b, err)
 				if n := pd.SampleCount(); n != samples || n < events/3 {
 					b.Fatalf("unexpected number of samples: %d; want %d", n, samples)

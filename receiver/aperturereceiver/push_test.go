@@ -33,7 +33,7 @@ import (
 func TestPushExamples(t *testing.T) {
 	s := startServer(t, serverOptions{})
 	for name, payload := range examples(t) {
-		want, samples := convertPayload(t, payload, batch{agentID: "web-1", sequence: 9})
+		want, samples := convertPayload(t, payload, batch{agentID: "web-1", sequence: 9, receivedAt: testNow})
 		for _, opts := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
 			s.sink.Reset()
 			before := time.Now().UnixNano()

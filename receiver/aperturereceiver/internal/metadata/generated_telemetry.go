@@ -23,14 +23,15 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                        metric.Meter
-	mu                           sync.Mutex
-	registrations                []metric.Registration
-	ReceiverAperturePanics       metric.Int64Counter
-	ReceiverAperturePush         metric.Int64Counter
-	ReceiverAperturePushDuration metric.Float64Histogram
-	ReceiverAperturePushEvents   metric.Int64Counter
-	ReceiverAperturePushSize     metric.Int64Counter
+	meter                         metric.Meter
+	mu                            sync.Mutex
+	registrations                 []metric.Registration
+	ReceiverAperturePanics        metric.Int64Counter
+	ReceiverAperturePush          metric.Int64Counter
+	ReceiverAperturePushCorrected metric.Int64Counter
+	ReceiverAperturePushDuration  metric.Float64Histogram
+	ReceiverAperturePushEvents    metric.Int64Counter
+	ReceiverAperturePushSize      metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -72,6 +73,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_aperture_push",
 		metric.WithDescription("Number of pushes that were answered. Pushes that failed authentication are not counted. [Development]"),
 		metric.WithUnit("{push}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverAperturePushCorrected, err = builder.meter.Int64Counter(
+		"otelcol_receiver_aperture_push_corrected",
+		metric.WithDescription("Number of events with a time or a duration that cannot be true. They are corrected. [Development]"),
+		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverAperturePushDuration, err = builder.meter.Float64Histogram(

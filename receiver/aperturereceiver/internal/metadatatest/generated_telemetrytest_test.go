@@ -21,6 +21,7 @@ func TestSetupTelemetry(t *testing.T) {
 	defer tb.Shutdown()
 	tb.ReceiverAperturePanics.Add(context.Background(), 1)
 	tb.ReceiverAperturePush.Add(context.Background(), 1)
+	tb.ReceiverAperturePushCorrected.Add(context.Background(), 1)
 	tb.ReceiverAperturePushDuration.Record(context.Background(), 1)
 	tb.ReceiverAperturePushEvents.Add(context.Background(), 1)
 	tb.ReceiverAperturePushSize.Add(context.Background(), 1)
@@ -28,6 +29,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverAperturePush(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualReceiverAperturePushCorrected(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverAperturePushDuration(t, testTel,
