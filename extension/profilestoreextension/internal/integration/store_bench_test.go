@@ -131,7 +131,7 @@ func BenchmarkMerge(b *testing.B) {
 				sel.Kinds = []string{profile.KindCPU}
 			}
 			b.ReportAllocs()
-			cpu := startCPU(b, server)
+			cpu := clickhousetest.StartCPU(b, server)
 			for b.Loop() {
 				m, err := store.MergeStacks(ctx, sel, bench.opts)
 				require.NoError(b, err)
@@ -143,7 +143,7 @@ func BenchmarkMerge(b *testing.B) {
 				require.EqualValues(b, want, m.Kinds[0].Totals[0])
 				require.NotEmpty(b, m.Stacks[m.Kinds[0].Rows[0].Stack].Frames)
 			}
-			cpu.report(b)
+			cpu.Report(b)
 		})
 	}
 }
@@ -177,11 +177,11 @@ func BenchmarkWrite(b *testing.B) {
 	}
 	write()
 	b.ReportAllocs()
-	cpu := startCPU(b, server)
+	cpu := clickhousetest.StartCPU(b, server)
 	for b.Loop() {
 		write()
 	}
-	cpu.report(b)
+	cpu.Report(b)
 	b.ReportMetric(float64(entries)/float64(len(windows))*float64(b.N)/b.Elapsed().Seconds(), "values/s")
 	b.StopTimer()
 	got, err := store.CountEvents(ctx, profilestore.Selector{Tenant: "anonymous"})

@@ -1,4 +1,4 @@
-package integration
+package clickhousetest
 
 import (
 	"fmt"
@@ -14,23 +14,24 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
 )
 
-// cpu reports the processor time of a benchmark's operations here and in
+// CPU reports the processor time of a benchmark's operations here and in
 // ClickHouse: unlike the time that passed, it hardly depends on what else the
 // machine does. The server's time includes merges of what was stored before.
-type cpu struct {
+type CPU struct {
 	tb     testing.TB
 	server *chserver.Server
 	own    time.Duration
 	theirs time.Duration
 }
 
-func startCPU(tb testing.TB, server *chserver.Server) *cpu {
-	c := &cpu{tb: tb, server: server}
+// StartCPU begins to measure.
+func StartCPU(tb testing.TB, server *chserver.Server) *CPU {
+	c := &CPU{tb: tb, server: server}
 	c.own, c.theirs = c.read()
 	return c
 }
 
-func (c *cpu) read() (own, theirs time.Duration) {
+func (c *CPU) read() (own, theirs time.Duration) {
 	var r syscall.Rusage
 	require.NoError(c.tb, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
 	own = time.Duration(r.Utime.Nano() + r.Stime.Nano())
@@ -47,8 +48,15 @@ func (c *cpu) read() (own, theirs time.Duration) {
 	return own, theirs
 }
 
-func (c *cpu) report(b *testing.B) {
-	own, theirs := c.read()
-	b.ReportMetric(float64(own-c.own)/float64(b.N)/1e6, "own-ms/op")
-	b.ReportMetric(float64(theirs-c.theirs)/float64(b.N)/1e6, "server-ms/op")
+// Used returns the time since StartCPU.
+func (c *CPU) Used() (own, theirs time.Duration) {
+	own, theirs = c.read()
+	return own - c.own, theirs - c.theirs
+}
+
+// Report adds the time per operation to the results of b.
+func (c *CPU) Report(b *testing.B) {
+	own, theirs := c.Used()
+	b.ReportMetric(float64(own)/float64(b.N)/1e6, "own-ms/op")
+	b.ReportMetric(float64(theirs)/float64(b.N)/1e6, "server-ms/op")
 }
