@@ -24,6 +24,9 @@ const (
 	alertPrefix  = "alert-"
 	// publishedFor is for how many intervals counts what a replica says of itself.
 	publishedFor = 3
+	// graceIntervals is for how many intervals a rule keeps its state for which
+	// nothing is observed any more.
+	graceIntervals = 2
 )
 
 // alerts are the rules of this API and what evaluates them.
@@ -34,6 +37,7 @@ type alerts struct {
 	notifiers  []alert.Notifier
 	profiles   *profilerule.Evaluator
 	throughput throughput
+	pushes     recentPushes
 	// replica is the name of this process among those that share the store.
 	replica string
 
@@ -51,7 +55,10 @@ func (a *api) startAlerts(ctx context.Context, host component.Host) error {
 		s.store = alert.NewMemory()
 		a.logger.Info("Alert rules and their history are kept in memory and are lost on a restart; set `store` to keep them")
 	}
-	s.profiles = profilerule.New(profilerule.Options{Reader: a.reader, Timeout: a.cfg.QueryTimeout, ExternalURL: cfg.base()})
+	s.profiles = profilerule.New(profilerule.Options{
+		Reader: a.reader, Timeout: a.cfg.QueryTimeout, ExternalURL: cfg.base(),
+		Delay: cfg.EvaluationDelay, Grace: graceIntervals * cfg.EvaluationInterval,
+	})
 	var err error
 	if s.notifiers, err = cfg.Notify.Build(ctx, alertDialect, host, a.telemetry); err != nil {
 		return fmt.Errorf("build `alerts`: %w", err)

@@ -21,6 +21,9 @@ type AlertsConfig struct {
 	// EvaluationInterval is the time between two evaluations of all rules. Of
 	// several replicas one at a time evaluates. Default 15 s.
 	EvaluationInterval time.Duration `mapstructure:"evaluation_interval"`
+	// EvaluationDelay is how long before now the windows of rules on profiles end.
+	// What arrives later than that is not counted. Default 10 s.
+	EvaluationDelay time.Duration `mapstructure:"evaluation_delay"`
 	// ExternalURL is where people reach this API, such as
 	// https://profiles.example.com: links of alerts begin with it. Without it they
 	// are paths.
@@ -34,12 +37,18 @@ type AlertsConfig struct {
 }
 
 func newDefaultAlertsConfig() AlertsConfig {
-	return AlertsConfig{EvaluationInterval: alert.DefaultInterval, MaxRules: alert.DefaultMaxRules}
+	return AlertsConfig{
+		EvaluationInterval: alert.DefaultInterval, EvaluationDelay: defaultEvaluationDelay, MaxRules: alert.DefaultMaxRules,
+	}
 }
 
 const (
 	minEvaluationInterval = time.Second
 	maxEvaluationInterval = time.Hour
+	// defaultEvaluationDelay is more than agents, batches and queues that are not
+	// behind take.
+	defaultEvaluationDelay = 10 * time.Second
+	maxEvaluationDelay     = time.Hour
 	// maxMaxRules keeps what an evaluation reads from the store small.
 	maxMaxRules = 10_000
 )
@@ -49,6 +58,9 @@ func (c *AlertsConfig) Validate() error {
 	var errs []error
 	if d := c.EvaluationInterval; d < minEvaluationInterval || d > maxEvaluationInterval {
 		errs = append(errs, fmt.Errorf("`evaluation_interval` is %s; it must be from %s to %s", d, minEvaluationInterval, maxEvaluationInterval))
+	}
+	if d := c.EvaluationDelay; d < 0 || d > maxEvaluationDelay {
+		errs = append(errs, fmt.Errorf("`evaluation_delay` is %s; it must be from 0s to %s", d, maxEvaluationDelay))
 	}
 	if c.MaxRules < 1 || c.MaxRules > maxMaxRules {
 		errs = append(errs, fmt.Errorf("`max_rules` is %d; it must be from 1 to %d", c.MaxRules, maxMaxRules))

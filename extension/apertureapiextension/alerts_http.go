@@ -3,6 +3,7 @@ package apertureapiextension
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -122,6 +123,9 @@ func (a *api) deleteAlert(q *request) (int, any, error) {
 
 func (a *api) toggleAlert(q *request) (int, any, error) {
 	enabled, err := a.alerts.engine.Toggle(q.ctx, q.key())
+	if errors.Is(err, alert.ErrNotFound) {
+		err = alert.ErrNotFound // as the reference has it, word for word
+	}
 	return http.StatusOK, map[string]bool{"enabled": enabled}, err
 }
 

@@ -29,7 +29,7 @@ const secret = "0123456789abcdef"
 // alertTo evaluates soon and tells a webhook.
 func alertTo(h *hook) func(*Config) {
 	return func(c *Config) {
-		c.Alerts.EvaluationInterval = soon
+		c.Alerts.EvaluationInterval, c.Alerts.EvaluationDelay = soon, 0
 		c.Alerts.Notify.Webhooks = map[string]notify.WebhookConfig{"test": webhook(func(c *notify.WebhookConfig) {
 			c.ClientConfig.Endpoint, c.Secret = h.URL, secret
 		})}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/aperture-collector/aperture-collector/internal/alert"
@@ -34,10 +35,10 @@ type ruleRequest struct {
 }
 
 // parseRule parses the JSON object that creates a rule. As with queries, unknown
-// keys are ignored, null is the same as absent, and a key that is there twice is
-// refused.
+// keys are ignored, null is the same as absent, and a key that is there twice, or
+// what is not UTF-8, is refused.
 func parseRule(text []byte) (*alert.Rule, error) {
-	fields, err := objectFields("body", text)
+	fields, err := queryFields(text)
 	if err != nil {
 		return nil, err
 	}
@@ -126,23 +127,45 @@ func (q *ruleRequest) finish() error {
 			return err
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(q.rule.Labels)) {
+		if reservedLabel(name) {
+			return invalid("alert_labels."+name, "the name is reserved")
+		}
+	}
 	q.rule.Labels = automaticLabels(q.rule.Labels, &q.spec)
 	var err error
 	q.rule.Spec, err = json.Marshal(q.spec)
 	return err
 }
 
+// reservedLabel reports whether receivers take a label for one that rules cannot
+// choose. Names that Alertmanager cannot have become others there.
+func reservedLabel(name string) bool {
+	name = strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return unicode.ToLower(r)
+		}
+		return '_'
+	}, name)
+	switch name {
+	case "metric", "service", "event_type", "alertname", "severity":
+		return true
+	}
+	return strings.HasPrefix(name, "aperture_")
+}
+
 // automaticLabels returns the labels of a rule with those that receivers can route
 // all rules by.
 func automaticLabels(own map[string]string, s *profilerule.Spec) map[string]string {
-	labels := map[string]string{"metric": s.Metric}
+	labels := map[string]string{}
+	maps.Copy(labels, own)
+	labels["metric"] = s.Metric
 	if s.Service != "" {
 		labels["service"] = s.Service
 	}
 	if s.EventType != "" {
 		labels["event_type"] = s.EventType
 	}
-	maps.Copy(labels, own)
 	return labels
 }
 
@@ -259,6 +282,9 @@ func textsField(key string, longest int, to *map[string]string) func(json.RawMes
 		for name, v := range fields {
 			if name == "" {
 				return invalid(key, "a name is empty")
+			}
+			if string(v) == "null" {
+				return invalid(key+"."+name, "it is null; it must be a string")
 			}
 			if len(name) > maxTextLength {
 				return invalid(key, "a name is %d bytes long; the limit is %d", len(name), maxTextLength)

@@ -24,9 +24,11 @@ const (
 	eventThroughput       = "event_throughput"
 )
 
-// pushesOK is what replicas say beside the metrics; the rate of errors is made of
-// it.
-const pushesOK = "push_ok_total"
+// What replicas say beside the metrics; the rate of errors is made of it.
+const (
+	recentPushesOK   = "push_ok_recent"
+	recentPushErrors = "push_errors_recent"
+)
 
 var systemLabels = map[string]string{
 	bufferUtilization: "Buffer Utilization", pushErrorRate: "Push Error Rate", pushErrorsTotal: "Push Errors (total)",
@@ -67,7 +69,10 @@ func (s *snapshot) MarshalJSON() ([]byte, error) {
 // sums of the rest. What one of them does not know is not known.
 func combine(replicas map[string]map[string]float64) *snapshot {
 	s := &snapshot{values: make(map[string]float64), errs: make(map[string]error)}
-	names := []string{bufferUtilization, pushesOK, pushErrorsTotal, clickHouseFlushErrors, clickHousePendingRows, eventThroughput}
+	names := []string{
+		bufferUtilization, recentPushesOK, recentPushErrors, pushErrorsTotal,
+		clickHouseFlushErrors, clickHousePendingRows, eventThroughput,
+	}
 	for _, replica := range slices.Sorted(maps.Keys(replicas)) {
 		if len(replicas[replica]) == 0 {
 			// It has taken its leave.
@@ -85,10 +90,10 @@ func combine(replicas map[string]map[string]float64) *snapshot {
 			}
 		}
 	}
-	if all := s.values[pushesOK] + s.values[pushErrorsTotal]; all > 0 {
-		s.values[pushErrorRate] = s.values[pushErrorsTotal] / all
+	if all := s.values[recentPushesOK] + s.values[recentPushErrors]; all > 0 {
+		s.values[pushErrorRate] = s.values[recentPushErrors] / all
 	}
-	if err := errors.Join(s.errs[pushesOK], s.errs[pushErrorsTotal]); err != nil {
+	if err := errors.Join(s.errs[recentPushesOK], s.errs[recentPushErrors]); err != nil {
 		s.errs[pushErrorRate] = err
 	}
 	return s
@@ -132,8 +137,9 @@ func (a *alerts) own(ctx context.Context) map[string]float64 {
 	if err != nil {
 		return values
 	}
-	values[pushesOK] = s.pushes("ok")
 	values[pushErrorsTotal] = s.pushes("error")
+	span := max(minPushSpan, a.api.cfg.Alerts.EvaluationInterval)
+	values[recentPushesOK], values[recentPushErrors] = a.pushes.observe(s.at, s.pushes("ok"), values[pushErrorsTotal], span)
 	values[clickHouseFlushErrors] = s.flushes("error")
 	values[clickHousePendingRows] = s.pendingRows()
 	if rate, known := a.throughput.observe(s.at, s.sum(sourcePushEvents, nil)); known {

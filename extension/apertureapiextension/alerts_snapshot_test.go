@@ -16,10 +16,10 @@ import (
 
 func TestCombine(t *testing.T) {
 	one := map[string]float64{
-		bufferUtilization: 0.5, pushesOK: 90, pushErrorsTotal: 10, clickHouseFlushErrors: 1, clickHousePendingRows: 7, eventThroughput: 100,
+		bufferUtilization: 0.5, recentPushesOK: 9, recentPushErrors: 1, pushErrorsTotal: 10, clickHouseFlushErrors: 1, clickHousePendingRows: 7, eventThroughput: 100,
 	}
 	two := map[string]float64{
-		bufferUtilization: 0.25, pushesOK: 270, pushErrorsTotal: 30, clickHouseFlushErrors: 2, clickHousePendingRows: 8, eventThroughput: 50.5,
+		bufferUtilization: 0.25, recentPushesOK: 9, recentPushErrors: 1, pushErrorsTotal: 30, clickHouseFlushErrors: 2, clickHousePendingRows: 8, eventThroughput: 50.5,
 	}
 	s := combine(map[string]map[string]float64{"a": one, "b": two, "gone": {}})
 	assert.Empty(t, s.errs)
@@ -29,14 +29,14 @@ func TestCombine(t *testing.T) {
 		`"clickhouse_pending_rows":15.0,"event_throughput":150.5}`, string(text))
 
 	// A sum of which a part is not known is not known.
-	delete(two, pushesOK)
+	delete(two, recentPushesOK)
 	delete(two, eventThroughput)
 	s = combine(map[string]map[string]float64{"a": one, "b": two})
 	require.ErrorContains(t, s.errs[eventThroughput], "replica b does not know `event_throughput`")
-	require.ErrorContains(t, s.errs[pushErrorRate], "`push_ok_total`")
+	require.ErrorContains(t, s.errs[pushErrorRate], "`push_ok_recent`")
 	assert.NoError(t, s.errs[pushErrorsTotal])
 
-	none := combine(map[string]map[string]float64{"a": {bufferUtilization: 0, pushesOK: 0, pushErrorsTotal: 0}})
+	none := combine(map[string]map[string]float64{"a": {bufferUtilization: 0, recentPushesOK: 0, recentPushErrors: 0, pushErrorsTotal: 3}})
 	assert.Zero(t, none.values[pushErrorRate])
 	assert.NoError(t, none.errs[pushErrorRate])
 }

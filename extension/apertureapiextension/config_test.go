@@ -58,7 +58,7 @@ func TestConfig(t *testing.T) {
 		ShareLiveAnswers:  3 * time.Second,
 		TenantHeader:      "X-Tenant",
 		Alerts: AlertsConfig{
-			EvaluationInterval: time.Minute, ExternalURL: "https://profiles.example.com/aperture/", MaxRules: 10,
+			EvaluationInterval: time.Minute, EvaluationDelay: 5 * time.Second, ExternalURL: "https://profiles.example.com/aperture/", MaxRules: 10,
 			Notify: notify.Config{
 				Alertmanager: alertmanager(func(c *notify.AlertmanagerConfig) { c.Endpoints = []string{"http://alertmanager.example.com:9093"} }),
 				Webhooks: map[string]notify.WebhookConfig{"ops": webhook(func(c *notify.WebhookConfig) {
@@ -76,7 +76,7 @@ func TestConfigErrorsNameTheirKeys(t *testing.T) {
 	for _, want := range []string{
 		"`server` must name", "`telemetry_endpoint` is \"localhost:8888\"", "`max_stacks` is 0", "`stacks_cap` is 2000000; it must be from 1 to 1000000",
 		"`query_timeout` is 0s", "`share_live_answers` is 1m0s; it must be from 0 to 30s", "`tenant_header` is \"a b\"",
-		"`evaluation_interval` is 0s; it must be from 1s to 1h0m0s", "`max_rules` is 0; it must be from 1 to 10000",
+		"`evaluation_interval` is 0s; it must be from 1s to 1h0m0s", "`evaluation_delay` is 2h0m0s; it must be from 0s to 1h0m0s", "`max_rules` is 0; it must be from 1 to 10000",
 		"`external_url` is \"profiles.example.com\"; it must be an http or https URL without credentials, query and fragment",
 		"`allowed_hosts`",
 	} {
