@@ -32,7 +32,9 @@ func TestAlertmanagerTakesDeduplicatesAndResolves(t *testing.T) {
 
 	alerts := am.alerts(t)
 	require.Len(t, alerts, 2)
-	slices.SortFunc(alerts, func(a, b gettableAlert) int { return strings.Compare(a.Labels["aperture_rule_id"], b.Labels["aperture_rule_id"]) })
+	slices.SortFunc(alerts, func(a, b gettableAlert) int {
+		return strings.Compare(a.Labels["aperture_rule_id"], b.Labels["aperture_rule_id"])
+	})
 	first := alerts[0]
 	assert.Equal(t, map[string]string{
 		"alertname": "parse is hot", "severity": "warning", "aperture_rule_id": "alert-1",
@@ -41,6 +43,7 @@ func TestAlertmanagerTakesDeduplicatesAndResolves(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		"summary": "parse takes 41 % of cpu", "value": "0.41", "runbook_url": "https://wiki.example.com/hot",
 		"description": "function_share is 0.41, which is gt 0.3.",
+		"command":     "aperturectl diff --server=https://aperture.example.com --tenant=anonymous --service=checkout -o svg -f alert.svg",
 	}, first.Annotations)
 	assert.Equal(t, one.Link, first.GeneratorURL)
 	assert.Equal(t, began.Truncate(time.Millisecond), first.StartsAt.UTC())

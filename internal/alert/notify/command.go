@@ -30,18 +30,23 @@ func command(e *alert.Event) string {
 		return ""
 	}
 	server := u.Scheme + "://" + u.Host + strings.TrimSuffix(u.Path, svgPath)
-	var args []string
+	args := []string{"--server=" + server, "--tenant=" + e.Key.Tenant}
 	for name := range values {
 		value := values.Get(name)
 		if label, ok := strings.CutPrefix(name, "label."); ok {
-			args = append(args, shellQuote("--label="+label+"="+value))
+			args = append(args, "--label="+label+"="+value)
 		} else if flag := flags[name]; flag != "" {
-			args = append(args, shellQuote("--"+flag+"="+value))
+			args = append(args, "--"+flag+"="+value)
 		}
 	}
-	slices.Sort(args)
-	args = append([]string{"aperturectl diff", shellQuote("--server=" + server), shellQuote("--tenant=" + e.Key.Tenant)}, args...)
-	return strings.Join(append(args, "-o svg -f alert.svg"), " ")
+	slices.Sort(args[2:])
+	var line strings.Builder
+	line.WriteString("aperturectl diff")
+	for _, arg := range args {
+		line.WriteString(" " + shellQuote(arg))
+	}
+	line.WriteString(" -o svg -f alert.svg")
+	return line.String()
 }
 
 // shellQuote returns a word of a command line that a shell takes as it is: others
