@@ -236,25 +236,13 @@ func (p *bufferProcessor) validate(ctx context.Context, pd pprofile.Profiles) (*
 	if err := p.checkLabels(g); err != nil {
 		return nil, err
 	}
+	if err := checkTimes(g, time.Now()); err != nil {
+		return nil, err
+	}
 	if n := aggregate.Weeks(g); n > p.cfg.Limits.MaxWeeks {
 		return nil, fmt.Errorf("%w: observations fall on %d different weeks; `limits::max_weeks` is %d", profile.ErrInvalid, n, p.cfg.Limits.MaxWeeks)
 	}
 	return g, assignTenant(g, override)
-}
-
-// checkLabels bounds the labels that a series has from its resource and profile
-// together, so that the next hop, which sees them all on the resource, takes them.
-func (p *bufferProcessor) checkLabels(g *profile.Groups) error {
-	for _, grp := range g.Groups {
-		n := len(grp.Series.Labels)
-		if grp.Series.AgentID() != "" {
-			n-- // ours
-		}
-		if n > p.cfg.Limits.MaxLabels {
-			return fmt.Errorf("%w: series has %d labels; `limits::max_labels` is %d", profile.ErrInvalid, n, p.cfg.Limits.MaxLabels)
-		}
-	}
-	return nil
 }
 
 // fits reports whether g may share the window: a window as a whole keeps the
