@@ -1,0 +1,205 @@
+package chunkreader
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// byProfile are the columns that say what is known of profiles without entries.
+const byProfile = chunkrow.Times | chunkrow.Series | chunkrow.ProfileTotals
+
+const (
+	// maxBy bounds the labels that series are kept apart by.
+	maxBy = 16
+	// maxPoints bounds the points of one answer.
+	maxPoints = 1 << 20
+)
+
+// Series implements [Querier].
+func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts SeriesOptions) ([]Series, error) {
+	if n := len(opts.By); n > maxBy {
+		return nil, fmt.Errorf("%w: series by %d labels; the limit is %d", profile.ErrInvalid, n, maxBy)
+	}
+	if opts.Step < 0 {
+		return nil, fmt.Errorf("%w: step is %d ns; must not be negative", profile.ErrInvalid, opts.Step)
+	}
+	s, err := newScan(sel)
+	if err != nil || s.start >= s.end {
+		return nil, err
+	}
+	groups, err := r.groups(ctx, s, opts.By)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.gather(ctx, s, "series", columns{byProfile, byProfile}, func() sink {
+		return &seriesSink{step: opts.Step, groups: groups, series: make(map[seriesKey]*points)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.(*seriesSink).answer(), nil
+}
+
+// groups returns which values of labels each series has.
+func (r *Reader) groups(ctx context.Context, s *scan, by []string) (map[proto.UInt128]string, error) {
+	if len(by) == 0 {
+		return nil, nil
+	}
+	var id proto.ColUInt128
+	values := proto.NewArray[string](new(proto.ColStr))
+	out := make(map[proto.UInt128]string)
+	q := chconn.Query{Params: s.params.Clone(), Query: ch.Query{
+		Body: "SELECT series, arrayMap(n -> labels[n], {by:Array(String)}) AS vs FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter(),
+		Result: proto.Results{
+			{Name: "series", Data: &id},
+			{Name: "vs", Data: values},
+		},
+		OnResult: func(context.Context, proto.Block) error {
+			for i, v := range id {
+				if _, ok := out[v]; !ok {
+					out[v] = encodeValues(values.Row(i))
+				}
+			}
+			return nil
+		},
+	}}
+	q.Params.Strings("by", by)
+	if err := r.base.Do(ctx, "series_labels", q); err != nil {
+		return nil, fmt.Errorf("read labels of series: %w", err)
+	}
+	return out, nil
+}
+
+// encodeValues makes one text of several, which have no bytes 0.
+func encodeValues(vs []string) string {
+	for i, v := range vs {
+		vs[i] = strings.ReplaceAll(v, "\x00", "")
+	}
+	return strings.Join(vs, "\x00")
+}
+
+type seriesKey struct {
+	kindKey
+	group string
+}
+
+// points are those of one series, dense from the first to the last.
+type points struct {
+	first int64 // number of the step
+	list  []Point
+}
+
+// at returns the point of a step.
+func (p *points) at(step int64) *Point {
+	switch {
+	case len(p.list) == 0:
+		p.first, p.list = step, append(p.list, Point{})
+	case step < p.first:
+		p.list = slices.Insert(p.list, 0, make([]Point, p.first-step)...)
+		p.first = step
+	case step-p.first >= int64(len(p.list)):
+		n := int(step-p.first) + 1 - len(p.list)
+		p.list = append(p.list, make([]Point, n)...)
+	}
+	return &p.list[step-p.first]
+}
+
+// span returns how many steps there are from the first to the last, and step.
+func (p *points) span(step int64) int64 {
+	if len(p.list) == 0 {
+		return 1
+	}
+	return max(step, p.first+int64(len(p.list))-1) - min(step, p.first) + 1
+}
+
+// seriesSink sums profiles by series and step.
+type seriesSink struct {
+	step   int64
+	groups map[proto.UInt128]string // nil if there is one group
+
+	mu     sync.Mutex
+	n      int64 // points
+	series map[seriesKey]*points
+}
+
+func (s *seriesSink) whole(row *chunkrow.Row) error { return s.add(row, nil) }
+
+func (s *seriesSink) cut(row *chunkrow.Row, selected func(int) bool) error {
+	return s.add(row, selected)
+}
+
+func (s *seriesSink) add(row *chunkrow.Row, selected func(int) bool) error {
+	if err := checkProfileTotals(row); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &row.Columns.Profiles
+	bySeries := make([]*points, len(row.SeriesIDs))
+	for i, t := range p.Times {
+		if selected != nil && !selected(i) {
+			continue
+		}
+		to := bySeries[p.Series[i]]
+		if to == nil {
+			key := seriesKey{kindKey{row.Kind, row.Types}, s.groups[row.SeriesIDs[p.Series[i]]]}
+			if to = s.series[key]; to == nil {
+				to = new(points)
+				s.series[key] = to
+			}
+			bySeries[p.Series[i]] = to
+		}
+		var step int64
+		if s.step > 0 {
+			step = profile.Bucket(t, s.step)
+		}
+		if n := to.span(step) - int64(len(to.list)); n > 0 {
+			if s.n += n; s.n > maxPoints {
+				return fmt.Errorf("%w: more than %d points; a longer step has fewer", profilestore.ErrLimit, maxPoints)
+			}
+		}
+		point := to.at(step)
+		for j := range p.Totals {
+			if len(p.Totals[j]) > 0 {
+				point.Values[j] += p.Totals[j][i]
+			}
+		}
+		point.Events += events(row, i)
+		point.Profiles++
+	}
+	return nil
+}
+
+func (s *seriesSink) answer() []Series {
+	out := make([]Series, 0, len(s.series))
+	for key, ps := range s.series {
+		one := Series{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
+		if s.groups != nil {
+			one.Labels = strings.Split(key.group, "\x00")
+		}
+		for i, p := range ps.list {
+			if p.Profiles > 0 {
+				p.Time = (ps.first + int64(i)) * s.step
+				one.Points = append(one.Points, p)
+			}
+		}
+		out = append(out, one)
+	}
+	slices.SortFunc(out, func(a, b Series) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Labels, b.Labels), cmp.Compare(layout.EncodeTypes(a.Types), layout.EncodeTypes(b.Types)))
+	})
+	return out
+}
