@@ -17,6 +17,13 @@ func Kind(detail uint16, functions []string) string {
 	return operationKind(detail, functions)
 }
 
+// WaitsForWork reports whether a thread that waits for a lock of this kind has
+// nothing to do until another gives it work or is done: there is no lock that
+// anyone holds.
+func WaitsForWork(kind string) bool {
+	return kind == Idle || kind == Condition || kind == Join
+}
+
 // operationKind guesses from how the futex was waited for.
 func operationKind(detail uint16, functions []string) string {
 	switch bpf.LockOp(detail) {

@@ -114,6 +114,15 @@ func TestUserKinds(t *testing.T) {
 	}
 }
 
+func TestWaitsForWork(t *testing.T) {
+	for _, kind := range []string{Condition, Idle, Join} {
+		assert.True(t, WaitsForWork(kind), kind)
+	}
+	for _, kind := range []string{Mutex, PIMutex, RWLock, Semaphore, Barrier, Once, Futex, Spin, RWSemRead, Kernel, ""} {
+		assert.False(t, WaitsForWork(kind), kind)
+	}
+}
+
 func TestPlain(t *testing.T) {
 	for name, want := range map[string]string{
 		"":                            "",

@@ -22,7 +22,7 @@ type Column struct {
 var cpuTime = profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
 
 // pairs are our own kinds that two sample types tell.
-var pairs = []string{profile.KindLock, profile.KindOffCPU, profile.KindSyscall, profile.KindGPU}
+var pairs = []string{profile.KindLock, profile.KindLockIdle, profile.KindOffCPU, profile.KindSyscall, profile.KindGPU}
 
 // Types returns the sample types as text.
 func (p *Profile) Types() []profile.ValueType {

@@ -78,11 +78,13 @@ const KernelMapping = "[kernel]"
 
 // Kinds of profiles that our own components write.
 const (
-	KindCPU     = "cpu"
-	KindOffCPU  = "off_cpu"
-	KindLock    = "lock"
-	KindSyscall = "syscall"
-	KindGPU     = "gpu_kernel"
+	KindCPU    = "cpu"
+	KindOffCPU = "off_cpu"
+	KindLock   = "lock"
+	// KindLockIdle is of threads that wait on a lock for work, not for the lock.
+	KindLockIdle = "lock_idle"
+	KindSyscall  = "syscall"
+	KindGPU      = "gpu_kernel"
 )
 
 // DefaultTenant owns data that came without a tenant.
@@ -102,11 +104,12 @@ func Types(kind string) []ValueType {
 }
 
 var ownTypes = map[string][]ValueType{
-	KindCPU:     {{"samples", "count"}},
-	KindOffCPU:  {{"off_cpu", "nanoseconds"}, {"events", "count"}},
-	KindLock:    {{"delay", "nanoseconds"}, {"contentions", "count"}},
-	KindSyscall: {{"duration", "nanoseconds"}, {"calls", "count"}},
-	KindGPU:     {{"duration", "nanoseconds"}, {"launches", "count"}},
+	KindCPU:      {{"samples", "count"}},
+	KindOffCPU:   {{"off_cpu", "nanoseconds"}, {"events", "count"}},
+	KindLock:     {{"delay", "nanoseconds"}, {"contentions", "count"}},
+	KindLockIdle: {{"delay", "nanoseconds"}, {"waits", "count"}},
+	KindSyscall:  {{"duration", "nanoseconds"}, {"calls", "count"}},
+	KindGPU:      {{"duration", "nanoseconds"}, {"launches", "count"}},
 }
 
 // KindOf derives the kind of a profile that does not name one. CPU samples of

@@ -98,7 +98,7 @@ func columnsOf(p *pprof.Profile, kind string) ([]column, error) {
 
 // kindOf returns which of our own kinds a profile is, empty if none.
 func kindOf(p *pprof.Profile, types []profile.ValueType) string {
-	for _, kind := range []string{profile.KindLock, profile.KindOffCPU, profile.KindSyscall, profile.KindGPU} {
+	for _, kind := range []string{profile.KindLock, profile.KindLockIdle, profile.KindOffCPU, profile.KindSyscall, profile.KindGPU} {
 		own := profile.Types(kind)
 		if slices.Contains(types, own[0]) && slices.Contains(types, own[1]) {
 			return kind

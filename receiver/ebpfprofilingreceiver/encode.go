@@ -87,52 +87,63 @@ func (e *encoder) process(samples []sample) {
 	}
 }
 
-// kind adds the profiles of one kind: the values of the first type and, where
-// they are durations, their numbers.
-func (e *encoder) kind(sp pprofile.ScopeProfiles, samples []sample) {
-	name := kinds[samples[0].kind]
-	types := profile.Types(name)
-	var period profile.ValueType
-	var value int64
-	timed := types[0].Unit == "nanoseconds"
+// pair are the profiles of a kind: the values of the first type and, where they
+// are durations, their numbers.
+type pair struct{ values, counts pprofile.Profile }
+
+func (e *encoder) pair(sp pprofile.ScopeProfiles, kind string, timed bool) pair {
+	types := profile.Types(kind)
 	if !timed {
-		period = profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
-		value = int64(time.Second) / int64(e.info.frequency)
+		period := profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
+		return pair{values: e.profile(sp, kind, types[0], period, int64(time.Second)/int64(e.info.frequency))}
 	}
-	p := e.profile(sp, name, types[0], period, value)
-	var counts pprofile.Profile
-	if timed {
-		p.AttributeIndices().Append(e.b.StringAttribute(profile.AttrValues, profile.ValuesMinRestMax))
-		counts = e.profile(sp, name, types[1], period, value)
-	}
+	p := pair{values: e.profile(sp, kind, types[0], profile.ValueType{}, 0)}
+	p.values.AttributeIndices().Append(e.b.StringAttribute(profile.AttrValues, profile.ValuesMinRestMax))
+	p.counts = e.profile(sp, kind, types[1], profile.ValueType{}, 0)
+	return p
+}
+
+// kind adds the profiles of what one program of the kernel counted.
+func (e *encoder) kind(sp pprofile.ScopeProfiles, samples []sample) {
+	pairs := make(map[string]pair, 2)
+	timed := samples[0].kind != bpf.KindCPU
 	for i := range samples {
 		s := &samples[i]
 		index := e.stack(s.stack)
-		attrs := e.attributes(s.stack)
-		out := p.Samples().AppendEmpty()
+		kind, attrs := e.attributes(s.stack)
+		p, ok := pairs[kind]
+		if !ok {
+			p = e.pair(sp, kind, timed)
+			pairs[kind] = p
+		}
+		out := p.values.Samples().AppendEmpty()
 		out.SetStackIndex(index)
 		out.AttributeIndices().FromRaw(attrs)
+		count := int64(min(s.count, profile.MaxValue))
 		if !timed {
-			out.Values().Append(int64(s.count))
+			out.Values().Append(count)
 			continue
 		}
 		appendMinRestMax(out.Values(), s)
-		out = counts.Samples().AppendEmpty()
+		out = p.counts.Samples().AppendEmpty()
 		out.SetStackIndex(index)
 		out.AttributeIndices().FromRaw(attrs)
-		out.Values().Append(int64(s.count))
+		out.Values().Append(count)
 	}
 }
 
-// appendMinRestMax describes durations by the layout profile.ValuesMinRestMax.
+// appendMinRestMax describes durations by the layout profile.ValuesMinRestMax. A
+// thousand threads that slept for a day are more than a value may be.
 func appendMinRestMax(to pcommon.Int64Slice, s *sample) {
+	bounded := func(v uint64) int64 { return int64(min(v, profile.MaxValue)) }
 	switch {
 	case s.count == 1:
-		to.Append(int64(s.sum))
+		to.Append(bounded(s.sum))
 	case s.count == 2 && s.min+s.max == s.sum:
-		to.Append(int64(s.min), int64(s.max))
+		to.Append(bounded(s.min), bounded(s.max))
 	default:
-		to.Append(int64(s.min), int64(s.sum)-int64(s.min)-int64(s.max), int64(s.max))
+		lo, hi := bounded(s.min), bounded(s.max)
+		to.Append(lo, bounded(s.sum)-lo-hi, hi)
 	}
 }
 
@@ -146,10 +157,11 @@ func (e *encoder) profile(sp pprofile.ScopeProfiles, kind string, typ, period pr
 	return p
 }
 
-// attributes returns what tells samples with the same stack apart. The stack
-// must have been encoded just before.
-func (e *encoder) attributes(s *stack) []int32 {
-	var attrs []int32
+// attributes returns the kind of profile that a sample belongs to and what tells
+// it from samples with the same stack. The stack must have been encoded just
+// before.
+func (e *encoder) attributes(s *stack) (kind string, attrs []int32) {
+	kind = kinds[s.kind]
 	text := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, e.b.StringAttribute(key, value))
@@ -160,12 +172,17 @@ func (e *encoder) attributes(s *stack) []int32 {
 	case bpf.KindOffCPU:
 		text(profile.AttrWaitState, bpf.OffCPUState(s.object))
 	case bpf.KindLock:
-		attrs = append(attrs, e.b.IntAttribute(profile.AttrLockAddress, int64(s.object)))
-		text(profile.AttrLockKind, lockkind.Kind(s.detail, e.functions))
+		lock := lockkind.Kind(s.detail, e.functions)
+		if lockkind.WaitsForWork(lock) {
+			kind = profile.KindLockIdle
+		} else {
+			attrs = append(attrs, e.b.IntAttribute(profile.AttrLockAddress, int64(s.object)))
+		}
+		text(profile.AttrLockKind, lock)
 	case bpf.KindSyscall:
-		return e.syscallAttributes(s)
+		return kind, e.syscallAttributes(s)
 	}
-	return attrs
+	return kind, attrs
 }
 
 func setResource(attrs pcommon.Map, s *stack, info batchInfo) {

@@ -91,7 +91,7 @@ func testFutex(t *testing.T, s *session) {
 func testLocks(t *testing.T, s *session, mode, kind string) {
 	p := ebpftest.Start(t, ebpftest.BuildC(t, "locks.c"), mode, "4", "500")
 	known := func(s *flatSample) bool {
-		return s.kind == profile.KindLock && s.has("wait_"+mode) && s.has(mode+"_worker")
+		return (s.kind == profile.KindLock || s.kind == profile.KindLockIdle) && s.has("wait_"+mode) && s.has(mode+"_worker")
 	}
 	samples, report := s.measure(t, p, known, 500*time.Millisecond)
 	delays := slices.DeleteFunc(ofType(samples, "delay"), func(s flatSample) bool { return !s.has("wait_" + mode) })
@@ -107,7 +107,13 @@ func testLocks(t *testing.T, s *session, mode, kind string) {
 		assert.InEpsilon(t, sum, right, 0.001, "kind")
 	}
 	for _, x := range delays {
-		assert.NotEqual(t, "0", x.attrs[profile.AttrLockAddress])
+		if x.attrs[profile.AttrLockKind] == lockkind.Condition {
+			assert.Equal(t, profile.KindLockIdle, x.kind)
+			assert.NotContains(t, x.attrs, profile.AttrLockAddress)
+			continue
+		}
+		assert.Equal(t, profile.KindLock, x.kind)
+		assert.NotContains(t, []string{"", "0"}, x.attrs[profile.AttrLockAddress])
 	}
 	t.Logf("program %d waits, %d ns; profile %g ns (%.4f), of the kind %.4f", want.Count, want.TotalNS, sum, sum/float64(want.TotalNS), right/sum)
 }
