@@ -67,6 +67,15 @@ func BenchmarkCompact(b *testing.B) {
 			b.ReportMetric(values/theirs.Seconds()/1e6, "Mvalues/server-cpu-s")
 			b.ReportMetric(values/(own+theirs).Seconds()/1e6, "Mvalues/cpu-s")
 			b.ReportMetric(written, "B/value-written")
+			// The replaced rows go.
+			clickhousetest.Exec(b, server, "ALTER TABLE "+o.Table("chunks")+" UPDATE written = written - INTERVAL 11 MINUTE WHERE 1 SETTINGS mutations_sync = 2")
+			cpu = clickhousetest.StartCPU(b, server)
+			require.NoError(b, compactor(Rules{}).Pass(b.Context()))
+			require.Eventually(b, func() bool {
+				return clickhousetest.Exec(b, server, "SELECT count() FROM "+o.Table("chunks")+" WHERE level < 2") == "0"
+			}, time.Minute, 50*time.Millisecond)
+			own, theirs = cpu.Used()
+			b.ReportMetric(values/(own+theirs).Seconds()/1e6, "Mvalues-deleted/cpu-s")
 			b.ReportMetric(sizes(2), "B/value-compacted")
 			b.Logf("%.0f values, %d inputs; level, rows: %s", values, inputs, clickhousetest.Exec(b, server, "SELECT level, count(), sum(entries_n), sum(length(covers)) FROM "+o.Table("chunks")+" GROUP BY level ORDER BY level"))
 			b.Log("\n" + clickhousetest.Exec(b, server, fmt.Sprintf(`SELECT column, round(sum(column_data_compressed_bytes) / %f, 4) AS bytes_per_value, round(sum(column_data_uncompressed_bytes) / sum(column_data_compressed_bytes), 1) AS ratio
