@@ -108,6 +108,11 @@ func (b *budget) factor(kind bpf.Kind) float64 {
 // nothing is lost with a profile that is started anew.
 func (b *budget) apply(r overhead.Rates, changed map[string]string) (err error) {
 	p := b.profilers
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		return nil
+	}
 	for kind, name := range kinds {
 		if p.running[name] == nil || r.Off[kind] == b.rates.Off[kind] {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -30,6 +31,11 @@ type profilers struct {
 	lock    *bpf.Lock
 	syscall *bpf.Syscall
 	running map[string]bpf.Profile
+
+	// mu guards what starts and stops sampling: the end of it does not wait for the
+	// loop, which may be busy with earlier samples. The loop alone changes running.
+	mu      sync.Mutex
+	stopped bool // for good
 }
 
 // chunkBytes is the memory of 65536 rows of unwind tables.
@@ -103,12 +109,26 @@ func (p *profilers) incomplete(kind string) error {
 	return nil
 }
 
-// stop ends sampling; what was counted can still be collected.
+// stop ends sampling for good; what was counted can still be collected. It is safe to
+// call beside the loop.
 func (p *profilers) stop() (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
 	for _, r := range p.running {
 		err = errors.Join(err, r.Stop())
 	}
 	return err
+}
+
+// follow has new processors sampled.
+func (p *profilers) follow() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cpu == nil || p.stopped {
+		return nil
+	}
+	return p.cpu.Follow()
 }
 
 func (p *profilers) close() (err error) {

@@ -96,9 +96,9 @@ func (r *ebpfReceiver) Start(_ context.Context, host component.Host) error {
 	return nil
 }
 
-// stopTimeout bounds the wait for the pipeline at shutdown: the collector stops
-// receivers first and sets no limit, and a pipeline whose store is away may not
-// take the last batch.
+// stopTimeout bounds the wait for the pipeline at a shutdown without a deadline: the
+// collector stops receivers first and sets none, and a pipeline whose store is away
+// may not take the last batch.
 const stopTimeout = 10 * time.Second
 
 // stopGrace is how long the collecting of the last samples may take when there
@@ -119,7 +119,7 @@ func (r *ebpfReceiver) warnOfGaps(kernelErr error) {
 	}
 }
 
-// loop emits a batch every interval, and a last one when it is told to stop.
+// loop emits a batch every interval, and a last one when sampling was stopped.
 func (r *ebpfReceiver) loop(ctx context.Context) {
 	defer close(r.done)
 	// What this thread uses is part of the cost of profiling.
@@ -132,9 +132,6 @@ func (r *ebpfReceiver) loop(ctx context.Context) {
 		case <-ticker.C:
 			r.emit(ctx)
 		case <-r.stop:
-			if err := r.profilers.stop(); err != nil {
-				r.log.Error("cannot stop all profiles", zap.Error(err))
-			}
 			r.emit(ctx)
 			return
 		}
@@ -181,10 +178,8 @@ func (r *ebpfReceiver) collect() {
 			r.log.Error("cannot collect all system calls", zap.Error(err))
 		}
 	}
-	if p.cpu != nil {
-		if err := p.cpu.Follow(); err != nil {
-			r.log.Error("cannot follow processors", zap.Error(err))
-		}
+	if err := p.follow(); err != nil {
+		r.log.Error("cannot follow processors", zap.Error(err))
 	}
 }
 
@@ -244,8 +239,8 @@ func (r *ebpfReceiver) report(used time.Duration) {
 	}
 }
 
-// Shutdown emits what was counted since the last interval and waits until the
-// pipeline has taken or refused it, or ctx ends. If by then the profiles are not
+// Shutdown ends sampling at once, emits what was counted since the last interval and
+// waits until the pipeline has taken or refused it, or ctx ends. If by then the profiles are not
 // even collected (a file that is read may be of a network that is away), it
 // returns an error and frees nothing: what hangs still uses it.
 func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
@@ -254,8 +249,14 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 	}
 	var err error
 	r.once.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
-		defer cancel()
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, stopTimeout)
+			defer cancel()
+		}
+		if err := r.profilers.stop(); err != nil {
+			r.log.Error("cannot stop all profiles", zap.Error(err))
+		}
 		defer context.AfterFunc(ctx, r.cancel)()
 		close(r.stop)
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -13,7 +14,10 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/collector/receiver/xreceiver"
 
+	"github.com/aperture-collector/aperture-collector/bpf"
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
+	"github.com/aperture-collector/aperture-collector/internal/overhead"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/receiver/ebpfprofilingreceiver/internal/metadata"
 )
 
@@ -54,6 +58,61 @@ func TestShutdownOfALoopThatHangs(t *testing.T) {
 	require.ErrorContains(t, err, "collect the last samples")
 	require.Error(t, ctx.Err(), "the loop is told to end")
 	require.NoError(t, r.Shutdown(t.Context()), "it is tried once")
+}
+
+// TestShutdownOfABusyLoop ends sampling although the loop is busy with what was sampled
+// before, and what the loop does afterwards does not begin it again.
+func TestShutdownOfABusyLoop(t *testing.T) {
+	ebpftest.Require(t)
+	ebpftest.StartBusy(t, 1)
+	s := profileHost(t, testConfig())
+	s.settle(t)
+	r := s.receiver
+	p := r.profilers
+	sampled := func() uint64 {
+		stats, err := p.running[profile.KindCPU].Stats()
+		require.NoError(t, err)
+		return stats[bpf.Samples]
+	}
+	p.table.mu.Lock() // the loop needs it to emit
+	before := sampled()
+	require.Eventually(t, func() bool { return sampled() > before }, time.Minute, time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err := r.Shutdown(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "collect the last samples")
+	before = sampled()
+	time.Sleep(100 * time.Millisecond) // 50 samples of each processor that is busy
+	require.Equal(t, before, sampled())
+
+	p.table.mu.Unlock()
+	<-r.done
+	require.NoError(t, p.follow())
+	require.NoError(t, r.budget.apply(overhead.Rates{CPUFrequency: 97}, nil))
+	require.Equal(t, before, sampled())
+	r.out.finish()
+	<-r.out.done
+	require.NoError(t, p.close())
+}
+
+// TestShutdownHasTheTimeOfItsContext waits longer than it does without a deadline.
+func TestShutdownHasTheTimeOfItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct{ limit, want time.Duration }{
+			{0, stopTimeout + stopGrace}, {3 * stopTimeout, 3*stopTimeout + stopGrace}, {time.Second, time.Second + stopGrace},
+		} {
+			ctx, cancel := context.Background(), context.CancelFunc(func() {})
+			if tt.limit > 0 {
+				ctx, cancel = context.WithTimeout(context.Background(), tt.limit)
+			}
+			r := &ebpfReceiver{profilers: &profilers{}, cancel: func() {}, stop: make(chan struct{}), done: make(chan struct{})}
+			began := time.Now()
+			require.ErrorIs(t, r.Shutdown(ctx), context.DeadlineExceeded)
+			require.Equal(t, tt.want, time.Since(began))
+			cancel()
+		}
+	})
 }
 
 // TestZSummary is the last test and prints what was tested for real.
