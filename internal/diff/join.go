@@ -84,13 +84,16 @@ func (j *join) fill(r *Row, p *pair) {
 		r.Name = p.comparison.name
 	}
 	r.Baseline, r.Comparison = j.values(p.baseline), j.values(p.comparison)
-	r.Change = j.measure.change(&j.baseline.totals, &j.comparison.totals, Sums{
+	sums := Sums{
 		Baseline: j.measured(p.baseline), Comparison: j.measured(p.comparison),
 		BaselineCount: r.Baseline.Count, ComparisonCount: r.Comparison.Count,
-	})
+	}
+	r.Change = j.measure.size(&j.baseline.totals, &j.comparison.totals, sums)
 	r.Status = j.status(p)
 	if j.baseline.lacks(p.baseline, e) || j.comparison.lacks(p.comparison, e) {
 		r.PValue = math.NaN()
+	} else {
+		r.PValue = j.measure.pValue(sums)
 	}
 }
 

@@ -127,6 +127,7 @@ type graphNode struct {
 	depth  int32
 	start  int64 // in the unit of values
 	totals flame.Values
+	p      float64 // significance, of a graph that compares
 }
 
 // newGraph lays out the graph of rows of k, a kind of m. visit, if it is not nil,
@@ -157,7 +158,7 @@ func newGraph(w io.Writer, m *profilestore.Merge, k *profilestore.KindMerge, val
 			return s.Depth == 0 && visit != nil
 		}
 		g.levels = max(g.levels, s.Depth+1)
-		g.nodes = append(g.nodes, graphNode{s.Symbol.Frame, int32(s.Depth), start, s.Total})
+		g.nodes = append(g.nodes, graphNode{frame: s.Symbol.Frame, depth: int32(s.Depth), start: start, totals: s.Total})
 		return true
 	})
 	return g

@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/diff"
-	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -48,13 +45,14 @@ func WriteDiffSVG(w io.Writer, r *diff.Result, o DiffSVGOptions) error {
 	d.graph = newGraph(w, m, &m.Kinds[0], d.drawn, types, o.SVGOptions, d.visit)
 	d.graph.colour, d.graph.measures = d.colour, d.measures
 	d.scale()
+	d.test()
 	d.graph.legend = []legendEntry{
 		{changeColour(-1), "less than in the baseline"},
 		{changeColour(0), "the same"},
 		{changeColour(1), "more than in the baseline"},
 	}
 	if d.counts() {
-		d.graph.legend = append(d.graph.legend, legendEntry{noiseColour, "chance explains it: p of 0.05 or more"})
+		d.graph.legend = append(d.graph.legend, legendEntry{noiseColour, "chance explains it"})
 	}
 	d.graph.document(o.SVGOptions, d.notes(), d.missingLines())
 	return d.graph.out.Flush()
@@ -69,9 +67,8 @@ type diffGraph struct {
 	// change that has the brightest colour.
 	factors [2]float64
 	full    float64
-	// last is the change of changed.
-	changed *graphNode
-	last    diff.Change
+	// noise is the p-value above which chance explains a change.
+	noise float64
 
 	// path has the names on the way to the node that is visited.
 	path []string
@@ -79,12 +76,6 @@ type diffGraph struct {
 	// with this sum, of the total of the other side.
 	missing                              []missingPath
 	missingCount, missingSum, otherTotal int64
-}
-
-// missingPath is the first node of a call path that is on the other side only.
-type missingPath struct {
-	value int64
-	text  string
 }
 
 // merge returns the rows of both sides as one kind.
@@ -110,16 +101,12 @@ func (d *diffGraph) merge() *profilestore.Merge {
 // counts reports whether what is measured is what the significance is of.
 func (d *diffGraph) counts() bool { return d.unit.Unit == "count" }
 
-// change is asked for twice of each node that is drawn, and the significance in it
-// takes time.
-func (d *diffGraph) change(n *graphNode) *diff.Change {
-	if n != d.changed {
-		d.changed, d.last = n, d.r.Change(diff.Sums{
-			Baseline: n.totals[baselineValue], Comparison: n.totals[comparisonValue],
-			BaselineCount: uint64(max(n.totals[baselineCount], 0)), ComparisonCount: uint64(max(n.totals[comparisonCount], 0)),
-		})
+// sums are what a node has of both sides.
+func (n *graphNode) sums() diff.Sums {
+	return diff.Sums{
+		Baseline: n.totals[baselineValue], Comparison: n.totals[comparisonValue],
+		BaselineCount: uint64(max(n.totals[baselineCount], 0)), ComparisonCount: uint64(max(n.totals[comparisonCount], 0)),
 	}
-	return &d.last
 }
 
 // delta returns the change in terms of what is compared.
@@ -150,8 +137,27 @@ func (d *diffGraph) scale() {
 
 const noiseColour = "hsl(60,8%,84%)"
 
+// noiseRate is the share of the coloured frames whose change is expected to be
+// chance, at most.
+const noiseRate = 0.05
+
+// test finds the significance of all frames that are drawn, and what of it is noise:
+// of hundreds in which nothing changed, some have a p-value that would mean something
+// of a single one.
+func (d *diffGraph) test() {
+	p := make([]float64, 0, len(d.nodes))
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		n.p = d.r.PValue(n.sums())
+		if n.depth > 0 {
+			p = append(p, n.p)
+		}
+	}
+	d.noise = diff.Discoveries(p, noiseRate)
+}
+
 func (d *diffGraph) colour(n *graphNode) string {
-	if d.counts() && d.change(n).PValue >= 0.05 {
+	if d.counts() && n.p > d.noise {
 		return noiseColour
 	}
 	if d.full == 0 {
@@ -174,7 +180,7 @@ func changeColour(change float64) string {
 
 // measures says both sides and how they differ.
 func (d *diffGraph) measures(n *graphNode) string {
-	c := d.change(n)
+	c := d.r.Size(n.sums())
 	side := func(value int64, share float64) string {
 		return fmt.Sprintf("%s, %.2f%%", formatValue(value, d.unit), 100*share)
 	}
@@ -186,12 +192,12 @@ func (d *diffGraph) measures(n *graphNode) string {
 	case diff.Gone:
 		text += "gone"
 	default:
-		text += d.formatDelta(c) + fmt.Sprintf(", %+.1f%%", c.DeltaPercent)
+		text += d.formatDelta(&c) + fmt.Sprintf(", %+.1f%%", c.DeltaPercent)
 	}
-	if math.IsNaN(c.PValue) {
+	if math.IsNaN(n.p) {
 		return text
 	}
-	return text + fmt.Sprintf(", p = %.3g", c.PValue)
+	return text + fmt.Sprintf(", p = %.3g", n.p)
 }
 
 func (d *diffGraph) formatDelta(c *diff.Change) string {
@@ -234,82 +240,11 @@ func (d *diffGraph) notes() []string {
 		fmt.Sprintf("%s %s: %s; baseline: %s", d.r.Kind, d.unit.Type, total(&d.r.Comparison), total(&d.r.Baseline)),
 		"widths: " + widths + "; " + what,
 	}
+	if d.counts() {
+		notes = append(notes, fmt.Sprintf("grey: changes that chance explains; %g%% of the coloured ones at most are expected to be chance, too", 100*noiseRate))
+	}
 	if d.r.Truncated {
 		notes = append(notes, "there are more stacks than the limit allows: smaller ones are not drawn")
 	}
 	return d.cutNote(notes)
-}
-
-// Bounds of the list of what is on the other side only: its length, and how many
-// frames and about how many bytes a line says.
-const (
-	maxMissing       = 12
-	maxMissingFrames = 6
-	maxMissingText   = 2000
-)
-
-// visit notes what is on the other side only.
-func (d *diffGraph) visit(s *flame.Step) {
-	v := s.Total[d.other]
-	if s.Depth == 0 {
-		d.otherTotal = v
-	}
-	d.path = append(d.path[:s.Depth], s.Symbol.Name)
-	if s.Total[d.drawn] != 0 || v == 0 || s.Depth == 0 {
-		return
-	}
-	d.missingCount++
-	d.missingSum = profile.Add(d.missingSum, v)
-	if n := len(d.missing); n == maxMissing {
-		if v <= d.missing[n-1].value {
-			return
-		}
-		d.missing = d.missing[:n-1]
-	}
-	at, _ := slices.BinarySearchFunc(d.missing, v, func(p missingPath, v int64) int {
-		if p.value >= v {
-			return -1
-		}
-		return 1
-	})
-	d.missing = slices.Insert(d.missing, at, missingPath{v, d.callers()})
-}
-
-// callers names the node that is visited and its callers, the nearest first.
-func (d *diffGraph) callers() string {
-	var b strings.Builder
-	frames := 0
-	for _, name := range slices.Backward(d.path[1:]) {
-		if frames > 0 {
-			b.WriteString(" ← ")
-		}
-		if frames++; frames > maxMissingFrames || b.Len() > maxMissingText {
-			b.WriteString("…")
-			break
-		}
-		b.WriteString(name)
-	}
-	return b.String()
-}
-
-// missingLines lists the largest call paths that are on the other side only, each
-// by the first of its frames that is.
-func (d *diffGraph) missingLines() []string {
-	if d.missingCount == 0 {
-		return nil
-	}
-	what, side := "gone", "baseline"
-	if d.drawn == baselineValue {
-		what, side = "new", "comparison"
-	}
-	percent := func(v int64) float64 { return 100 * float64(v) / float64(max(d.otherTotal, 1)) }
-	paths := "call paths"
-	if d.missingCount == 1 {
-		paths = "call path"
-	}
-	lines := []string{fmt.Sprintf("%s: %s %s, %.2f%% of the %s", what, group(d.missingCount), paths, percent(d.missingSum), side)}
-	for _, p := range d.missing {
-		lines = append(lines, fmt.Sprintf("%s: %s, %.2f%%: %s", what, formatValue(p.value, d.unit), percent(p.value), p.text))
-	}
-	return lines
 }

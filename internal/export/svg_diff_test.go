@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -192,4 +193,38 @@ func BenchmarkDiffSVG(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Of hundreds of functions in which nothing changed, none has a colour, though some
+// differ as one in twenty does by chance; what changed has one.
+func TestDiffSVGOfNoise(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	baseline, comparison := map[string]int64{"main;changed": 100}, map[string]int64{"main;changed": 400}
+	for i := range 300 {
+		name := fmt.Sprintf("main;f%03d", i)
+		for range 1000 {
+			if r.IntN(2) == 0 {
+				baseline[name]++
+			} else {
+				comparison[name]++
+			}
+		}
+	}
+	result := diff.Compute(profile.KindCPU, sideOf(time.Minute, baseline), sideOf(time.Minute, comparison), diff.Options{MaxRows: 1000})
+	low := 0
+	for i := range result.Rows {
+		if result.Rows[i].PValue < 0.05 {
+			low++
+		}
+	}
+	require.Greater(t, low, 5, "taken alone, they look like changes")
+	_, frames := diffSVGOf(t, result, DiffSVGOptions{})
+	coloured := 0
+	for name, frame := range frames {
+		if name != "all" && frame.Rect.Fill != noiseColour {
+			coloured++
+		}
+	}
+	assert.NotEqual(t, noiseColour, frames["changed"].Rect.Fill)
+	assert.LessOrEqual(t, coloured, 2, "it and, if anything, its caller")
 }
