@@ -69,7 +69,7 @@ func (r *Row) checkProfiles(c *chunk.Chunk) error {
 		return invalid("profiles have %d events; events is %d", events, r.Events)
 	}
 	for i := 1; i < len(r.SeriesIDs); i++ {
-		if compareIDs(r.SeriesIDs[i-1], r.SeriesIDs[i]) >= 0 {
+		if CompareIDs(r.SeriesIDs[i-1], r.SeriesIDs[i]) >= 0 {
 			return invalid("series_ids %d is not above the one before", i)
 		}
 	}
@@ -96,7 +96,7 @@ func (k *EntryKeys) Check(n int) error {
 		}
 	}
 	for i := 1; i < n; i++ {
-		c := compareIDs(k.Stacks[i-1], k.Stacks[i])
+		c := CompareIDs(k.Stacks[i-1], k.Stacks[i])
 		if c == 0 {
 			a, b := k.At(i-1), k.At(i)
 			c = a.CompareAttributes(&b)
@@ -108,7 +108,8 @@ func (k *EntryKeys) Check(n int) error {
 	return nil
 }
 
-func compareIDs(a, b proto.UInt128) int {
+// CompareIDs orders ids as rows have them; it returns -1, 0 or 1.
+func CompareIDs(a, b proto.UInt128) int {
 	switch {
 	case a == b:
 		return 0

@@ -37,7 +37,8 @@ func TestWrite(t *testing.T) {
 	w, source, want := newWriter(pool, o), chunktest.NewSource(5), chunktest.NewContents()
 	begin := time.Now().UnixMilli()
 	for i, length := range []int64{1, 1, 5 * 3600, 40 * 86400} {
-		win := source.Window(chunktest.Base+int64(i)*chunktest.Second, length*chunktest.Second, 150)
+		// Every hour is a part of its own.
+		win := source.Window(chunktest.Base+int64(i)*chunktest.Second, length*chunktest.Second, 200>>i)
 		require.NoError(t, w.Write(t.Context(), win))
 		want.AddWindow(win)
 	}
@@ -80,7 +81,7 @@ func TestRepeatedWrites(t *testing.T) {
 	source, want := chunktest.NewSource(6), chunktest.NewContents()
 	var windows []*profilestore.Window
 	for i := range int64(4) {
-		w := source.Window(chunktest.Base+i*chunktest.Second, 14*86400*chunktest.Second, 40)
+		w := source.Window(chunktest.Base+i*chunktest.Second, 3*3600*chunktest.Second, 40)
 		again := &profilestore.Window{Token: profile.ID{Hi: 1, Lo: uint64(i)}, Groups: w.Groups}
 		windows = append(windows, w, again)
 		want.AddWindow(w)
@@ -131,7 +132,7 @@ func TestKilledBetweenTables(t *testing.T) {
 	pool, o := chunktest.Open(t)
 	server := clickhousetest.Start(t)
 	source, want := chunktest.NewSource(8), chunktest.NewContents()
-	for i := range int64(3) {
+	for i := range int64(2) {
 		w := newWriter(pool, o)
 		win := source.Window(chunktest.Base+i*chunktest.Second, 2*3600*chunktest.Second, 30)
 		want.AddWindow(win)
