@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
@@ -166,6 +168,7 @@ func BenchmarkQueries(b *testing.B) {
 	f := newFleet(b)
 	r := newReader(f.pool, f.o, 32<<20)
 	ctx := b.Context()
+	f.corpus, f.sums = nil, nil
 	one := f.service()
 	cpu := []string{corpus.KindCPU}
 	merge := func(sel profilestore.Selector, want int64) func() error {
@@ -181,6 +184,22 @@ func BenchmarkQueries(b *testing.B) {
 			return nil
 		}
 	}
+	series := func(sel profilestore.Selector, step time.Duration, want int64) func() error {
+		sel.Tenant, sel.Kinds = "anonymous", cpu
+		return func() error {
+			list, err := r.Series(ctx, sel, SeriesOptions{By: []string{"k8s.pod.name"}, Step: int64(step)})
+			var sum int64
+			for _, s := range list {
+				for _, p := range s.Points {
+					sum += p.Values[0]
+				}
+			}
+			if sum != want {
+				return fmt.Errorf("%d samples; expected %d: %w", sum, want, err)
+			}
+			return err
+		}
+	}
 	name := clickhousetest.Exec(b, clickhousetest.Start(b), "SELECT min(labels['k8s.pod.name']) FROM "+f.o.Table("series")+" WHERE service = '"+one+"'")
 	pod := []profilestore.Matcher{{Name: "k8s.pod.name", Value: name}}
 	for _, q := range []struct {
@@ -191,8 +210,29 @@ func BenchmarkQueries(b *testing.B) {
 		{"merge-24h", merge(profilestore.Selector{Service: one, Start: f.start, End: f.start + benchHours*layout.Hour}, benchHours*f.cpu[one])},
 		{"merge-40min", merge(profilestore.Selector{Service: one, Start: f.start + layout.Hour/6, End: f.start + layout.Hour*5/6}, 0)},
 		{"merge-pod", merge(profilestore.Selector{Service: one, Start: f.start, End: f.start + layout.Hour, Matchers: pod}, 0)},
+		{"fleet-pod", merge(profilestore.Selector{Start: f.start, End: f.start + layout.Hour, Matchers: pod}, 0)},
 		{"fleet-1h", merge(profilestore.Selector{Start: f.start, End: f.start + layout.Hour}, f.all())},
 		{"fleet-24h", merge(profilestore.Selector{Start: f.start, End: f.start + benchHours*layout.Hour}, benchHours*f.all())},
+		{"series-1h", series(profilestore.Selector{Service: one, Start: f.start, End: f.start + layout.Hour}, time.Minute, f.cpu[one])},
+		{"series-24h", series(profilestore.Selector{Service: one, Start: f.start, End: f.start + benchHours*layout.Hour}, 5*time.Minute, benchHours*f.cpu[one])},
+		{"series-fleet-24h", series(profilestore.Selector{Start: f.start, End: f.start + benchHours*layout.Hour}, 5*time.Minute, benchHours*f.all())},
+		{"label-values", func() error {
+			vs, err := r.LabelValues(ctx, profilestore.Selector{Tenant: "anonymous", Service: one}, "k8s.pod.name", 1000)
+			if len(vs) != 20 {
+				return fmt.Errorf("%d values %w", len(vs), err)
+			}
+			return err
+		}},
+		{"profile-types", func() error {
+			ts, err := r.ProfileTypes(ctx, profilestore.Selector{Tenant: "anonymous", Start: f.start, End: f.start + layout.Hour})
+			if len(ts) < benchServices {
+				return fmt.Errorf("%d types %w", len(ts), err)
+			}
+			return err
+		}},
+		{"select-1", func() error { // what a query costs at least, now
+			return f.pool.Do(ctx, chconn.Query{Query: ch.Query{Body: "SELECT 1 AS x", Result: proto.Results{{Name: "x", Data: new(proto.ColUInt8)}}}})
+		}},
 		{"fleet-40min", merge(profilestore.Selector{Start: f.start + layout.Hour/6, End: f.start + layout.Hour*5/6}, 0)},
 	} {
 		for _, clients := range []int{1, 4} {

@@ -28,7 +28,7 @@ type gathering struct {
 	columns columns
 	sink    sink
 
-	known  seriesSet
+	known  *seriesSet
 	twice  map[uint64]struct{} // ids of several rows, if the headers are known
 	bytes  int
 	queue  *errgroup.Group
@@ -106,7 +106,7 @@ func (g *gathering) direct(ctx context.Context) error {
 // future is the series that are selected, once done is closed.
 type future struct {
 	done   chan struct{}
-	series seriesSet
+	series *seriesSet
 }
 
 // part is a condition and what is read of the rows for which it holds.
@@ -160,7 +160,7 @@ func (g *gathering) byHeader(ctx context.Context) error {
 	begin := time.Now()
 	if g.labels != "" {
 		var err error
-		if g.known, err = g.series(ctx, g.scan); err != nil || len(g.known) == 0 {
+		if g.known, err = g.series(ctx, g.scan); err != nil || len(g.known.ids) == 0 {
 			return err
 		}
 	}

@@ -87,6 +87,9 @@ const isWanted = " AND (id, nonce) IN (SELECT id, nonce FROM wanted)"
 func (g *gathering) read(ctx context.Context, rows []*chunkrow.Row) error {
 	var whole, cut []*chunkrow.Row
 	for _, row := range rows {
+		if !g.known.hasService(row.Service) {
+			continue
+		}
 		if g.labels == "" && (row.Hour >= g.scan.whole.first*3600 && row.Hour < g.scan.whole.end*3600) {
 			whole = append(whole, row)
 		} else {

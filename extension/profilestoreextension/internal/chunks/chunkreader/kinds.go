@@ -118,6 +118,7 @@ func (k *kinds) bounded() error {
 func (s *kindSums) addStacks(row *chunkrow.Row) {
 	e := &row.Columns.Entries
 	stacks := row.Keys.Stacks
+	s.sums.reserve(len(stacks))
 	for first := 0; first < len(stacks); first += sumBlock {
 		end := min(first+sumBlock, len(stacks))
 		s.sums.grow(end - first)

@@ -152,8 +152,8 @@ var mergeOptions = map[string]profilestore.MergeOptions{
 }
 
 // compare asks everything of a reader and compares with the reference: with each
-// selector a third of the options, others with the next.
-func (s *store) compare(t *testing.T, r *Reader, turn int) {
+// selector one of so many of the options, others with the next.
+func (s *store) compare(t *testing.T, r *Reader, turn, of int) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(selectors())) {
 		sel := selectors()[name]
@@ -161,7 +161,7 @@ func (s *store) compare(t *testing.T, r *Reader, turn int) {
 		require.NoError(t, err, name)
 		require.Equal(t, s.count(sel), n, name)
 		for _, oname := range slices.Sorted(maps.Keys(mergeOptions)) {
-			if turn++; turn%3 != 0 {
+			if turn++; turn%of != 0 {
 				continue
 			}
 			m, err := r.MergeStacks(t.Context(), sel, mergeOptions[oname])
@@ -181,14 +181,14 @@ func TestMergeEqualsReference(t *testing.T) {
 		name   string
 		buffer int
 	}{{"direct", 64 << 20}, {"by header", 0}, {"both", 10_000}}
-	t.Run("written", func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, 64<<20), 0) })
+	t.Run("written", func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, 64<<20), 0, 6) })
 	s.compact(t)
 	for turn, r := range readers {
-		t.Run("compacted/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn) })
+		t.Run("compacted/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn, 3) })
 	}
 	s.repeat(t)
 	for turn, r := range readers {
-		t.Run("repeated/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn+1) })
+		t.Run("repeated/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn+1, 6) })
 	}
 	t.Run("limit", func(t *testing.T) {
 		sel := profilestore.Selector{Tenant: "anonymous"}

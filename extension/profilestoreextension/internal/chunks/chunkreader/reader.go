@@ -90,16 +90,18 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 	return nil
 }
 
-// series reads the ids of the series that a scan is about.
-func (r *Reader) series(ctx context.Context, s *scan) (seriesSet, error) {
+// series reads the series that a scan is about.
+func (r *Reader) series(ctx context.Context, s *scan) (*seriesSet, error) {
 	var id proto.ColUInt128
-	out := make(seriesSet)
+	service := proto.NewLowCardinality[string](new(proto.ColStr))
+	out := &seriesSet{ids: make(map[proto.UInt128]struct{}), services: make(map[string]struct{})}
 	q := chconn.Query{Params: s.params, Query: ch.Query{
-		Body:   "SELECT DISTINCT series FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter + " AND " + s.labels,
-		Result: proto.Results{{Name: "series", Data: &id}},
+		Body:   "SELECT DISTINCT service, series FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter + " AND " + s.labels,
+		Result: proto.Results{{Name: "service", Data: service}, {Name: "series", Data: &id}},
 		OnResult: func(context.Context, proto.Block) error {
-			for _, v := range id {
-				out[v] = struct{}{}
+			for i, v := range id {
+				out.ids[v] = struct{}{}
+				out.services[service.Row(i)] = struct{}{}
 			}
 			return nil
 		},
@@ -110,13 +112,25 @@ func (r *Reader) series(ctx context.Context, s *scan) (seriesSet, error) {
 	return out, nil
 }
 
-// seriesSet has the series that are selected; nil stands for all.
-type seriesSet map[proto.UInt128]struct{}
+// seriesSet has the series that are selected and their services; nil stands for
+// all.
+type seriesSet struct {
+	ids      map[proto.UInt128]struct{}
+	services map[string]struct{}
+}
 
-func (s seriesSet) has(id proto.UInt128) bool {
+func (s *seriesSet) has(id proto.UInt128) bool {
 	if s == nil {
 		return true
 	}
-	_, ok := s[id]
+	_, ok := s.ids[id]
+	return ok
+}
+
+func (s *seriesSet) hasService(name string) bool {
+	if s == nil {
+		return true
+	}
+	_, ok := s.services[name]
 	return ok
 }

@@ -72,6 +72,15 @@ func (s *sums) grow(n int) {
 	}
 }
 
+// reserve makes room for n rows in an empty table. Rows of one kind have about the
+// same entries, so that the first says how many there will be.
+func (s *sums) reserve(n int) {
+	if len(s.stacks) == 0 {
+		s.stacks, s.figures = make([]profile.ID, 0, n), make([]figures, 0, n)
+		s.grow(n)
+	}
+}
+
 func (s *sums) slotHash(i int) uint64 {
 	if len(s.attrs) > 0 {
 		return s.hash(s.stacks[i]) ^ s.attrs[i].hash(s.seed)
