@@ -268,7 +268,7 @@ func (a *api) aggregate(ctx context.Context, q *query) (*result, error) {
 	}
 	if q.kind == "" {
 		for i := range r.merge.Kinds {
-			r.events += r.merge.Kinds[i].Events
+			r.events = profile.AddCount(r.events, r.merge.Kinds[i].Events)
 		}
 	}
 	return r, a.checkKind(ctx, reader, q, r.merge)

@@ -49,8 +49,8 @@ type sums struct {
 }
 
 func (s *sums) add(value int64, count uint64) {
-	s.value += value
-	s.count += count
+	s.value = profile.Add(s.value, value)
+	s.count = profile.AddCount(s.count, count)
 }
 
 // share returns the part of a total, 0 to 1.

@@ -88,11 +88,11 @@ func (s *Spec) syscalls(k *profilestore.KindMerge) (float64, error) {
 		if s.Syscall != "" && s.Syscall != aperturejson.SyscallName(c) {
 			continue
 		}
-		all.Count += c.Count
-		all.Errors += c.Errors
+		all.Count = profile.AddCount(all.Count, c.Count)
+		all.Errors = profile.AddCount(all.Errors, c.Errors)
 		all.Max = max(all.Max, c.Max)
 		for b, n := range c.Histogram {
-			all.Histogram[b] += n
+			all.Histogram[b] = profile.AddCount(all.Histogram[b], n)
 		}
 	}
 	if all.Count == 0 {
@@ -118,7 +118,7 @@ func orAll(syscall string) string {
 func p99(s *profilestore.SyscallStats) (float64, error) {
 	var known uint64
 	for _, n := range s.Histogram {
-		known += n
+		known = profile.AddCount(known, n)
 	}
 	if known == 0 {
 		return 0, nothing("system calls without a histogram")
@@ -127,7 +127,7 @@ func p99(s *profilestore.SyscallStats) (float64, error) {
 	rank := known - known/100
 	var below uint64
 	for b, n := range s.Histogram {
-		if below += n; below < rank {
+		if below = profile.AddCount(below, n); below < rank {
 			continue
 		}
 		end := int64(math.MaxInt64)
