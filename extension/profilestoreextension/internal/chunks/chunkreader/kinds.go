@@ -8,6 +8,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/chunk"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -70,7 +71,7 @@ func (k *kinds) whole(row *chunkrow.Row) error {
 	defer k.mu.Unlock()
 	s := k.of(row, row.First, row.Last)
 	if s.types < 1 || s.types > profile.MaxTypes {
-		return fmt.Errorf("row %016x: types are %q; there must be 1 to %d", row.ID, row.Types, profile.MaxTypes)
+		return fmt.Errorf("row %016x: %w: types are %q; there must be 1 to %d", row.ID, chunk.ErrInvalid, row.Types, profile.MaxTypes)
 	}
 	if err := checkTotals(row, s.types); err != nil {
 		return err
