@@ -37,7 +37,7 @@ type query struct {
 }
 
 // ownKinds are accepted whether or not there are profiles of them.
-var ownKinds = []string{profile.KindCPU, profile.KindLock, profile.KindSyscall, profile.KindOffCPU, profile.KindGPU}
+var ownKinds = []string{profile.KindCPU, profile.KindLock, profile.KindSyscall, profile.KindOffCPU, profile.KindGPU, profile.KindLockIdle}
 
 func (q *query) setAgentID(v string) error {
 	if err := checkName("agent_id", v); err != nil {
