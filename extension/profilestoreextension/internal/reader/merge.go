@@ -158,7 +158,7 @@ func (q *merging) resolved(m *profilestore.Merge) bool {
 // assemble makes the answer and resolves the stacks it refers to.
 func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds []*kindInfo, limit int, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
 	out := &profilestore.Merge{Kinds: make([]profilestore.KindMerge, len(kinds))}
-	stacks := stackIndex{unique: len(kinds) == 1 && !opts.ByLock && !opts.SyscallRows}
+	stacks := StackNumbers{Unique: len(kinds) == 1 && !opts.ByLock && !opts.SyscallRows}
 	for i, k := range kinds {
 		rows := k.rows.sorted(limit)
 		k.Totals, k.Events, k.TotalRows = k.rows.sums, k.rows.events, k.rows.total
@@ -166,53 +166,26 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 			k.StacklessValue, k.StacklessEvents = k.rows.stackless.value[0], k.rows.stackless.count
 		}
 		k.Rows = make([]profilestore.Row, len(rows))
-		stacks.grow(len(rows))
+		stacks.Grow(len(rows))
 		for j, row := range rows {
 			lo, hi := known(row.lo, row.hi)
 			k.Rows[j] = profilestore.Row{
-				Stack: stacks.index(row.stack), LockAddress: row.lock, Values: row.value,
+				Stack: stacks.Number(row.stack), LockAddress: row.lock, Values: row.value,
 				Syscall: row.syscall, Bucket: row.bucket, Failed: row.failed,
 				Count: row.count, Min: lo, Max: hi,
 			}
 		}
 		out.Kinds[i] = k.KindMerge
 	}
-	frames, err := r.stacks.Resolve(ctx, sel.Tenant, sel.Service, stacks.ids)
+	frames, err := r.stacks.Resolve(ctx, sel.Tenant, sel.Service, stacks.IDs)
 	if err != nil {
 		return nil, err
 	}
-	out.Stacks = make([]profilestore.Stack, len(stacks.ids))
-	for i, id := range stacks.ids {
+	out.Stacks = make([]profilestore.Stack, len(stacks.IDs))
+	for i, id := range stacks.IDs {
 		out.Stacks[i] = profilestore.Stack{ID: id, Frames: frames[i]}
 	}
 	return out, nil
-}
-
-// stackIndex numbers stacks in the order they are first met.
-type stackIndex struct {
-	ids []profile.ID
-	// unique is true if every stack is met once only; no map is needed then.
-	unique bool
-	known  map[profile.ID]int32
-}
-
-func (s *stackIndex) grow(n int) {
-	s.ids = slices.Grow(s.ids, n)
-	if !s.unique && s.known == nil {
-		s.known = make(map[profile.ID]int32, n)
-	}
-}
-
-func (s *stackIndex) index(id profile.ID) int32 {
-	n := int32(len(s.ids))
-	if !s.unique {
-		if i, ok := s.known[id]; ok {
-			return i
-		}
-		s.known[id] = n
-	}
-	s.ids = append(s.ids, id)
-	return n
 }
 
 // known turns bounds that no observation gave into 0.

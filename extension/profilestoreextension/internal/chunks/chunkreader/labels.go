@@ -88,11 +88,9 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 		},
 		OnResult: func(context.Context, proto.Block) error {
 			for i := range service.Rows() {
-				one := ProfileType{Service: service.Row(i), Kind: kind.Row(i), Types: layout.DecodeTypes(types.Row(i))}
-				if p := layout.DecodeTypes(period.Row(i)); len(p) > 0 {
-					one.PeriodType = p[0]
-				}
-				out = append(out, one)
+				out = append(out, ProfileType{
+					Service: service.Row(i), Kind: kind.Row(i), Types: layout.DecodeTypes(types.Row(i)), PeriodType: periodType(period.Row(i)),
+				})
 			}
 			return nil
 		},

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
-	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
@@ -49,7 +49,7 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.types, b.types))
 	})
 	out := &profilestore.Merge{Kinds: make([]profilestore.KindMerge, len(keys))}
-	stacks := stackNumbers{unique: len(keys) == 1 && !kinds.opts.ByLock && !kinds.opts.SyscallRows}
+	stacks := reader.StackNumbers{Unique: len(keys) == 1 && !kinds.opts.ByLock && !kinds.opts.SyscallRows}
 	for i, key := range keys {
 		k := kinds.kinds[key]
 		all, stackless := k.sums.total()
@@ -65,51 +65,24 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 		}
 		rows := k.sums.top(limit)
 		m.Rows = make([]profilestore.Row, len(rows))
-		stacks.grow(len(rows))
+		stacks.Grow(len(rows))
 		for j, row := range rows {
 			a, f := k.sums.of(int(row)), &k.sums.figures[row]
 			lo, hi := known(f.lo, f.hi)
 			m.Rows[j] = profilestore.Row{
-				Stack: stacks.number(k.sums.stacks[row]), LockAddress: a.lock, Syscall: a.syscall,
+				Stack: stacks.Number(k.sums.stacks[row]), LockAddress: a.lock, Syscall: a.syscall,
 				Bucket: a.bucket, Failed: a.failed != 0, Values: f.values, Count: f.count, Min: lo, Max: hi,
 			}
 		}
 		out.Kinds[i] = m
 	}
-	frames, err := r.Stacks().Resolve(ctx, sel.Tenant, sel.Service, stacks.ids)
+	frames, err := r.Stacks().Resolve(ctx, sel.Tenant, sel.Service, stacks.IDs)
 	if err != nil {
 		return nil, err
 	}
-	out.Stacks = make([]profilestore.Stack, len(stacks.ids))
-	for i, id := range stacks.ids {
+	out.Stacks = make([]profilestore.Stack, len(stacks.IDs))
+	for i, id := range stacks.IDs {
 		out.Stacks[i] = profilestore.Stack{ID: id, Frames: frames[i]}
 	}
 	return out, nil
-}
-
-// stackNumbers numbers stacks in the order they are first met.
-type stackNumbers struct {
-	ids []profile.ID
-	// unique is true if every stack is met once only; no map is needed then.
-	unique bool
-	known  map[profile.ID]int32
-}
-
-func (s *stackNumbers) grow(n int) {
-	s.ids = slices.Grow(s.ids, n)
-	if !s.unique && s.known == nil {
-		s.known = make(map[profile.ID]int32, n)
-	}
-}
-
-func (s *stackNumbers) number(id profile.ID) int32 {
-	n := int32(len(s.ids))
-	if !s.unique {
-		if i, ok := s.known[id]; ok {
-			return i
-		}
-		s.known[id] = n
-	}
-	s.ids = append(s.ids, id)
-	return n
 }

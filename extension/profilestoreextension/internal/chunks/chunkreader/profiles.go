@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"sync"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -28,63 +27,51 @@ func (r *Reader) Profiles(ctx context.Context, sel profilestore.Selector, limit 
 		return nil, err
 	}
 	out, err := r.gather(ctx, s, "profiles", columns{byProfile, byProfile}, func() sink {
-		return &profilesSink{limit: min(limit, maxProfiles)}
+		return &eachProfile{to: &newest{limit: min(limit, maxProfiles)}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	list := out.(*profilesSink).newest()
+	list := out.(*eachProfile).to.(*newest).sorted()
 	return list, r.labelsOf(ctx, s, list)
 }
 
-// profilesSink keeps the newest profiles.
-type profilesSink struct {
+// newest keeps the newest profiles.
+type newest struct {
 	limit int
+	list  []Profile
 
-	mu   sync.Mutex
-	list []Profile
+	types      []profile.ValueType // of the row
+	periodType profile.ValueType
 }
 
-func (s *profilesSink) whole(row *chunkrow.Row) error { return s.add(row, nil) }
-
-func (s *profilesSink) cut(row *chunkrow.Row, selected func(int) bool) error {
-	return s.add(row, selected)
+func (s *newest) begin(row *chunkrow.Row) {
+	s.types, s.periodType = row.SampleTypes(), periodType(row.PeriodType)
 }
 
-func (s *profilesSink) add(row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfileTotals(row); err != nil {
-		return err
-	}
-	types := row.SampleTypes()
-	period := layout.DecodeTypes(row.PeriodType)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *newest) profile(row *chunkrow.Row, i int) error {
 	p := &row.Columns.Profiles
-	for i, t := range p.Times {
-		if selected != nil && !selected(i) {
-			continue
-		}
-		one := Profile{
-			Service: row.Service, Kind: row.Kind, Types: types, Period: row.Period,
-			Series: layout.FromID(row.SeriesIDs[p.Series[i]]), Time: t, Duration: p.Durations[i], Events: events(row, i),
-		}
-		if len(period) > 0 {
-			one.PeriodType = period[0]
-		}
-		for j := range p.Totals {
-			if len(p.Totals[j]) > 0 {
-				one.Totals[j] = p.Totals[j][i]
-			}
-		}
-		if s.list = append(s.list, one); len(s.list) >= 2*s.limit+1024 {
-			s.list = s.newest()
-		}
+	s.list = append(s.list, Profile{
+		Service: row.Service, Kind: row.Kind, Types: s.types, PeriodType: s.periodType, Period: row.Period,
+		Series: layout.FromID(row.SeriesIDs[p.Series[i]]), Time: p.Times[i], Duration: p.Durations[i],
+		Totals: totalsOf(row, i), Events: events(row, i),
+	})
+	if len(s.list) >= 2*s.limit+1024 {
+		s.list = s.sorted()
 	}
 	return nil
 }
 
-// newest sorts the list and cuts it at the limit.
-func (s *profilesSink) newest() []Profile {
+// periodType takes one type apart.
+func periodType(s string) profile.ValueType {
+	if types := layout.DecodeTypes(s); len(types) > 0 {
+		return types[0]
+	}
+	return profile.ValueType{}
+}
+
+// sorted sorts the list and cuts it at the limit.
+func (s *newest) sorted() []Profile {
 	slices.SortFunc(s.list, func(a, b Profile) int {
 		return cmp.Or(
 			cmp.Compare(b.Time, a.Time), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Kind, b.Kind),
@@ -148,69 +135,57 @@ func (r *Reader) Heatmap(ctx context.Context, sel profilestore.Selector, step in
 		return nil, err
 	}
 	out, err := r.gather(ctx, s, "heatmap", columns{byProfile, byProfile}, func() sink {
-		return &heatmapSink{step: step, column: column, kinds: make(map[kindKey]map[int64]*HeatmapStep)}
+		return &eachProfile{to: &heatmapTaker{step: step, column: column, kinds: make(map[kindKey]map[int64]*HeatmapStep)}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out.(*heatmapSink).answer(), nil
+	return out.(*eachProfile).to.(*heatmapTaker).answer(), nil
 }
 
-// heatmapSink counts profiles by step and size.
-type heatmapSink struct {
+// heatmapTaker counts profiles by step and size.
+type heatmapTaker struct {
 	step   int64
 	column int
 
-	mu    sync.Mutex
-	n     int
+	n     int // steps
 	kinds map[kindKey]map[int64]*HeatmapStep
+	row   map[int64]*HeatmapStep // of the row's kind
 }
 
 // maxHeatmapSteps bounds those of one answer.
 const maxHeatmapSteps = 1 << 16
 
-func (s *heatmapSink) whole(row *chunkrow.Row) error { return s.add(row, nil) }
-
-func (s *heatmapSink) cut(row *chunkrow.Row, selected func(int) bool) error {
-	return s.add(row, selected)
-}
-
-func (s *heatmapSink) add(row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfileTotals(row); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := &row.Columns.Profiles
-	totals := p.Totals[s.column]
-	if len(totals) == 0 {
-		return nil // of fewer types
+func (s *heatmapTaker) begin(row *chunkrow.Row) {
+	if len(row.Columns.Profiles.Totals[s.column]) == 0 {
+		return // of fewer types
 	}
 	key := kindKey{row.Kind, row.Types}
-	steps := s.kinds[key]
-	if steps == nil {
-		steps = make(map[int64]*HeatmapStep)
-		s.kinds[key] = steps
+	if s.kinds[key] == nil {
+		s.kinds[key] = make(map[int64]*HeatmapStep)
 	}
-	for i, t := range p.Times {
-		if selected != nil && !selected(i) {
-			continue
-		}
-		at := profile.Bucket(t, s.step) * s.step
-		to := steps[at]
-		if to == nil {
-			if s.n++; s.n > maxHeatmapSteps {
-				return fmt.Errorf("%w: more than %d steps; a longer step has fewer", profilestore.ErrLimit, maxHeatmapSteps)
-			}
-			to = &HeatmapStep{Time: at}
-			steps[at] = to
-		}
-		to.Sizes[bits.Len64(uint64(max(totals[i], 0)))]++
+	s.row = s.kinds[key]
+}
+
+func (s *heatmapTaker) profile(row *chunkrow.Row, i int) error {
+	totals := row.Columns.Profiles.Totals[s.column]
+	if len(totals) == 0 {
+		return nil
 	}
+	at := profile.Bucket(row.Columns.Profiles.Times[i], s.step) * s.step
+	to := s.row[at]
+	if to == nil {
+		if s.n++; s.n > maxHeatmapSteps {
+			return fmt.Errorf("%w: more than %d steps; a longer step has fewer", profilestore.ErrLimit, maxHeatmapSteps)
+		}
+		to = &HeatmapStep{Time: at}
+		s.row[at] = to
+	}
+	to.Sizes[bits.Len64(uint64(max(totals[i], 0)))]++
 	return nil
 }
 
-func (s *heatmapSink) answer() []Heatmap {
+func (s *heatmapTaker) answer() []Heatmap {
 	out := make([]Heatmap, 0, len(s.kinds))
 	for key, steps := range s.kinds {
 		h := Heatmap{Kind: key.kind, Types: layout.DecodeTypes(key.types)}

@@ -77,14 +77,14 @@ func (r *reference) series(sel profilestore.Selector, opts SeriesOptions) []Seri
 }
 
 func (r *reference) profiles(sel profilestore.Selector) []Profile {
-	sink := &profilesSink{limit: 1 << 20}
+	all := &newest{limit: 1 << 20}
 	r.each(sel, func(g *profile.Group, _ *profile.Dictionary) {
-		sink.list = append(sink.list, Profile{
+		all.list = append(all.list, Profile{
 			Service: g.Series.Service, Kind: g.Kind, Types: g.Types, PeriodType: g.PeriodType, Period: g.Period,
 			Series: g.Series.ID, Labels: g.Series.Labels, Time: g.Start, Duration: g.End - g.Start, Totals: totals(g), Events: g.Events(),
 		})
 	})
-	return sink.newest()
+	return all.sorted()
 }
 
 func (r *reference) heatmap(sel profilestore.Selector, step int64, column int) map[string]map[int64][HeatmapSizes]uint64 {

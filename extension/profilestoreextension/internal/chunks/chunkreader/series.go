@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -17,9 +16,6 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
-
-// byProfile are the columns that say what is known of profiles without entries.
-const byProfile = chunkrow.Times | chunkrow.Series | chunkrow.ProfileTotals
 
 const (
 	// maxBy bounds the labels that series are kept apart by.
@@ -45,12 +41,12 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts Ser
 		return nil, err
 	}
 	out, err := r.gather(ctx, s, "series", columns{byProfile, byProfile}, func() sink {
-		return &seriesSink{step: opts.Step, groups: groups, series: make(map[seriesKey]*points)}
+		return &eachProfile{to: &seriesTaker{step: opts.Step, groups: groups, series: make(map[seriesKey]*points)}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out.(*seriesSink).answer(), nil
+	return out.(*eachProfile).to.(*seriesTaker).answer(), nil
 }
 
 // groups returns which values of labels each series has.
@@ -125,65 +121,48 @@ func (p *points) span(step int64) int64 {
 	return max(step, p.first+int64(len(p.list))-1) - min(step, p.first) + 1
 }
 
-// seriesSink sums profiles by series and step.
-type seriesSink struct {
+// seriesTaker sums profiles by series and step.
+type seriesTaker struct {
 	step   int64
 	groups map[proto.UInt128]string // nil if there is one group
 
-	mu     sync.Mutex
 	n      int64 // points
 	series map[seriesKey]*points
+	row    []*points // of the row's series, once they were met
 }
 
-func (s *seriesSink) whole(row *chunkrow.Row) error { return s.add(row, nil) }
+func (s *seriesTaker) begin(row *chunkrow.Row) { s.row = make([]*points, len(row.SeriesIDs)) }
 
-func (s *seriesSink) cut(row *chunkrow.Row, selected func(int) bool) error {
-	return s.add(row, selected)
-}
-
-func (s *seriesSink) add(row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfileTotals(row); err != nil {
-		return err
+func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
+	series := row.Columns.Profiles.Series[i]
+	to := s.row[series]
+	if to == nil {
+		key := seriesKey{kindKey{row.Kind, row.Types}, s.groups[row.SeriesIDs[series]]}
+		if to = s.series[key]; to == nil {
+			to = new(points)
+			s.series[key] = to
+		}
+		s.row[series] = to
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := &row.Columns.Profiles
-	bySeries := make([]*points, len(row.SeriesIDs))
-	for i, t := range p.Times {
-		if selected != nil && !selected(i) {
-			continue
-		}
-		to := bySeries[p.Series[i]]
-		if to == nil {
-			key := seriesKey{kindKey{row.Kind, row.Types}, s.groups[row.SeriesIDs[p.Series[i]]]}
-			if to = s.series[key]; to == nil {
-				to = new(points)
-				s.series[key] = to
-			}
-			bySeries[p.Series[i]] = to
-		}
-		var step int64
-		if s.step > 0 {
-			step = profile.Bucket(t, s.step)
-		}
-		if n := to.span(step) - int64(len(to.list)); n > 0 {
-			if s.n += n; s.n > maxPoints {
-				return fmt.Errorf("%w: more than %d points; a longer step has fewer", profilestore.ErrLimit, maxPoints)
-			}
-		}
-		point := to.at(step)
-		for j := range p.Totals {
-			if len(p.Totals[j]) > 0 {
-				point.Values[j] += p.Totals[j][i]
-			}
-		}
-		point.Events += events(row, i)
-		point.Profiles++
+	var step int64
+	if s.step > 0 {
+		step = profile.Bucket(row.Columns.Profiles.Times[i], s.step)
 	}
+	if n := to.span(step) - int64(len(to.list)); n > 0 {
+		if s.n += n; s.n > maxPoints {
+			return fmt.Errorf("%w: more than %d points; a longer step has fewer", profilestore.ErrLimit, maxPoints)
+		}
+	}
+	point := to.at(step)
+	for j, v := range totalsOf(row, i) {
+		point.Values[j] += v
+	}
+	point.Events += events(row, i)
+	point.Profiles++
 	return nil
 }
 
-func (s *seriesSink) answer() []Series {
+func (s *seriesTaker) answer() []Series {
 	out := make([]Series, 0, len(s.series))
 	for key, ps := range s.series {
 		one := Series{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
