@@ -94,25 +94,15 @@ func mergeSeries(rows []*chunkrow.Row) (union []proto.UInt128, places [][]uint32
 	for _, r := range rows {
 		union = append(union, r.SeriesIDs...)
 	}
-	slices.SortFunc(union, compareIDs)
+	slices.SortFunc(union, chunkrow.CompareIDs)
 	union = slices.Compact(union)
 	places = make([][]uint32, len(rows))
 	for i, r := range rows {
 		places[i] = make([]uint32, len(r.SeriesIDs))
 		for j, id := range r.SeriesIDs {
-			at, _ := slices.BinarySearchFunc(union, id, compareIDs)
+			at, _ := slices.BinarySearchFunc(union, id, chunkrow.CompareIDs)
 			places[i][j] = uint32(at)
 		}
 	}
 	return union, places
-}
-
-func compareIDs(a, b proto.UInt128) int {
-	switch {
-	case a == b:
-		return 0
-	case a.High < b.High || a.High == b.High && a.Low < b.Low:
-		return -1
-	}
-	return 1
 }
