@@ -135,15 +135,26 @@ func TestDistributionListsItsComponents(t *testing.T) {
 	}
 }
 
-// Every shipped configuration is valid.
+// Every shipped configuration is valid, alone and with what asks for a token.
 func TestConfigurationsAreValid(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "config", "*.yaml"))
 	require.NoError(t, err)
-	require.Len(t, files, 4)
+	found := 0
 	for _, f := range files {
-		cmd := exec.CommandContext(t.Context(), collector(t), "validate", "--config", f)
-		cmd.Env = append(os.Environ(), "APERTURE_DATA_DIR="+t.TempDir())
-		out, err := cmd.CombinedOutput()
-		assert.NoError(t, err, "%s: %s", f, out)
+		overlay := "auth.yaml"
+		switch filepath.Base(f) {
+		case "auth.yaml", "agent-auth.yaml":
+			continue
+		case "agent.yaml":
+			overlay = "agent-auth.yaml"
+		}
+		found++
+		for _, args := range [][]string{nil, {"--config", filepath.Join(root, "config", overlay)}} {
+			cmd := exec.CommandContext(t.Context(), collector(t), append([]string{"validate", "--config", f}, args...)...)
+			cmd.Env = append(os.Environ(), "APERTURE_DATA_DIR="+t.TempDir(), "APERTURE_AUTH_TOKEN=token")
+			out, err := cmd.CombinedOutput()
+			assert.NoError(t, err, "%s %v: %s", f, args, out)
+		}
 	}
+	assert.Equal(t, 4, found)
 }

@@ -57,6 +57,9 @@ type Conn struct {
 	endpoint int
 	used     time.Time
 	reused   bool
+	// aborted is set when the context of a query ended, if only just after its
+	// last packet: reads of the connection fail from then on.
+	aborted bool
 }
 
 // New returns a pool; it connects when it is used.
@@ -164,7 +167,7 @@ func (p *Pool) acquire(ctx context.Context) (*Conn, error) {
 }
 
 func (p *Pool) release(c *Conn, err error) {
-	if broken(err) || c.client.IsClosed() {
+	if broken(err) || c.aborted || c.client.IsClosed() {
 		_ = c.client.Close()
 		return
 	}
@@ -271,6 +274,7 @@ func (c *Conn) do(ctx context.Context, q Query) error {
 		defer cancel()
 	}
 	stop := context.AfterFunc(ctx, c.net.abort)
-	defer stop()
-	return c.client.Do(ctx, q.Query)
+	err := c.client.Do(ctx, q.Query)
+	c.aborted = !stop()
+	return err
 }

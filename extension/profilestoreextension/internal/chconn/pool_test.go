@@ -159,3 +159,19 @@ func TestQuote(t *testing.T) {
 	assert.Equal(t, `a\tb\\`, escapeText("a\tb\\"))
 	assert.False(t, strings.Contains(quote("\x00"), "\x00"))
 }
+
+// A query that is cancelled as its last packet comes may still succeed; whoever
+// is next must not get its connection, which cannot be read from any more.
+func TestCancelAtTheEnd(t *testing.T) {
+	p := newPool(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := p.acquire(ctx)
+	require.NoError(t, err)
+	q := sql("SELECT 1")
+	q.OnResult = func(context.Context, proto.Block) error { cancel(); return nil }
+	_ = c.do(ctx, q)
+	p.release(c, nil)
+	assert.Empty(t, p.idle)
+	require.NoError(t, p.Do(t.Context(), sql("SELECT 1")))
+	assert.Len(t, p.idle, 1)
+}
