@@ -25,7 +25,7 @@ type aggregateAnswer struct {
 func measureAggregate(ctx context.Context, o options, g *gateway) ([]*latencies, error) {
 	data, err := otlpload.Generate(corpus.Config{
 		Seed: 5, Services: o.services, Pods: o.pods, Start: time.Date(2026, 1, 8, 12, 0, 0, 0, time.UTC),
-		Duration: time.Hour, Samples: o.samples, Tail: 20_000,
+		Duration: time.Hour, Interval: 15 * time.Second, Samples: o.samples, Tail: 20_000,
 	}, 1)
 	if err != nil {
 		return nil, err
