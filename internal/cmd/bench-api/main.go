@@ -35,7 +35,7 @@ func main() {
 	flag.IntVar(&o.repeat, "repeat", 50, "requests of each case")
 	flag.IntVar(&o.services, "services", 50, "services of the fleet")
 	flag.IntVar(&o.pods, "pods", 20, "pods of each service of the fleet")
-	flag.Float64Var(&o.samples, "samples", 99, "mean number of samples in a CPU profile of the fleet; each pod makes one CPU and one memory profile every 15 seconds")
+	flag.Float64Var(&o.samples, "samples", 188, "mean number of samples in a CPU profile of the fleet; each pod makes one CPU and one memory profile every 15 seconds")
 	flag.IntVar(&o.senders, "senders", 2, "concurrent requests while data is loaded")
 	flag.IntVar(&o.dashboards, "dashboards", 200, "number of dashboards")
 	flag.DurationVar(&o.poll, "poll", 5*time.Second, "how often a dashboard asks")
