@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/pushload"
 )
 
@@ -36,7 +37,7 @@ func measureDashboards(ctx context.Context, o options, g *gateway) ([]*latencies
 	group.Go(func() error {
 		defer close(stop)
 		// Until all agents push at their pace.
-		if err := sleep(gctx, 2*pushload.Spread); err != nil {
+		if err := benchkit.Sleep(gctx, 2*pushload.Spread); err != nil {
 			return err
 		}
 		return g.profiled(gctx, o, "dashboards", func() error {
@@ -85,7 +86,7 @@ func measureDashboards(ctx context.Context, o options, g *gateway) ([]*latencies
 func (g *gateway) poll(ctx context.Context, o options, until time.Time) (health, aggregate []time.Duration, err error) {
 	next := time.Now().Add(time.Duration(rand.Float64() * float64(o.poll)))
 	for ; next.Before(until); next = next.Add(o.poll) {
-		if err := sleep(ctx, time.Until(next)); err != nil {
+		if err := benchkit.Sleep(ctx, time.Until(next)); err != nil {
 			return nil, nil, err
 		}
 		begin := time.Now()
@@ -105,13 +106,4 @@ func (g *gateway) poll(ctx context.Context, o options, until time.Time) (health,
 		health, aggregate = append(health, answered.Sub(begin)), append(aggregate, time.Since(answered))
 	}
 	return health, aggregate, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

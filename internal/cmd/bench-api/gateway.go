@@ -77,10 +77,10 @@ func (g *gateway) settle(ctx context.Context) error {
 		if err = g.ask(ctx, http.MethodGet, "/api/health", "", &health); err != nil {
 			return err
 		}
-		var now usage
+		var now benchkit.Usage
 		now, err = g.cpu()
 		quiet++
-		if health.Pending > 0 || now.minus(last).total() > step/10 {
+		if health.Pending > 0 || now.Minus(last).Total() > step/10 {
 			quiet = 0
 		}
 		last = now
@@ -114,22 +114,7 @@ func (g *gateway) fetch(ctx context.Context, method, path, body string) ([]byte,
 	return text, err
 }
 
-// usage is the CPU time of both processes.
-type usage struct{ collector, clickhouse time.Duration }
-
-func (u usage) total() time.Duration { return u.collector + u.clickhouse }
-
-func (u usage) minus(v usage) usage {
-	return usage{u.collector - v.collector, u.clickhouse - v.clickhouse}
-}
-
-func (g *gateway) cpu() (u usage, err error) {
-	if u.collector, err = benchkit.CPU(g.PID()); err != nil {
-		return u, err
-	}
-	u.clickhouse, err = benchkit.CPU(g.clickhouse)
-	return u, err
-}
+func (g *gateway) cpu() (benchkit.Usage, error) { return benchkit.UsageOf(g.PID(), g.clickhouse) }
 
 // profiled runs work, and meanwhile takes a CPU profile of the collector, if one
 // was asked for.

@@ -17,7 +17,7 @@ type latencies struct {
 	name string
 	all  []time.Duration
 	// cpu is the CPU time of all requests, zero where other work was done beside.
-	cpu usage
+	cpu benchkit.Usage
 	// percentile and limit are what is required: 0 for nothing.
 	percentile int
 	limit      time.Duration
@@ -46,14 +46,12 @@ func (g *gateway) repeat(ctx context.Context, o options, l *latencies, one func(
 			l.all = append(l.all, time.Since(begin))
 		}
 		after, err := g.cpu()
-		l.cpu = after.minus(before)
+		l.cpu = after.Minus(before)
 		return err
 	})
 }
 
-func (l *latencies) at(percentile int) time.Duration {
-	return l.all[min(len(l.all)*percentile/100, len(l.all)-1)]
-}
+func (l *latencies) at(percentile int) time.Duration { return benchkit.Percentile(l.all, percentile) }
 
 func report(all []*latencies) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
@@ -63,14 +61,14 @@ func report(all []*latencies) error {
 		slices.Sort(l.all)
 		limit := ""
 		if l.limit > 0 {
-			limit = fmt.Sprintf("p%d %.0f", l.percentile, ms(l.limit))
+			limit = fmt.Sprintf("p%d %.0f", l.percentile, benchkit.MS(l.limit))
 			if got := l.at(l.percentile); got > l.limit {
 				errs = append(errs, fmt.Errorf("%s: percentile %d is %s; the limit is %s", l.name, l.percentile, got, l.limit))
 			}
 		}
 		n := time.Duration(len(l.all))
-		_, _ = fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t%d\t%s\t\n", l.name, ms(l.at(50)), ms(l.at(99)),
-			ms(l.cpu.collector/n), ms(l.cpu.clickhouse/n), limit, len(l.all), l.note)
+		_, _ = fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t%d\t%s\t\n", l.name, benchkit.MS(l.at(50)), benchkit.MS(l.at(99)),
+			benchkit.MS(l.cpu.Collector/n), benchkit.MS(l.cpu.ClickHouse/n), limit, len(l.all), l.note)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -79,5 +77,3 @@ func report(all []*latencies) error {
 	fmt.Println("machine after:", benchkit.Machine())
 	return errors.Join(errs...)
 }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest/fixtures"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -29,7 +30,7 @@ func accounts(ctx context.Context, b *bench) error {
 	if err != nil {
 		return errors.Join(err, a.stop())
 	}
-	sleepErr := sleep(ctx, b.duration)
+	sleepErr := benchkit.Sleep(ctx, b.duration)
 	report, err := p.Stop()
 	m, metricsErr := a.metrics(ctx)
 	if err := errors.Join(sleepErr, err, metricsErr, a.stop()); err != nil {

@@ -130,7 +130,7 @@ func (a *agent) waitActive(ctx context.Context, profiles []string) error {
 			if m.sum("active", "profile", p) == 1 {
 				break
 			}
-			if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			if err := benchkit.Sleep(ctx, 100*time.Millisecond); err != nil {
 				return fmt.Errorf("the profile %s does not run: see %s", p, a.collector.LogFile)
 			}
 		}
@@ -143,14 +143,4 @@ func (a *agent) stop() error {
 	err := a.collector.Stop()
 	a.close()
 	return errors.Join(err, a.sink.err())
-}
-
-// sleep waits, or returns the error of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 )
 
 // Unlike the collector, bpftrace needs tracefs. Where it is not mounted, it gets one
@@ -46,7 +48,7 @@ func startBpftrace(ctx context.Context, program string) (*bpftrace, error) {
 		p.out <- string(rest)
 	}()
 	// It says so before it attaches.
-	return p, sleep(ctx, 2*time.Second)
+	return p, benchkit.Sleep(ctx, 2*time.Second)
 }
 
 // stop ends it and returns what it printed.

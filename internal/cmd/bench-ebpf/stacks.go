@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest/fixtures"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -119,14 +120,14 @@ func sampleCost(ctx context.Context, b *bench, pid int) (err error) {
 			err = errors.Join(err, a.stop())
 		}
 	}()
-	if err := sleep(ctx, 3*time.Second); err != nil {
+	if err := benchkit.Sleep(ctx, 3*time.Second); err != nil {
 		return err
 	}
 	before, err := a.metrics(ctx)
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, b.duration); err != nil {
+	if err := benchkit.Sleep(ctx, b.duration); err != nil {
 		return err
 	}
 	after, err := a.metrics(ctx)
@@ -165,12 +166,12 @@ func sampleTruth(ctx context.Context, b *bench, pid int) error {
 	if err != nil {
 		return err
 	}
-	err = sleep(ctx, 2*time.Second)
+	err = benchkit.Sleep(ctx, 2*time.Second)
 	a.forget()
 	began := time.Now()
 	var got shares
 	for err == nil && got.samples < enough && time.Since(began) < patient {
-		err = sleep(ctx, time.Second)
+		err = benchkit.Sleep(ctx, time.Second)
 		got = burnShares(a, pid)
 	}
 	took := time.Since(began)

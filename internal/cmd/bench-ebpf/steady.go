@@ -70,7 +70,7 @@ func (b *bench) measureAgent(ctx context.Context, server *chserver.Server, burn 
 		queryCtx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go query(queryCtx, server) // so that samples hit the large library
-		if err := sleep(ctx, settling); err != nil {
+		if err := benchkit.Sleep(ctx, settling); err != nil {
 			return 0, 0, mem, err
 		}
 		if first, err = benchkit.CPU(a.collector.PID()); err != nil {
@@ -79,7 +79,7 @@ func (b *bench) measureAgent(ctx context.Context, server *chserver.Server, burn 
 		if err := a.waitActive(ctx, all); err != nil {
 			return 0, 0, mem, err
 		}
-		if err := sleep(ctx, b.duration); err != nil {
+		if err := benchkit.Sleep(ctx, b.duration); err != nil {
 			return 0, 0, mem, err
 		}
 		cpu, err := benchkit.CPU(a.collector.PID())
@@ -117,7 +117,7 @@ func (b *bench) measureAgent(ctx context.Context, server *chserver.Server, burn 
 func query(ctx context.Context, server *chserver.Server) {
 	for ctx.Err() == nil {
 		_ = benchkit.Query(ctx, server.Endpoint(), "SELECT sum(cityHash64(number)) FROM numbers(30000000)", nil)
-		_ = sleep(ctx, 500*time.Millisecond)
+		_ = benchkit.Sleep(ctx, 500*time.Millisecond)
 	}
 }
 
@@ -127,7 +127,7 @@ func bareMemory(ctx context.Context, b *bench) (m memory, err error) {
 	if err != nil {
 		return m, err
 	}
-	err = sleep(ctx, 2*time.Second)
+	err = benchkit.Sleep(ctx, 2*time.Second)
 	if err == nil {
 		m, err = readMemory(a.collector.PID())
 	}

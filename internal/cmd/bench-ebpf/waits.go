@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest/fixtures"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -52,7 +53,7 @@ func waits(ctx context.Context, b *bench, kind, what, path string, args ...strin
 	if err != nil {
 		return errors.Join(err, a.stop())
 	}
-	sleepErr := sleep(ctx, b.duration/4)
+	sleepErr := benchkit.Sleep(ctx, b.duration/4)
 	report, err := p.Stop()
 	if err := errors.Join(sleepErr, err, a.stop()); err != nil {
 		return err
@@ -80,7 +81,7 @@ func warmUp(ctx context.Context, path string, args []string) error {
 	if err != nil {
 		return err
 	}
-	sleepErr := sleep(ctx, time.Second)
+	sleepErr := benchkit.Sleep(ctx, time.Second)
 	_, err = p.Stop()
 	return errors.Join(sleepErr, err)
 }

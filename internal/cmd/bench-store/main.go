@@ -131,12 +131,7 @@ func measureHour(ctx context.Context, o options, s *side, st *store, r *report) 
 	end := config.Start.Add(config.Duration)
 	want := total(hour.Sums, service, corpus.KindCPU, "samples")
 	// A profile belongs to the time it begins at, which is inside its interval.
-	cpu := func() (u usage, err error) {
-		if u.collector, err = benchkit.CPU(os.Getpid()); err == nil {
-			u.clickhouse, err = benchkit.CPU(s.server.PID())
-		}
-		return u, err
-	}
+	cpu := func() (benchkit.Usage, error) { return benchkit.UsageOf(os.Getpid(), s.server.PID()) }
 	graphs := flameGraphs{endpoint: s.server.Endpoint(), cpu: cpu, service: service, start: config.Start, end: end, want: want}
 	r.hourLatencies, err = graphs.all(ctx, o.repeat)
 	if err != nil {

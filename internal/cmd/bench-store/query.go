@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
+	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -30,7 +31,7 @@ type latencies struct {
 	// cpu is the mean CPU time of one flame graph, of ClickHouse and of this
 	// process, which unlike the latency does not depend on what else the machine
 	// does.
-	cpu    usage
+	cpu    benchkit.Usage
 	stacks int
 	nodes  int
 }
@@ -38,7 +39,7 @@ type latencies struct {
 // flameGraphs measures the merged CPU flame graph of a service.
 type flameGraphs struct {
 	endpoint   chserver.Endpoint
-	cpu        func() (usage, error)
+	cpu        func() (benchkit.Usage, error)
 	service    string
 	start, end time.Time
 	// want is the total of the whole range.
@@ -86,8 +87,8 @@ func (f *flameGraphs) all(ctx context.Context, repeat int) ([]*latencies, error)
 				return nil, fmt.Errorf("flame graph, %s: %w", c.name, err)
 			}
 		}
-		l.cpu.collector /= time.Duration(runs * each)
-		l.cpu.clickhouse /= time.Duration(runs * each)
+		l.cpu.Collector /= time.Duration(runs * each)
+		l.cpu.ClickHouse /= time.Duration(runs * each)
 		slices.Sort(l.merge)
 		slices.Sort(l.tree)
 		out = append(out, l)
@@ -124,8 +125,8 @@ func (f *flameGraphs) measure(ctx context.Context, l *latencies, sel profilestor
 		}
 	}
 	after, err := f.cpu()
-	l.cpu.collector += after.collector - before.collector
-	l.cpu.clickhouse += after.clickhouse - before.clickhouse
+	l.cpu.Collector += after.Collector - before.Collector
+	l.cpu.ClickHouse += after.ClickHouse - before.ClickHouse
 	return err
 }
 
@@ -166,10 +167,6 @@ func (l *latencies) add(ctx context.Context, r profilestore.Reader, forest *flam
 	return nil
 }
 
-func percentile(sorted []time.Duration, p int) time.Duration {
-	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
-}
-
 // total is the sum of one type of a service and kind.
 func total(s *corpus.Sums, service, kind, typ string) (sum int64) {
 	for k, v := range s.ByKey {
@@ -179,5 +176,3 @@ func total(s *corpus.Sums, service, kind, typ string) (sum int64) {
 	}
 	return sum
 }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

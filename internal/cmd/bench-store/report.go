@@ -40,7 +40,7 @@ func (r *report) print(o options) error {
 		sides = append(sides, s)
 		_, _ = fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t%.1f\t%.1f\t\n", s.name,
 			float64(s.bytes)/samples, float64(s.bytes)/values, float64(s.bytes)/1e6,
-			s.loaded.collector.Seconds(), s.loaded.clickhouse.Seconds(), samples/s.loaded.total().Seconds(),
+			s.loaded.Collector.Seconds(), s.loaded.ClickHouse.Seconds(), samples/s.loaded.Total().Seconds(),
 			s.sent.Seconds(), s.optimized.Seconds())
 	}
 	if err := w.Flush(); err != nil {
@@ -67,15 +67,15 @@ func (r *report) printFlameGraphs(w *tabwriter.Writer) error {
 	_, _ = fmt.Fprintln(w, "\tp50\tp99\tbest\tmerge alone p50\tp99\tCPU here\tCPU in ClickHouse\trepeated\t")
 	for _, l := range r.hourLatencies {
 		_, _ = fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", l.name,
-			ms(percentile(l.tree, 50)), ms(percentile(l.tree, 99)), ms(l.tree[0]),
-			ms(percentile(l.merge, 50)), ms(percentile(l.merge, 99)), ms(l.cpu.collector), ms(l.cpu.clickhouse), len(l.tree))
+			benchkit.MS(benchkit.Percentile(l.tree, 50)), benchkit.MS(benchkit.Percentile(l.tree, 99)), benchkit.MS(l.tree[0]),
+			benchkit.MS(benchkit.Percentile(l.merge, 50)), benchkit.MS(benchkit.Percentile(l.merge, 99)), benchkit.MS(l.cpu.Collector), benchkit.MS(l.cpu.ClickHouse), len(l.tree))
 	}
 	return w.Flush()
 }
 
 func (r *report) limits(o options) error {
 	for _, l := range r.hourLatencies {
-		if p50 := percentile(l.tree, 50); l.name == targeted && o.maxLatency > 0 && p50 > o.maxLatency {
+		if p50 := benchkit.Percentile(l.tree, 50); l.name == targeted && o.maxLatency > 0 && p50 > o.maxLatency {
 			return fmt.Errorf("the median flame graph (%s) takes %s; the limit is %s", l.name, p50, o.maxLatency)
 		}
 	}
@@ -83,7 +83,7 @@ func (r *report) limits(o options) error {
 		return nil
 	}
 	bytes := float64(r.contrib.bytes) / float64(r.ours.bytes)
-	speed := r.contrib.loaded.total().Seconds() / r.ours.loaded.total().Seconds()
+	speed := r.contrib.loaded.Total().Seconds() / r.ours.loaded.Total().Seconds()
 	fmt.Printf("contrib's bytes per sample are %.1f times ours; our samples per CPU second are %.1f times contrib's\n", bytes, speed)
 	if bytes < o.minBytes {
 		return fmt.Errorf("the ratio of bytes per sample is %.1f; the limit is %.1f", bytes, o.minBytes)

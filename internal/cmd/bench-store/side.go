@@ -27,18 +27,13 @@ type side struct {
 	collector  *benchkit.Collector
 	otlp       string
 	pprof      string
-	base       usage
+	base       benchkit.Usage
 	sent       time.Duration
-	loaded     usage
+	loaded     benchkit.Usage
 	optimized  time.Duration // CPU of OPTIMIZE FINAL
 	bytes      uint64
 	tableBytes map[string]uint64
 }
-
-// usage is the CPU time of both processes.
-type usage struct{ collector, clickhouse time.Duration }
-
-func (u usage) total() time.Duration { return u.collector + u.clickhouse }
 
 const pipeline = `
 receivers:
@@ -161,12 +156,9 @@ func (s *side) stop() error {
 	return errors.Join(errs...)
 }
 
-func (s *side) usage() (u usage, err error) {
-	if u.collector, err = benchkit.CPU(s.collector.PID()); err != nil {
-		return u, err
-	}
-	u.clickhouse, err = benchkit.CPU(s.server.PID())
-	return usage{u.collector - s.base.collector, u.clickhouse - s.base.clickhouse}, err
+func (s *side) usage() (benchkit.Usage, error) {
+	u, err := benchkit.UsageOf(s.collector.PID(), s.server.PID())
+	return u.Minus(s.base), err
 }
 
 // load sends the data, waits until the merges have settled and takes the CPU
@@ -204,7 +196,7 @@ func (s *side) load(ctx context.Context, o options, d *otlpload.Data) error {
 	if err != nil {
 		return err
 	}
-	s.optimized = after.total() - s.loaded.total()
+	s.optimized = after.Total() - s.loaded.Total()
 	s.tableBytes = make(map[string]uint64)
 	return benchkit.Query(ctx, ep, "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = '"+s.database+"' GROUP BY table", func(c []string) error {
 		var n uint64

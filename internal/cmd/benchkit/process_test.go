@@ -1,6 +1,7 @@
 package benchkit
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"testing"
@@ -46,4 +47,27 @@ func TestFreePorts(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, ports[0], ports[1])
 	assert.NotContains(t, ports, 0)
+}
+
+func TestUsage(t *testing.T) {
+	before, err := UsageOf(os.Getpid(), os.Getpid())
+	require.NoError(t, err)
+	assert.Equal(t, before.Collector+before.ClickHouse, before.Total())
+	assert.Equal(t, Usage{1, 2}, Usage{4, 6}.Minus(Usage{3, 4}))
+	_, err = UsageOf(os.Getpid(), 0)
+	require.Error(t, err)
+}
+
+func TestPercentile(t *testing.T) {
+	sorted := []time.Duration{1, 2, 3, 4}
+	assert.EqualValues(t, 3, Percentile(sorted, 50))
+	assert.EqualValues(t, 4, Percentile(sorted, 100))
+	assert.InDelta(t, 1.5, MS(1500*time.Microsecond), 1e-9)
+}
+
+func TestSleep(t *testing.T) {
+	require.NoError(t, Sleep(t.Context(), time.Nanosecond))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, Sleep(ctx, time.Hour), context.Canceled)
 }
