@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"golang.org/x/sync/errgroup"
 )
 
 // Kinds of profiles that are generated.
@@ -109,25 +111,35 @@ func New(c Config) (*Corpus, error) {
 			goCPU = append(goCPU, p)
 		}
 	}
-	out := &Corpus{config: c}
-	for i := range c.Services {
-		rng := rand.New(rand.NewPCG(c.Seed, uint64(i)+1))
-		isNode := len(nodeCPU) > 0 && i%8 == 7
-		s := &service{name: serviceName(i), rate: logNormal(rng, c.Samples, 0.5)}
-		s.bin = newBinary(s.name, isNode)
-		mixed := 2 + rng.IntN(3)
-		if isNode {
-			s.cpu = newPool(rng, s.bin, nodeCPU, c.Tail, c.TailShare)
-		} else {
-			s.cpu = newPool(rng, s.bin, pick(rng, goCPU, mixed), c.Tail, c.TailShare)
-			s.memory = newPool(rng, s.bin, pick(rng, memory, mixed), c.Tail/4, c.TailShare)
-		}
-		for j := range c.Pods {
-			s.pods = append(s.pods, newPod(rng, s.name, i, j, c.Interval, isNode))
-		}
-		out.services = append(out.services, s)
+	out := &Corpus{config: c, services: make([]*service, c.Services)}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range out.services {
+		group.Go(func() error {
+			out.services[i] = newService(c, i, goCPU, nodeCPU, memory)
+			return nil
+		})
 	}
-	return out, nil
+	return out, group.Wait()
+}
+
+// newService builds service i, which depends on nothing but c and i.
+func newService(c Config, i int, goCPU, nodeCPU, memory []program) *service {
+	rng := rand.New(rand.NewPCG(c.Seed, uint64(i)+1))
+	isNode := len(nodeCPU) > 0 && i%8 == 7
+	s := &service{name: serviceName(i), rate: logNormal(rng, c.Samples, 0.5)}
+	s.bin = newBinary(s.name, isNode)
+	mixed := 2 + rng.IntN(3)
+	if isNode {
+		s.cpu = newPool(rng, s.bin, nodeCPU, c.Tail, c.TailShare)
+	} else {
+		s.cpu = newPool(rng, s.bin, pick(rng, goCPU, mixed), c.Tail, c.TailShare)
+		s.memory = newPool(rng, s.bin, pick(rng, memory, mixed), c.Tail/4, c.TailShare)
+	}
+	for j := range c.Pods {
+		s.pods = append(s.pods, newPod(rng, s.name, i, j, c.Interval, isNode))
+	}
+	return s
 }
 
 // Config returns the configuration with its defaults filled in.
@@ -135,6 +147,39 @@ func (c *Corpus) Config() Config { return c.config }
 
 // Service returns the name of service i.
 func (c *Corpus) Service(i int) string { return c.services[i].name }
+
+// Labels returns the attributes of a pod's resource, which must not be changed.
+func (c *Corpus) Labels(service, pod int) pcommon.Map {
+	return c.services[service].pods[pod].attributes
+}
+
+// EachStack calls f with each stack that the profiles of a service and kind may
+// have: its key, and the names of its functions, leaf first, which are valid until
+// f returns.
+func (c *Corpus) EachStack(service int, kind string, f func(key uint64, functions []string)) {
+	s := c.services[service]
+	p := s.pool(kind)
+	if p == nil {
+		return
+	}
+	var names []string
+	for _, st := range p.stacks {
+		names = names[:0]
+		for _, l := range st.locations {
+			for _, ln := range s.bin.locations[l].lines {
+				names = append(names, ln.function.Name)
+			}
+		}
+		f(st.key, names)
+	}
+}
+
+func (s *service) pool(kind string) *pool {
+	if kind == KindMemory {
+		return s.memory
+	}
+	return s.cpu
+}
 
 // Ticks returns the number of intervals in the corpus.
 func (c *Corpus) Ticks() int { return int(c.config.Duration / c.config.Interval) }

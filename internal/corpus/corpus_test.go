@@ -44,22 +44,8 @@ func TestSumsAreThoseOfTheProfiles(t *testing.T) {
 		for _, group := range groups.Groups {
 			profiles++
 			samples += uint64(len(group.Entries))
-			for _, e := range group.Entries {
-				var folded []byte
-				for i, f := range groups.Dict.Stacks[e.Stack] {
-					if i > 0 {
-						folded = append(folded, ';')
-					}
-					frame := &groups.Dict.Frames[f]
-					folded = AppendFrame(folded, frame.Function.Name, frame.Line, frame.Address)
-				}
-				for i, vt := range group.Types {
-					if e.Values[i] != 0 {
-						got[Key{group.Series.Service, group.Kind, vt.Type, StackKey(folded)}] += e.Values[i]
-					}
-				}
-			}
 		}
+		addGroups(got, groups)
 	}
 	require.NoError(t, g.Sums().Compare(got))
 	assert.Equal(t, g.Sums().Profiles, profiles)

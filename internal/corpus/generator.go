@@ -20,9 +20,10 @@ type Generator struct {
 	// cost more than everything else here.
 	sums map[*pool]*[4][]int64
 
-	counts map[int32]int64
-	order  []int32
-	values [4][]int64
+	counts  map[int32]int64
+	order   []int32
+	values  [4][]int64
+	observe func(*Made)
 }
 
 // NewGenerator returns a generator with empty sums.
@@ -76,13 +77,16 @@ func (g *Generator) service(e *emitter, index, tick int) {
 		p := &s.pods[j]
 		scope := e.resource(p.attributes)
 		start := g.corpus.config.Start.Add(time.Duration(tick)*g.corpus.config.Interval).UnixNano() + p.offset
+		m := Made{Service: index, Pod: j, Start: start, g: g, s: s}
 		mean := s.rate * p.load * g.wave(index, tick)
 		g.draw(s.cpu, index, j, tick, KindCPU, mean)
-		g.emit(e, scope, s, s.cpu, KindCPU, start, cpuTypes)
+		g.made(m, KindCPU, cpuTypes)
+		g.emit(e, scope, s.cpu, KindCPU, start, cpuTypes)
 		if s.memory != nil {
 			rng := g.draw(s.memory, index, j, tick, KindMemory, mean/2)
 			g.allocations(rng, s.memory, uint64(j))
-			g.emit(e, scope, s, s.memory, KindMemory, start, memoryTypes)
+			g.made(m, KindMemory, memoryTypes)
+			g.emit(e, scope, s.memory, KindMemory, start, memoryTypes)
 		}
 	}
 }
@@ -164,7 +168,7 @@ func (g *Generator) allocations(rng *rand.Rand, p *pool, pod uint64) {
 	}
 }
 
-func (g *Generator) emit(e *emitter, scope pprofile.ScopeProfiles, s *service, p *pool, kind string, start int64, types []profile.ValueType) {
+func (g *Generator) emit(e *emitter, scope pprofile.ScopeProfiles, p *pool, kind string, start int64, types []profile.ValueType) {
 	period, periodValue := cpuPeriod, cpuPeriodValue
 	if kind == KindMemory {
 		period, periodValue = memoryPeriod, memoryPeriodValue

@@ -14,6 +14,7 @@ type pool struct {
 	// alias and prob are Vose's tables for drawing in constant time.
 	alias []int32
 	prob  []float64
+	text  []byte // reused
 }
 
 type stack struct {
@@ -42,7 +43,7 @@ func newPool(rng *rand.Rand, bin *binary, programs []program, tail int, tailShar
 
 func (p *pool) add(bin *binary, locations []*pprof.Location, weight, size float64) (isNew bool) {
 	s := stack{locations: make([]int32, len(locations)), size: size}
-	var text []byte
+	text := p.text[:0]
 	for i, l := range locations {
 		s.locations[i] = bin.add(l)
 		if i > 0 {
@@ -50,6 +51,7 @@ func (p *pool) add(bin *binary, locations []*pprof.Location, weight, size float6
 		}
 		text = append(text, bin.locations[s.locations[i]].text...)
 	}
+	p.text = text
 	s.key = StackKey(text)
 	if i, ok := p.index[s.key]; ok {
 		p.weight[i] += weight
