@@ -165,14 +165,55 @@ func BenchmarkToProfiles(b *testing.B) {
 		require.NoError(b, err)
 		groups, err := profile.Split(pd, time.Hour, profile.Limits{})
 		require.NoError(b, err)
-		var got int64
-		for _, g := range groups.Groups {
-			for _, e := range g.Entries {
-				for _, v := range e.Values {
-					got += v
-				}
+		require.Equal(b, want, total(groups))
+	})
+}
+
+// BenchmarkSplit is taking apart what the conversion made.
+func BenchmarkSplit(b *testing.B) {
+	benchmarked(b, func(b *testing.B, data []byte, want int64) {
+		p, err := Parse(data, Limits{})
+		require.NoError(b, err)
+		pd, err := ToProfiles(p, Options{Kind: "any"})
+		require.NoError(b, err)
+		for b.Loop() {
+			groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+			if err != nil || len(groups.Groups) == 0 {
+				b.Fatal(err)
+			}
+			groups.Release()
+		}
+	})
+}
+
+// BenchmarkGroups is all of it: from gzipped data to sums by stack.
+func BenchmarkGroups(b *testing.B) {
+	benchmarked(b, func(b *testing.B, data []byte, want int64) {
+		zipped := gzipped(data)
+		for b.Loop() {
+			pd, err := Decode(zipped, Limits{}, Options{Kind: "any"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if got := total(groups); got != want {
+				b.Fatal(got, want)
+			}
+			groups.Release()
+		}
+	})
+}
+
+func total(groups *profile.Groups) (sum int64) {
+	for _, g := range groups.Groups {
+		for i := range g.Entries {
+			for _, v := range g.Entries[i].Values {
+				sum += v
 			}
 		}
-		require.Equal(b, want, got)
-	})
+	}
+	return sum
 }

@@ -29,7 +29,9 @@ func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 	}
 	pd := pprofile.NewProfiles()
 	scope := pd.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
-	NewConverter(pd, p).Append(scope, columns, o.Time)
+	c := NewConverter(pd, p)
+	c.Append(scope, columns, o.Time)
+	c.release()
 	return pd, nil
 }
 
@@ -37,9 +39,15 @@ func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 // value is not 0. start is the time of a profile that has none.
 func (c *Converter) Append(scope pprofile.ScopeProfiles, columns []Column, start time.Time) {
 	to := make([]pprofile.SampleSlice, len(columns))
+	all := 0
 	for i := range columns {
 		to[i] = c.head(scope, &columns[i], start)
+		n := c.p.present(columns[i].Index)
+		to[i].EnsureCapacity(n)
+		all += n
 	}
+	c.sampleList.Reserve(all)
+	c.values.Reserve(all)
 	for i := range c.p.NumSamples() {
 		s := c.p.Sample(i)
 		// What no column has need not be in the dictionary.
@@ -52,14 +60,25 @@ func (c *Converter) Append(scope pprofile.ScopeProfiles, columns []Column, start
 			if stack < 0 {
 				stack, attributes = c.Stack(s.Locations), c.Attributes(s.Labels)
 			}
-			sample := to[n].AppendEmpty()
+			c.sampleList.Append(to[n], 1)
+			sample := to[n].At(to[n].Len() - 1)
 			sample.SetStackIndex(stack)
 			if len(attributes) > 0 {
-				sample.AttributeIndices().FromRaw(attributes)
+				c.indices.Set(sample.AttributeIndices(), attributes)
 			}
-			sample.Values().Append(v)
+			c.values.One(sample.Values(), v)
 		}
 	}
+}
+
+// present returns how many values of a sample type are not 0.
+func (p *Profile) present(index int) (n int) {
+	for i := index; i < len(p.values); i += len(p.SampleTypes) {
+		if p.values[i] != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // of returns the column's value of a sample.

@@ -37,8 +37,10 @@ type Converter struct {
 	slots []stackSlot
 	room  int // stacks that may still be put there
 
-	set  []int32
-	same []string
+	stack, set []int32
+	same       []string
+
+	blocks
 }
 
 type stackSlot struct {
@@ -52,6 +54,7 @@ var stackSeed = rand.Uint64()
 // NewConverter returns a Converter of p into the dictionary of pd, which may have
 // content.
 func NewConverter(pd pprofile.Profiles, p *Profile) *Converter {
+	c := converters.Get().(*Converter)
 	d := pd.Dictionary()
 	if d.StringTable().Len() == 0 {
 		// Index 0 of every table is the zero value, as OTLP asks.
@@ -63,25 +66,36 @@ func NewConverter(pd pprofile.Profiles, p *Profile) *Converter {
 		d.AttributeTable().AppendEmpty()
 		d.LinkTable().AppendEmpty()
 	}
+	c.reset(d, p)
+	return c
+}
+
+// reset makes c a Converter of p into d, with the memory that it has.
+func (c *Converter) reset(d pprofile.ProfilesDictionary, p *Profile) {
 	var size int
 	for _, s := range p.strings {
 		size += int(s.end - s.start)
 	}
-	indices := make([]int32, len(p.strings)+len(p.Mappings)+len(p.Functions)+len(p.Locations))
-	take := func(n int) (part []int32) {
-		part, indices = indices[:n], indices[n:]
-		return part
+	c.p, c.dict, c.arena, c.room, c.kernel = p, d, make([]byte, 0, size), p.NumSamples(), nil
+	for _, t := range []struct {
+		table *[]int32
+		size  int
+	}{{&c.strings, len(p.strings)}, {&c.mappings, len(p.Mappings)}, {&c.functions, len(p.Functions)}, {&c.locations, len(p.Locations)}} {
+		*t.table = zeros(*t.table, t.size)
 	}
-	c := &Converter{
-		p: p, dict: d, strings: take(len(p.strings)), mappings: take(len(p.Mappings)), functions: take(len(p.Functions)),
-		locations: take(len(p.Locations)), arena: make([]byte, 0, size), own: make(map[string]int32, 8),
-		slots: make([]stackSlot, 1<<bits.Len(uint(2*p.NumSamples()))), room: p.NumSamples(),
-	}
+	c.slots = zeros(c.slots, 1<<bits.Len(uint(2*c.room)))
 	d.StringTable().EnsureCapacity(d.StringTable().Len() + len(p.strings))
 	d.FunctionTable().EnsureCapacity(d.FunctionTable().Len() + len(p.Functions))
 	d.LocationTable().EnsureCapacity(d.LocationTable().Len() + len(p.Locations))
 	d.StackTable().EnsureCapacity(d.StackTable().Len() + p.NumSamples())
-	return c
+	c.reserve(p)
+}
+
+// zeros returns n zeros, in the memory of s if they fit.
+func zeros[E any](s []E, n int) []E {
+	s = grown(s[:0], n)[:n]
+	clear(s)
+	return s
 }
 
 // Text returns a string of the profile, with what is not UTF-8 replaced.
@@ -141,15 +155,16 @@ func (c *Converter) Stack(locations []uint32) int32 {
 		*slot = stackSlot{locations, index}
 		c.room--
 	}
-	to := t.AppendEmpty().LocationIndices()
-	to.EnsureCapacity(len(locations))
+	c.stackList.Append(t, 1)
+	c.stack = c.stack[:0]
 	for _, l := range locations {
 		i := c.locations[l]
 		if i == 0 {
 			i = c.location(l)
 		}
-		to.Append(i - 1)
+		c.stack = append(c.stack, i-1)
 	}
+	c.indices.Set(t.At(int(index)).LocationIndices(), c.stack)
 	return index
 }
 
@@ -169,8 +184,9 @@ func (c *Converter) slot(locations []uint32) *stackSlot {
 func (c *Converter) location(l uint32) int32 {
 	at := &c.p.Locations[l]
 	t := c.dict.LocationTable()
-	to := t.AppendEmpty()
+	c.locationList.Append(t, 1)
 	c.locations[l] = int32(t.Len())
+	to := t.At(t.Len() - 1)
 	to.SetAddress(at.Address)
 	if at.Mapping >= 0 {
 		to.SetMappingIndex(c.mapping(at.Mapping))
@@ -183,9 +199,9 @@ func (c *Converter) location(l uint32) int32 {
 		}
 	}
 	if lines := c.p.Lines(l); len(lines) > 0 {
-		to.Lines().EnsureCapacity(len(lines))
-		for _, line := range lines {
-			e := to.Lines().AppendEmpty()
+		c.lineList.Append(to.Lines(), len(lines))
+		for i, line := range lines {
+			e := to.Lines().At(i)
 			e.SetFunctionIndex(c.function(line.Function))
 			e.SetLine(line.Line)
 			e.SetColumn(line.Column)
@@ -223,7 +239,8 @@ func (c *Converter) function(i int) int32 {
 	if c.functions[i] == 0 {
 		f := &c.p.Functions[i]
 		t := c.dict.FunctionTable()
-		to := t.AppendEmpty()
+		c.functionList.Append(t, 1)
+		to := t.At(t.Len() - 1)
 		to.SetNameStrindex(c.string(f.Name))
 		to.SetSystemNameStrindex(c.string(f.SystemName))
 		to.SetFilenameStrindex(c.string(f.Filename))

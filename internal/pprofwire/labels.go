@@ -50,9 +50,6 @@ func (c *Converter) attribute(l Label) int32 {
 	if i, ok := c.attributes[l]; ok {
 		return i
 	}
-	if c.attributes == nil {
-		c.attributes = make(map[Label]int32)
-	}
 	i, value := c.newAttribute(c.string(l.Key))
 	if n, ok := c.number(l); ok {
 		value.SetInt(n)

@@ -19,59 +19,68 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 	if err := d.readFunctions(dic); err != nil {
 		return err
 	}
-	functions, ids := d.functions, d.functionIDs
 	t := dic.LocationTable()
 	d.Frames = slices.Grow(d.Frames, t.Len())
 	d.FrameIDs = slices.Grow(d.FrameIDs, t.Len())
 	d.locations = slices.Grow(d.locations, t.Len())
 	for i := range t.Len() {
 		e := t.At(i)
-		f := Frame{Address: e.Address()}
-		if m := e.MappingIndex(); m != 0 || len(mappings) > 0 {
-			if m < 0 || int(m) >= len(mappings) {
-				return invalid("location_table[%d].mapping_index is %d; mapping_table has %d entries", i, m, len(mappings))
+		var m mappingInfo
+		if n := e.MappingIndex(); n != 0 || len(mappings) > 0 {
+			if n < 0 || int(n) >= len(mappings) {
+				return invalid("location_table[%d].mapping_index is %d; mapping_table has %d entries", i, n, len(mappings))
 			}
-			f.Mapping, f.BuildID = mappings[m].file, mappings[m].buildID
+			m = mappings[n]
 		}
+		frameType := ""
 		for a, attrs := 0, e.AttributeIndices(); a < attrs.Len(); a++ {
 			at, err := d.attr(attrs.At(a), "location_table")
 			if err != nil {
 				return err
 			}
 			if at.key == AttrFrameType {
-				f.Type = at.value.AsString()
+				frameType = at.value.AsString()
 			}
 		}
 		lines := e.Lines()
-		if n := lines.Len(); n > d.limits.MaxFrames {
+		n := lines.Len()
+		if n > d.limits.MaxFrames {
 			return invalid("location_table[%d] has %d lines; the limit is %d", i, n, d.limits.MaxFrames)
 		}
-		for l := range lines.Len() {
-			line := lines.At(l)
-			fn := line.FunctionIndex()
-			if fn != 0 || len(functions) > 0 {
-				if fn < 0 || int(fn) >= len(functions) {
-					return invalid("location_table[%d].lines[%d].function_index is %d; function_table has %d entries", i, l, fn, len(functions))
+		first := int32(len(d.Frames))
+		for l := range max(n, 1) {
+			f := d.newFrame()
+			f.Address, f.Mapping, f.BuildID, f.Type = e.Address(), m.file, m.buildID, frameType
+			if l < n {
+				line := lines.At(l)
+				fn := line.FunctionIndex()
+				if fn != 0 || len(d.functions) > 0 {
+					if fn < 0 || int(fn) >= len(d.functions) {
+						return invalid("location_table[%d].lines[%d].function_index is %d; function_table has %d entries", i, l, fn, len(d.functions))
+					}
+					f.Function, f.FunctionID = d.functions[fn], d.functionIDs[fn]
 				}
-				f.Function, f.FunctionID = functions[fn], ids[fn]
+				f.Line, f.Inlined = line.Line(), l+1 < n
 			}
-			f.Line = line.Line()
-			f.Inlined = l+1 < lines.Len()
-			d.addFrame(&f)
+			var id ID
+			id, d.scratch = f.ID(d.scratch)
+			d.FrameIDs = append(d.FrameIDs, id)
 		}
-		if lines.Len() == 0 {
-			d.addFrame(&f)
-		}
-		d.locations = append(d.locations, location{int32(len(d.Frames)) - int32(max(lines.Len(), 1)), int32(max(lines.Len(), 1))})
+		d.locations = append(d.locations, location{first, int32(len(d.Frames)) - first})
 	}
 	return nil
 }
 
-func (d *Dictionary) addFrame(f *Frame) {
-	d.Frames = append(d.Frames, *f)
-	var id ID
-	id, d.scratch = f.ID(d.scratch)
-	d.FrameIDs = append(d.FrameIDs, id)
+// newFrame appends a frame to Frames and returns it. It is filled in place: a Frame
+// is large, and there are as many as samples in short profiles.
+func (d *Dictionary) newFrame() *Frame {
+	n := len(d.Frames)
+	if n == cap(d.Frames) {
+		d.Frames = append(d.Frames, Frame{})
+	} else {
+		d.Frames = d.Frames[:n+1] // what is beyond the length is zero, see emptied
+	}
+	return &d.Frames[n]
 }
 
 func (d *Dictionary) mappings(dic pprofile.ProfilesDictionary) ([]mappingInfo, error) {
@@ -142,7 +151,6 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 	t := dic.StackTable()
 	d.Stacks = sized(d.Stacks, max(t.Len(), 1))
 	d.StackIDs = sized(d.StackIDs, len(d.Stacks))
-	var ids []ID
 	var frames []int32 // of all stacks, in chunks
 	total := 0
 	for i := range t.Len() {
@@ -154,15 +162,16 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 			frames = d.newChunk(locs.Len())
 		}
 		first := len(frames)
-		ids = ids[:0]
+		key := append(d.scratch[:0], stackKey)
 		for n := range locs.Len() {
 			l := locs.At(n)
 			if l < 0 || int(l) >= len(d.locations) {
 				return invalid("stack_table[%d].location_indices has %d; location_table has %d entries", i, l, len(d.locations))
 			}
-			for f := d.locations[l].first; f < d.locations[l].first+d.locations[l].n; f++ {
+			at := d.locations[l]
+			for f := at.first; f < at.first+at.n; f++ {
 				frames = append(frames, f)
-				ids = append(ids, d.FrameIDs[f])
+				key = AppendID(key, d.FrameIDs[f])
 			}
 			if len(frames)-first > d.limits.MaxFrames {
 				return invalid("stack_table[%d] has more than %d frames", i, d.limits.MaxFrames)
@@ -171,8 +180,8 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 		if total += len(frames) - first; total > d.limits.MaxTotalFrames {
 			return invalid("stack_table has more than %d frames in all", d.limits.MaxTotalFrames)
 		}
-		d.Stacks[i] = frames[first:len(frames):len(frames)]
-		d.StackIDs[i], d.scratch = StackID(ids, d.scratch)
+		d.Stacks[i], d.StackIDs[i] = frames[first:len(frames):len(frames)], HashBytes(key)
+		d.scratch = key
 	}
 	return nil
 }

@@ -63,13 +63,16 @@ func (f *Frame) ID(scratch []byte) (ID, []byte) {
 // IsKernel reports whether the frame ran in the kernel.
 func (f *Frame) IsKernel() bool { return f.Type == FrameKernel }
 
+// stackKey is what the content that a stack's ID is the hash of begins with.
+const stackKey = 's'
+
 // StackID returns the content hash of a stack given the IDs of its frames, leaf
 // first. The empty stack has the zero ID.
 func StackID(frames []ID, scratch []byte) (ID, []byte) {
 	if len(frames) == 0 {
 		return ID{}, scratch
 	}
-	b := append(scratch[:0], 's')
+	b := append(scratch[:0], stackKey)
 	for _, f := range frames {
 		b = AppendID(b, f)
 	}

@@ -15,7 +15,13 @@ type profileHead struct {
 	minRestMax bool
 	counts     bool // of [ObservationsType]
 	start, end int64
-	room       int // entries to make room for in the first new group
+	room       int         // entries to make room for in the first new group
+	own        []ValueType // see [Types]
+
+	// summed is the group of aggregated samples, of which a profile has one. raw is
+	// that of the last observation, and rawBucket when it was.
+	summed, raw *Group
+	rawBucket   int64
 }
 
 // Room for a few entries is made in advance in the first groups only: raw samples
@@ -110,14 +116,14 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 	if len(extra) > 0 {
 		h.key.series = s.extendSeries(base, extra)
 	}
-	if Types(h.key.kind) == nil {
+	if h.own = Types(h.key.kind); h.own == nil {
 		h.key.scope = s.scope
 	}
 	if sample == ObservationsType {
 		h.counts = true
 		return h, nil
 	}
-	h.types, h.slot, h.key.part = s.slot(h.key.kind, sample)
+	h.types, h.slot, h.key.part = s.slot(h.key.kind, h.own, sample)
 	if h.key.part == foreign {
 		h.key.other = sample
 	}
@@ -135,8 +141,8 @@ func (s *splitter) extendSeries(base *Series, extra []Label) *Series {
 const foreign = -1
 
 // slot says where a sample type belongs among the types of its kind.
-func (s *splitter) slot(kind string, sample ValueType) (types []ValueType, slot, part int) {
-	if own := Types(kind); own != nil {
+func (s *splitter) slot(kind string, own []ValueType, sample ValueType) (types []ValueType, slot, part int) {
+	if own != nil {
 		if i := slices.Index(own, sample); i >= 0 {
 			return own, i, 0
 		}
@@ -180,8 +186,7 @@ func (s *splitter) group(h *profileHead, key groupKey, start, end int64) (*Group
 
 // raw adds a sample that holds single observations.
 func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, index int) error {
-	own := Types(h.key.kind)
-	if len(own) == 2 && h.slot == 1 {
+	if len(h.own) == 2 && h.slot == 1 {
 		// The number of raw observations is that of the primary type's.
 		return nil
 	}
@@ -199,13 +204,16 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 		t := int64(ts.At(i))
 		bucket := Bucket(t, s.bucket)
 		if g == nil || bucket != last {
-			key := h.key
-			key.bucket = bucket
-			var err error
-			if g, err = s.group(h, key, t, t); err != nil {
-				return err
+			if h.raw == nil || bucket != h.rawBucket {
+				key := h.key
+				key.bucket = bucket
+				var err error
+				if h.raw, err = s.group(h, key, t, t); err != nil {
+					return err
+				}
+				h.rawBucket = bucket
 			}
-			last = bucket
+			g, last = h.raw, bucket
 			e = s.entry(g, sample.StackIndex(), attrs)
 		}
 		g.Start, g.End = min(g.Start, t), max(g.End, t)
@@ -223,7 +231,7 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 		default:
 			e.count(1)
 			e.extremes(v, v)
-			if len(own) == 2 {
+			if len(h.own) == 2 {
 				e.add(1, 1)
 			}
 		}
@@ -252,13 +260,16 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 	if n == 0 {
 		return nil
 	}
-	key := h.key
-	key.bucket, key.start = Bucket(h.start, s.bucket), h.start
-	g, err := s.group(h, key, h.start, h.end)
-	if err != nil {
-		return err
+	if h.summed == nil {
+		key := h.key
+		key.bucket, key.start = Bucket(h.start, s.bucket), h.start
+		g, err := s.group(h, key, h.start, h.end)
+		if err != nil {
+			return err
+		}
+		h.summed = g
 	}
-	e := s.entry(g, sample.StackIndex(), attrs)
+	e := s.entry(h.summed, sample.StackIndex(), attrs)
 	var sum int64
 	for i := range n {
 		v := values.At(i)
@@ -268,19 +279,18 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 		sum = Add(sum, v)
 	}
 	e.add(h.slot, sum)
-	own := Types(h.key.kind)
 	switch {
-	case len(own) == 2 && h.slot == 1:
+	case len(h.own) == 2 && h.slot == 1:
 		e.Count = uint64(max(e.Values[1], 0))
 	case !h.primary:
 	case h.types[0].Unit == "count":
 		e.count(uint64(max(sum, 0)))
 	case h.minRestMax:
 		e.extremes(values.At(0), values.At(n-1))
-		if len(own) != 2 {
+		if len(h.own) != 2 {
 			e.count(uint64(n))
 		}
-	case len(own) == 2:
+	case len(h.own) == 2:
 		// The sibling profile says how many there were.
 	default:
 		e.count(1)
@@ -297,10 +307,13 @@ func (s *splitter) counts(h *profileHead, sample pprofile.Sample, attrs int32, i
 	if v != Bounded(v) {
 		return invalidValue(index, 0, v)
 	}
-	key := h.key
-	key.bucket, key.start = Bucket(h.start, s.bucket), h.start
-	if g := s.groups[key]; g != nil {
-		s.entry(g, sample.StackIndex(), attrs).Count = uint64(max(v, 0))
+	if h.summed == nil {
+		key := h.key
+		key.bucket, key.start = Bucket(h.start, s.bucket), h.start
+		h.summed = s.groups[key]
+	}
+	if h.summed != nil {
+		s.entry(h.summed, sample.StackIndex(), attrs).Count = uint64(max(v, 0))
 	}
 	return nil
 }

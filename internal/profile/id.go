@@ -55,6 +55,8 @@ func AppendString(dst []byte, s string) []byte {
 
 // AppendID appends the 16 bytes of id to dst.
 func AppendID(dst []byte, id ID) []byte {
-	dst = binary.LittleEndian.AppendUint64(dst, id.Hi)
-	return binary.LittleEndian.AppendUint64(dst, id.Lo)
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], id.Hi)
+	binary.LittleEndian.PutUint64(b[8:], id.Lo)
+	return append(dst, b[:]...)
 }
