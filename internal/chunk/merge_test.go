@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -40,6 +41,33 @@ func TestMerge(t *testing.T) {
 		require.NoError(t, err, "seed %d", seed)
 		requireEqualColumns(t, want, got)
 		whole.equal(t, got)
+	}
+}
+
+// Totals are modulo 2^64, so that one that fits is right whatever its parts are and
+// whichever way they were added up.
+func TestTotalsThatWrap(t *testing.T) {
+	const most = math.MaxInt64
+	whole := model{types: 1, entries: 1}
+	for i, v := range []int64{most, most, most - 1, -most, -most, 8 - most} {
+		p := modelProfile{Profile: Profile{Time: int64(i)}}
+		p.added = []Entry{{Values: [MaxTypes]int64{v}, Count: 1, Min: NoMinimum, Max: NoMaximum}}
+		whole.profiles = append(whole.profiles, p)
+	}
+	whole.finish()
+	parts := []model{{profiles: whole.profiles[:2]}, {profiles: whole.profiles[2:5]}, {profiles: whole.profiles[5:]}}
+	merged, err := new(Merger).Merge(inputsOf(t, parts, 1), 1)
+	require.NoError(t, err)
+	for _, c := range []*Chunk{whole.build(t, new(Builder)), merged} {
+		whole.equal(t, c)
+		got := []int64{0}
+		require.NoError(t, new(Reader).Sum(c, 0, nil, got))
+		require.Equal(t, []int64{7}, got)
+		var others Selection
+		others.Set(c, func(i int) bool { return i != 2 })
+		got[0] = 0
+		require.NoError(t, new(Reader).Sum(c, 0, &others, got))
+		require.Equal(t, []int64{8 - most}, got)
 	}
 }
 

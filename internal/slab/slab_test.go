@@ -102,7 +102,7 @@ func TestLayoutIsKnown(t *testing.T) {
 
 // other is a slice as pdata does not have it.
 type other struct {
-	n    int
+	_    int
 	list *[]int64
 }
 
