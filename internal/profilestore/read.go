@@ -15,6 +15,10 @@ var ErrUnavailable = errors.New("profile store unavailable")
 // allow (time, memory or rows).
 var ErrLimit = errors.New("query limit exceeded")
 
+// ErrBusy is the cause of errors that say a tenant has as many queries or jobs
+// running as it may. The same may work later.
+var ErrBusy = errors.New("too much at once")
+
 // Store is what the profile_store extension offers to other components.
 type Store interface {
 	Writer
@@ -65,7 +69,7 @@ const (
 // Reader answers queries. It is safe for concurrent use. Every method returns
 // early with the cause when ctx ends, and cancels the work in the store.
 //
-// Errors wrap [ErrUnavailable], [ErrLimit] or [profile.ErrInvalid] (a bad
+// Errors wrap [ErrUnavailable], [ErrLimit], [ErrBusy] or [profile.ErrInvalid] (a bad
 // selector, naming the field) where they apply.
 type Reader interface {
 	// MergeStacks sums observations by kind, stack, lock address and system

@@ -2,7 +2,9 @@ package chconn
 
 import (
 	"context"
+	"crypto/rand"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -17,6 +19,9 @@ func resultMarker(on func(context.Context, proto.Block) error, seen *bool) func(
 		return on(ctx, b)
 	}
 }
+
+// NewQueryID returns an id for one query. Queries without one get one.
+func NewQueryID() string { return "aperture-" + strings.ToLower(rand.Text()) }
 
 // Setting returns a setting that the server must know and obey.
 func Setting(name, value string) ch.Setting {

@@ -30,13 +30,11 @@ type Options struct {
 	// MergeCacheSize is in bytes; with 0 no answer is kept. Every query must see
 	// what was stored before it, so it must be 0 over replicas that may lag.
 	MergeCacheSize int64
+	// Limits returns those of a tenant; nil if all have the same.
+	Limits func(tenant string) Limits
 	// OnQuery is told about every query that ended.
 	OnQuery func(ctx context.Context, name string, took time.Duration, err error)
 }
-
-// grace is how much longer than its time limit a query is waited for: the
-// server checks the limit between blocks.
-const grace = 2 * time.Second
 
 // Reader implements [profilestore.Reader] over a pool. It is safe for
 // concurrent use.
@@ -45,6 +43,7 @@ type Reader struct {
 	opts   Options
 	stacks *Stacks
 
+	tenants tenants
 	guesses guesses
 	merges  *merges
 }
@@ -67,25 +66,6 @@ func (r *Reader) Merges() CacheStats { return r.merges.snapshot() }
 // Forget empties the cache of merges. It must be called before tables that may
 // have lost rows are used again. Stacks are what their ids say whatever happens.
 func (r *Reader) Forget() { r.merges.clear() }
-
-// Do runs one query within the limits. name is for OnQuery.
-func (r *Reader) Do(ctx context.Context, name string, q chconn.Query) error {
-	begin := time.Now()
-	limit := int64((r.opts.MaxExecutionTime + time.Second - 1) / time.Second)
-	q.Timeout = r.opts.MaxExecutionTime + grace
-	q.Settings = append([]ch.Setting{
-		chconn.SettingInt("max_execution_time", limit),
-		chconn.SettingInt("max_memory_usage", r.opts.MaxMemoryUsage),
-		chconn.SettingInt("max_result_rows", r.opts.MaxRows),
-		chconn.Setting("result_overflow_mode", "throw"),
-		chconn.Setting("enable_unaligned_array_join", "1"),
-	}, q.Settings...)
-	err := r.pool.Do(ctx, q)
-	if r.opts.OnQuery != nil {
-		r.opts.OnQuery(ctx, name, time.Since(begin), err)
-	}
-	return err
-}
 
 // CountEvents implements [profilestore.Reader].
 func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (uint64, error) {

@@ -187,7 +187,7 @@ func BenchmarkQueries(b *testing.B) {
 	series := func(sel profilestore.Selector, step time.Duration, want int64) func() error {
 		sel.Tenant, sel.Kinds = "anonymous", cpu
 		return func() error {
-			list, err := r.Series(ctx, sel, SeriesOptions{By: []string{"k8s.pod.name"}, Step: int64(step)})
+			list, err := r.Series(ctx, sel, profilestore.SeriesOptions{By: []string{"k8s.pod.name"}, Step: int64(step)})
 			var sum int64
 			for _, s := range list {
 				for _, p := range s.Points {

@@ -70,6 +70,14 @@ func decodable(row *chunkrow.Row) (*chunk.Chunk, error) {
 	return c, checkTotals(row, c.Types())
 }
 
+// checkKeys checks that every entry has a stack.
+func checkKeys(row *chunkrow.Row) error {
+	if n := row.Keys.Len(); n != int(row.Entries) {
+		return fmt.Errorf("row %016x: %w: stacks has %d elements for %d entries", row.ID, chunk.ErrInvalid, n, row.Entries)
+	}
+	return nil
+}
+
 // decoder sums entries over some profiles of a chunk. It keeps its memory.
 type decoder struct {
 	cursor chunk.Cursor

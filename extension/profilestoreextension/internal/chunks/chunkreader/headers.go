@@ -128,7 +128,7 @@ func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times [
 		}
 	}
 	if len(seen) < len(rows) {
-		return fmt.Errorf("%w: %d of %d rows of chunks are gone", profilestore.ErrUnavailable, len(rows)-len(seen), len(rows))
+		return gone(len(rows)-len(seen), len(rows))
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package chunkreader
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -38,6 +40,20 @@ type kinds struct {
 
 func newKinds(opts profilestore.MergeOptions, limit int64) *kinds {
 	return &kinds{opts: opts, limit: limit, kinds: make(map[kindKey]*kindSums)}
+}
+
+// keys returns the kinds that were found, in order.
+func (k *kinds) keys() []kindKey {
+	out := make([]kindKey, 0, len(k.kinds))
+	for key, s := range k.kinds {
+		if s.sums.len() > 0 {
+			out = append(out, key)
+		}
+	}
+	slices.SortFunc(out, func(a, b kindKey) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.types, b.types))
+	})
+	return out
 }
 
 // columnsFor returns what must be read for a merge.

@@ -1,14 +1,17 @@
 package chunkreader
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
@@ -20,7 +23,7 @@ func (s *scan) seriesFilter() string {
 	return s.filter + " AND " + s.labels
 }
 
-// LabelNames implements [Querier].
+// LabelNames implements [profilestore.Querier].
 func (r *Reader) LabelNames(ctx context.Context, sel profilestore.Selector, limit int) ([]string, error) {
 	s, err := newScan(sel)
 	if err != nil || limit <= 0 {
@@ -30,7 +33,7 @@ func (r *Reader) LabelNames(ctx context.Context, sel profilestore.Selector, limi
 		r.opts.Tables.Table("series")+" WHERE "+s.seriesFilter(), limit)
 }
 
-// LabelValues implements [Querier].
+// LabelValues implements [profilestore.Querier].
 func (r *Reader) LabelValues(ctx context.Context, sel profilestore.Selector, name string, limit int) ([]string, error) {
 	s, err := newScan(sel)
 	if err != nil || limit <= 0 {
@@ -40,6 +43,73 @@ func (r *Reader) LabelValues(ctx context.Context, sel profilestore.Selector, nam
 	params.String("name", name)
 	return r.texts(ctx, "label_values", params, "SELECT DISTINCT labels[{name:String}] AS v FROM "+
 		r.opts.Tables.Table("series")+" WHERE "+s.seriesFilter()+" AND mapContains(labels, {name:String})", limit)
+}
+
+// LabelSets implements [profilestore.Querier].
+func (r *Reader) LabelSets(ctx context.Context, sel profilestore.Selector, names []string, limit int) (out [][]string, err error) {
+	if n := len(names); n > profilestore.MaxBy {
+		return nil, fmt.Errorf("%w: sets of %d labels; the limit is %d", profile.ErrInvalid, n, profilestore.MaxBy)
+	}
+	s, err := newScan(sel)
+	if err != nil || limit <= 0 || len(names) == 0 {
+		return nil, err
+	}
+	values := proto.NewArray[string](new(proto.ColStr))
+	q := chconn.Query{Params: s.params.Clone(), Query: ch.Query{
+		Body: "SELECT DISTINCT arrayMap(n -> labels[n], {names:Array(String)}) AS vs FROM " +
+			r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter() + " ORDER BY vs LIMIT {limit:UInt64}",
+		Result: proto.Results{{Name: "vs", Data: values}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range values.Rows() {
+				out = append(out, values.Row(i))
+			}
+			return nil
+		},
+	}}
+	q.Params.Strings("names", names)
+	q.Params.Int("limit", int64(limit))
+	if err := r.base.Do(ctx, "label_sets", q); err != nil {
+		return nil, fmt.Errorf("read label_sets: %w", err)
+	}
+	return out, nil
+}
+
+// labelsOf fills in the labels of series of the selector's tenant and service, if
+// it has one, sorted by name.
+func (r *Reader) labelsOf(ctx context.Context, sel profilestore.Selector, wanted map[proto.UInt128][]profile.Label) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	s, err := newScan(profilestore.Selector{Tenant: sel.Tenant, Service: sel.Service})
+	if err != nil {
+		return err
+	}
+	ids := make(proto.ColUInt128, 0, len(wanted))
+	for id := range wanted {
+		ids = append(ids, id)
+	}
+	var id proto.ColUInt128
+	labels := proto.NewMap[string, string](proto.NewLowCardinality[string](new(proto.ColStr)), new(proto.ColStr))
+	q := chconn.Query{Params: s.params, Query: ch.Query{
+		Body:   "SELECT series, labels FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter + " AND series IN (SELECT id FROM ids)",
+		Result: proto.Results{{Name: "series", Data: &id}, {Name: "labels", Data: labels}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i, v := range id {
+				var list []profile.Label
+				for name, value := range labels.Row(i) {
+					list = append(list, profile.Label{Name: name, Value: value})
+				}
+				slices.SortFunc(list, func(a, b profile.Label) int { return cmp.Compare(a.Name, b.Name) })
+				wanted[v] = list
+			}
+			return nil
+		},
+		ExternalTables: []ch.ExternalTable{{Name: "ids", Data: proto.Input{{Name: "id", Data: ids}}}},
+	}}
+	if err := r.base.Do(ctx, "series_labels", q); err != nil {
+		return fmt.Errorf("read labels of series: %w", err)
+	}
+	return nil
 }
 
 // texts runs a query for texts and returns them sorted.
@@ -63,8 +133,8 @@ func (r *Reader) texts(ctx context.Context, name string, params chconn.Params, b
 	return out, nil
 }
 
-// ProfileTypes implements [Querier].
-func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([]ProfileType, error) {
+// ProfileTypes implements [profilestore.Querier].
+func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([]profilestore.ProfileType, error) {
 	s, err := newScan(sel)
 	if err != nil || s.start >= s.end {
 		return nil, err
@@ -76,7 +146,7 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 	}
 	lc := func() *proto.ColLowCardinality[string] { return proto.NewLowCardinality[string](new(proto.ColStr)) }
 	service, kind, types, period := lc(), lc(), lc(), lc()
-	var out []ProfileType
+	var out []profilestore.ProfileType
 	err = r.base.Do(ctx, "profile_types", chconn.Query{Params: s.params, Query: ch.Query{
 		Body: "SELECT service, kind, types, period_type FROM " + r.from + " WHERE " + where +
 			" GROUP BY service, kind, types, period_type ORDER BY service, kind, types, period_type",
@@ -88,7 +158,7 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 		},
 		OnResult: func(context.Context, proto.Block) error {
 			for i := range service.Rows() {
-				out = append(out, ProfileType{
+				out = append(out, profilestore.ProfileType{
 					Service: service.Row(i), Kind: kind.Row(i), Types: layout.DecodeTypes(types.Row(i)), PeriodType: periodType(period.Row(i)),
 				})
 			}

@@ -1,9 +1,7 @@
 package chunkreader
 
 import (
-	"cmp"
 	"context"
-	"slices"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
@@ -39,15 +37,7 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 
 // assemble makes the answer and resolves the stacks it refers to.
 func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds *kinds, names map[int64]string, limit int) (*profilestore.Merge, error) {
-	keys := make([]kindKey, 0, len(kinds.kinds))
-	for key, k := range kinds.kinds {
-		if k.sums.len() > 0 {
-			keys = append(keys, key)
-		}
-	}
-	slices.SortFunc(keys, func(a, b kindKey) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.types, b.types))
-	})
+	keys := kinds.keys()
 	out := &profilestore.Merge{Kinds: make([]profilestore.KindMerge, len(keys))}
 	stacks := reader.StackNumbers{Unique: len(keys) == 1 && !kinds.opts.ByLock && !kinds.opts.SyscallRows}
 	for i, key := range keys {

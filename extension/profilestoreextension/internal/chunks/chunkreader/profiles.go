@@ -7,10 +7,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -20,8 +18,8 @@ import (
 // maxProfiles bounds one answer of Profiles.
 const maxProfiles = 100_000
 
-// Profiles implements [Querier].
-func (r *Reader) Profiles(ctx context.Context, sel profilestore.Selector, limit int) ([]Profile, error) {
+// Profiles implements [profilestore.Querier].
+func (r *Reader) Profiles(ctx context.Context, sel profilestore.Selector, limit int) ([]profilestore.Profile, error) {
 	s, err := newScan(sel)
 	if err != nil || s.start >= s.end || limit <= 0 {
 		return nil, err
@@ -33,13 +31,23 @@ func (r *Reader) Profiles(ctx context.Context, sel profilestore.Selector, limit 
 		return nil, err
 	}
 	list := out.(*eachProfile).to.(*newest).sorted()
-	return list, r.labelsOf(ctx, s, list)
+	labels := make(map[proto.UInt128][]profile.Label)
+	for i := range list {
+		labels[layout.ID(list[i].Series)] = nil
+	}
+	if err := r.labelsOf(ctx, sel, labels); err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].Labels = labels[layout.ID(list[i].Series)]
+	}
+	return list, nil
 }
 
 // newest keeps the newest profiles.
 type newest struct {
 	limit int
-	list  []Profile
+	list  []profilestore.Profile
 
 	types      []profile.ValueType // of the row
 	periodType profile.ValueType
@@ -51,7 +59,7 @@ func (s *newest) begin(row *chunkrow.Row) {
 
 func (s *newest) profile(row *chunkrow.Row, i int) error {
 	p := &row.Columns.Profiles
-	s.list = append(s.list, Profile{
+	s.list = append(s.list, profilestore.Profile{
 		Service: row.Service, Kind: row.Kind, Types: s.types, PeriodType: s.periodType, Period: row.Period,
 		Series: layout.FromID(row.SeriesIDs[p.Series[i]]), Time: p.Times[i], Duration: p.Durations[i],
 		Totals: totalsOf(row, i), Events: events(row, i),
@@ -71,8 +79,8 @@ func periodType(s string) profile.ValueType {
 }
 
 // sorted sorts the list and cuts it at the limit.
-func (s *newest) sorted() []Profile {
-	slices.SortFunc(s.list, func(a, b Profile) int {
+func (s *newest) sorted() []profilestore.Profile {
+	slices.SortFunc(s.list, func(a, b profilestore.Profile) int {
 		return cmp.Or(
 			cmp.Compare(b.Time, a.Time), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Kind, b.Kind),
 			a.Series.Compare(b.Series), cmp.Compare(a.Duration, b.Duration), slices.Compare(a.Totals[:], b.Totals[:]),
@@ -81,49 +89,8 @@ func (s *newest) sorted() []Profile {
 	return s.list[:min(s.limit, len(s.list))]
 }
 
-// labelsOf fills in the labels of profiles.
-func (r *Reader) labelsOf(ctx context.Context, s *scan, list []Profile) error {
-	wanted := make(map[proto.UInt128][]profile.Label)
-	var ids proto.ColUInt128
-	for i := range list {
-		id := layout.ID(list[i].Series)
-		if _, ok := wanted[id]; !ok {
-			wanted[id] = nil
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	var id proto.ColUInt128
-	labels := proto.NewMap[string, string](proto.NewLowCardinality[string](new(proto.ColStr)), new(proto.ColStr))
-	q := chconn.Query{Params: s.params, Query: ch.Query{
-		Body:   "SELECT series, labels FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter + " AND series IN (SELECT id FROM ids)",
-		Result: proto.Results{{Name: "series", Data: &id}, {Name: "labels", Data: labels}},
-		OnResult: func(context.Context, proto.Block) error {
-			for i, v := range id {
-				var list []profile.Label
-				for name, value := range labels.Row(i) {
-					list = append(list, profile.Label{Name: name, Value: value})
-				}
-				slices.SortFunc(list, func(a, b profile.Label) int { return cmp.Compare(a.Name, b.Name) })
-				wanted[v] = list
-			}
-			return nil
-		},
-		ExternalTables: []ch.ExternalTable{{Name: "ids", Data: proto.Input{{Name: "id", Data: ids}}}},
-	}}
-	if err := r.base.Do(ctx, "series_labels", q); err != nil {
-		return fmt.Errorf("read labels of series: %w", err)
-	}
-	for i := range list {
-		list[i].Labels = wanted[layout.ID(list[i].Series)]
-	}
-	return nil
-}
-
-// Heatmap implements [Querier].
-func (r *Reader) Heatmap(ctx context.Context, sel profilestore.Selector, step int64, column int) ([]Heatmap, error) {
+// Heatmap implements [profilestore.Querier].
+func (r *Reader) Heatmap(ctx context.Context, sel profilestore.Selector, step int64, column int) ([]profilestore.Heatmap, error) {
 	if step <= 0 {
 		return nil, fmt.Errorf("%w: step is %d ns; must be positive", profile.ErrInvalid, step)
 	}
@@ -135,7 +102,7 @@ func (r *Reader) Heatmap(ctx context.Context, sel profilestore.Selector, step in
 		return nil, err
 	}
 	out, err := r.gather(ctx, s, "heatmap", columns{byProfile, byProfile}, func() sink {
-		return &eachProfile{to: &heatmapTaker{step: step, column: column, kinds: make(map[kindKey]map[int64]*HeatmapStep)}}
+		return &eachProfile{to: &heatmapTaker{step: step, column: column, kinds: make(map[kindKey]map[int64]*profilestore.HeatmapStep)}}
 	})
 	if err != nil {
 		return nil, err
@@ -149,8 +116,8 @@ type heatmapTaker struct {
 	column int
 
 	n     int // steps
-	kinds map[kindKey]map[int64]*HeatmapStep
-	row   map[int64]*HeatmapStep // of the row's kind
+	kinds map[kindKey]map[int64]*profilestore.HeatmapStep
+	row   map[int64]*profilestore.HeatmapStep // of the row's kind
 }
 
 // maxHeatmapSteps bounds those of one answer.
@@ -162,7 +129,7 @@ func (s *heatmapTaker) begin(row *chunkrow.Row) {
 	}
 	key := kindKey{row.Kind, row.Types}
 	if s.kinds[key] == nil {
-		s.kinds[key] = make(map[int64]*HeatmapStep)
+		s.kinds[key] = make(map[int64]*profilestore.HeatmapStep)
 	}
 	s.row = s.kinds[key]
 }
@@ -178,24 +145,24 @@ func (s *heatmapTaker) profile(row *chunkrow.Row, i int) error {
 		if s.n++; s.n > maxHeatmapSteps {
 			return fmt.Errorf("%w: more than %d steps; a longer step has fewer", profilestore.ErrLimit, maxHeatmapSteps)
 		}
-		to = &HeatmapStep{Time: at}
+		to = &profilestore.HeatmapStep{Time: at}
 		s.row[at] = to
 	}
 	to.Sizes[bits.Len64(uint64(max(totals[i], 0)))]++
 	return nil
 }
 
-func (s *heatmapTaker) answer() []Heatmap {
-	out := make([]Heatmap, 0, len(s.kinds))
+func (s *heatmapTaker) answer() []profilestore.Heatmap {
+	out := make([]profilestore.Heatmap, 0, len(s.kinds))
 	for key, steps := range s.kinds {
-		h := Heatmap{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
+		h := profilestore.Heatmap{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
 		for _, st := range steps {
 			h.Steps = append(h.Steps, *st)
 		}
-		slices.SortFunc(h.Steps, func(a, b HeatmapStep) int { return cmp.Compare(a.Time, b.Time) })
+		slices.SortFunc(h.Steps, func(a, b profilestore.HeatmapStep) int { return cmp.Compare(a.Time, b.Time) })
 		out = append(out, h)
 	}
-	slices.SortFunc(out, func(a, b Heatmap) int {
+	slices.SortFunc(out, func(a, b profilestore.Heatmap) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(layout.EncodeTypes(a.Types), layout.EncodeTypes(b.Types)))
 	})
 	return out

@@ -27,12 +27,12 @@ func totals(g *profile.Group) (out [profile.MaxTypes]int64) {
 	return out
 }
 
-func (r *reference) series(sel profilestore.Selector, opts SeriesOptions) []Series {
+func (r *reference) series(sel profilestore.Selector, opts profilestore.SeriesOptions) []profilestore.Series {
 	type at struct {
 		kind, labels string
 		step         int64
 	}
-	points := map[at]*Point{}
+	points := map[at]*profilestore.Point{}
 	types := map[string][]profile.ValueType{}
 	r.each(sel, func(g *profile.Group, _ *profile.Dictionary) {
 		var labels []string
@@ -44,7 +44,7 @@ func (r *reference) series(sel profilestore.Selector, opts SeriesOptions) []Seri
 			k.step = g.Start / opts.Step * opts.Step
 		}
 		if points[k] == nil {
-			points[k] = &Point{Time: k.step}
+			points[k] = &profilestore.Point{Time: k.step}
 		}
 		p := points[k]
 		for j, v := range totals(g) {
@@ -54,32 +54,32 @@ func (r *reference) series(sel profilestore.Selector, opts SeriesOptions) []Seri
 		p.Profiles++
 		types[g.Kind] = g.Types
 	})
-	byKey := map[at]*Series{}
+	byKey := map[at]*profilestore.Series{}
 	for k, p := range points {
 		key := at{kind: k.kind, labels: k.labels}
 		if byKey[key] == nil {
-			byKey[key] = &Series{Kind: k.kind, Types: types[k.kind]}
+			byKey[key] = &profilestore.Series{Kind: k.kind, Types: types[k.kind]}
 			if len(opts.By) > 0 {
 				byKey[key].Labels = strings.Split(k.labels, "|")
 			}
 		}
 		byKey[key].Points = append(byKey[key].Points, *p)
 	}
-	out := make([]Series, 0, len(byKey))
+	out := make([]profilestore.Series, 0, len(byKey))
 	for _, s := range byKey {
-		slices.SortFunc(s.Points, func(a, b Point) int { return cmp.Compare(a.Time, b.Time) })
+		slices.SortFunc(s.Points, func(a, b profilestore.Point) int { return cmp.Compare(a.Time, b.Time) })
 		out = append(out, *s)
 	}
-	slices.SortFunc(out, func(a, b Series) int {
+	slices.SortFunc(out, func(a, b profilestore.Series) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Labels, b.Labels))
 	})
 	return out
 }
 
-func (r *reference) profiles(sel profilestore.Selector) []Profile {
+func (r *reference) profiles(sel profilestore.Selector) []profilestore.Profile {
 	all := &newest{limit: 1 << 20}
 	r.each(sel, func(g *profile.Group, _ *profile.Dictionary) {
-		all.list = append(all.list, Profile{
+		all.list = append(all.list, profilestore.Profile{
 			Service: g.Series.Service, Kind: g.Kind, Types: g.Types, PeriodType: g.PeriodType, Period: g.Period,
 			Series: g.Series.ID, Labels: g.Series.Labels, Time: g.Start, Duration: g.End - g.Start, Totals: totals(g), Events: g.Events(),
 		})
@@ -87,14 +87,14 @@ func (r *reference) profiles(sel profilestore.Selector) []Profile {
 	return all.sorted()
 }
 
-func (r *reference) heatmap(sel profilestore.Selector, step int64, column int) map[string]map[int64][HeatmapSizes]uint64 {
-	out := map[string]map[int64][HeatmapSizes]uint64{}
+func (r *reference) heatmap(sel profilestore.Selector, step int64, column int) map[string]map[int64][profilestore.HeatmapSizes]uint64 {
+	out := map[string]map[int64][profilestore.HeatmapSizes]uint64{}
 	r.each(sel, func(g *profile.Group, _ *profile.Dictionary) {
 		if column >= len(g.Types) {
 			return
 		}
 		if out[g.Kind] == nil {
-			out[g.Kind] = map[int64][HeatmapSizes]uint64{}
+			out[g.Kind] = map[int64][profilestore.HeatmapSizes]uint64{}
 		}
 		sizes := out[g.Kind][g.Start/step*step]
 		sizes[bits.Len64(uint64(max(totals(g)[column], 0)))]++
@@ -112,7 +112,7 @@ func TestQuerierEqualsReference(t *testing.T) {
 	for _, buffer := range []int{0, 64 << 20} {
 		r := newReader(s.pool, s.o, buffer)
 		for name, sel := range selectors() {
-			for _, opts := range []SeriesOptions{
+			for _, opts := range []profilestore.SeriesOptions{
 				{}, {Step: 10 * chunktest.Second}, {By: []string{"k8s.pod.name", "no.label"}, Step: layout.Hour}, {By: []string{"service.name"}},
 			} {
 				got, err := r.Series(ctx, sel, opts)
@@ -129,11 +129,11 @@ func TestQuerierEqualsReference(t *testing.T) {
 				}
 			}
 			for column := range 2 {
-				maps := map[string]map[int64][HeatmapSizes]uint64{}
+				maps := map[string]map[int64][profilestore.HeatmapSizes]uint64{}
 				hs, err := r.Heatmap(ctx, sel, 60*chunktest.Second, column)
 				require.NoError(t, err)
 				for _, h := range hs {
-					maps[h.Kind] = map[int64][HeatmapSizes]uint64{}
+					maps[h.Kind] = map[int64][profilestore.HeatmapSizes]uint64{}
 					for _, st := range h.Steps {
 						maps[h.Kind][st.Time] = st.Sizes
 					}
@@ -198,9 +198,12 @@ func TestInvalid(t *testing.T) {
 			_, err := r.MergeStacks(ctx, s, profilestore.MergeOptions{})
 			return err
 		},
-		"count":    func(s profilestore.Selector) error { _, err := r.CountEvents(ctx, s); return err },
-		"batches":  func(s profilestore.Selector) error { _, err := r.Batches(ctx, s, 1); return err },
-		"series":   func(s profilestore.Selector) error { _, err := r.Series(ctx, s, SeriesOptions{}); return err },
+		"count":   func(s profilestore.Selector) error { _, err := r.CountEvents(ctx, s); return err },
+		"batches": func(s profilestore.Selector) error { _, err := r.Batches(ctx, s, 1); return err },
+		"series": func(s profilestore.Selector) error {
+			_, err := r.Series(ctx, s, profilestore.SeriesOptions{})
+			return err
+		},
 		"profiles": func(s profilestore.Selector) error { _, err := r.Profiles(ctx, s, 1); return err },
 		"heatmap":  func(s profilestore.Selector) error { _, err := r.Heatmap(ctx, s, 1, 0); return err },
 		"types":    func(s profilestore.Selector) error { _, err := r.ProfileTypes(ctx, s); return err },
@@ -215,9 +218,9 @@ func TestInvalid(t *testing.T) {
 			require.ErrorIs(t, f(bad), profile.ErrInvalid, name)
 		}
 	}
-	_, err := r.Series(ctx, good, SeriesOptions{By: make([]string, maxBy+1)})
+	_, err := r.Series(ctx, good, profilestore.SeriesOptions{By: make([]string, profilestore.MaxBy+1)})
 	require.ErrorIs(t, err, profile.ErrInvalid)
-	_, err = r.Series(ctx, good, SeriesOptions{Step: -1})
+	_, err = r.Series(ctx, good, profilestore.SeriesOptions{Step: -1})
 	require.ErrorIs(t, err, profile.ErrInvalid)
 	_, err = r.Heatmap(ctx, good, 0, 0)
 	require.ErrorIs(t, err, profile.ErrInvalid)
@@ -231,7 +234,7 @@ func TestLimits(t *testing.T) {
 	s := newStore(t)
 	r := newReader(s.pool, s.o, 64<<20)
 	sel := profilestore.Selector{Tenant: "anonymous", Service: "service-0"}
-	_, err := r.Series(t.Context(), sel, SeriesOptions{Step: 1})
+	_, err := r.Series(t.Context(), sel, profilestore.SeriesOptions{Step: 1})
 	require.ErrorIs(t, err, profilestore.ErrLimit)
 	r.opts.MaxRows = 10
 	for _, service := range []string{"", sel.Service} {

@@ -28,22 +28,29 @@ type Options struct {
 	BufferBytes int
 }
 
-// Reader implements [profilestore.Reader] and [Querier]. It is safe for concurrent
-// use.
+// Reader implements [profilestore.Reader] and [profilestore.Querier]. It is safe
+// for concurrent use.
 type Reader struct {
 	base *reader.Reader
 	opts Options
 	from string // the table
 
 	names names
+	calls *calls
 }
 
-var _ profilestore.Reader = (*Reader)(nil)
+var (
+	_ profilestore.Reader  = (*Reader)(nil)
+	_ profilestore.Querier = (*Reader)(nil)
+)
 
 // New returns a reader.
 func New(pool *chconn.Pool, o Options) *Reader {
 	o.MergeCacheSize = 0
-	return &Reader{base: reader.New(pool, o.Options), opts: o, from: o.Tables.Table(chunktable.Name)}
+	return &Reader{
+		base: reader.New(pool, o.Options), opts: o, from: o.Tables.Table(chunktable.Name),
+		calls: newCalls(o.StackCacheSize / 2),
+	}
 }
 
 // Stacks returns the cache of resolved stacks.

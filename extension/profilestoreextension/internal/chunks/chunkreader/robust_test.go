@@ -107,7 +107,7 @@ func TestDamagedRows(t *testing.T) {
 			}
 			_, err := reader.MergeStacks(t.Context(), cut, profilestore.MergeOptions{})
 			require.ErrorIs(t, err, chunk.ErrInvalid, i)
-			_, err = reader.Series(t.Context(), cut, SeriesOptions{})
+			_, err = reader.Series(t.Context(), cut, profilestore.SeriesOptions{})
 			if err != nil {
 				assert.ErrorIs(t, err, chunk.ErrInvalid, i)
 			}

@@ -17,17 +17,13 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-const (
-	// maxBy bounds the labels that series are kept apart by.
-	maxBy = 16
-	// maxPoints bounds the points of one answer.
-	maxPoints = 1 << 20
-)
+// maxPoints bounds the points of one answer.
+const maxPoints = 1 << 20
 
-// Series implements [Querier].
-func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts SeriesOptions) ([]Series, error) {
-	if n := len(opts.By); n > maxBy {
-		return nil, fmt.Errorf("%w: series by %d labels; the limit is %d", profile.ErrInvalid, n, maxBy)
+// Series implements [profilestore.Querier].
+func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts profilestore.SeriesOptions) ([]profilestore.Series, error) {
+	if n := len(opts.By); n > profilestore.MaxBy {
+		return nil, fmt.Errorf("%w: series by %d labels; the limit is %d", profile.ErrInvalid, n, profilestore.MaxBy)
 	}
 	if opts.Step < 0 {
 		return nil, fmt.Errorf("%w: step is %d ns; must not be negative", profile.ErrInvalid, opts.Step)
@@ -95,20 +91,20 @@ type seriesKey struct {
 // points are those of one series, dense from the first to the last.
 type points struct {
 	first int64 // number of the step
-	list  []Point
+	list  []profilestore.Point
 }
 
 // at returns the point of a step.
-func (p *points) at(step int64) *Point {
+func (p *points) at(step int64) *profilestore.Point {
 	switch {
 	case len(p.list) == 0:
-		p.first, p.list = step, append(p.list, Point{})
+		p.first, p.list = step, append(p.list, profilestore.Point{})
 	case step < p.first:
-		p.list = slices.Insert(p.list, 0, make([]Point, p.first-step)...)
+		p.list = slices.Insert(p.list, 0, make([]profilestore.Point, p.first-step)...)
 		p.first = step
 	case step-p.first >= int64(len(p.list)):
 		n := int(step-p.first) + 1 - len(p.list)
-		p.list = append(p.list, make([]Point, n)...)
+		p.list = append(p.list, make([]profilestore.Point, n)...)
 	}
 	return &p.list[step-p.first]
 }
@@ -162,10 +158,10 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 	return nil
 }
 
-func (s *seriesTaker) answer() []Series {
-	out := make([]Series, 0, len(s.series))
+func (s *seriesTaker) answer() []profilestore.Series {
+	out := make([]profilestore.Series, 0, len(s.series))
 	for key, ps := range s.series {
-		one := Series{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
+		one := profilestore.Series{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
 		if s.groups != nil {
 			one.Labels = strings.Split(key.group, "\x00")
 		}
@@ -177,7 +173,7 @@ func (s *seriesTaker) answer() []Series {
 		}
 		out = append(out, one)
 	}
-	slices.SortFunc(out, func(a, b Series) int {
+	slices.SortFunc(out, func(a, b profilestore.Series) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Labels, b.Labels), cmp.Compare(layout.EncodeTypes(a.Types), layout.EncodeTypes(b.Types)))
 	})
 	return out

@@ -1,0 +1,134 @@
+package chunkreader
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
+	"github.com/aperture-collector/aperture-collector/internal/chunk"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// maxExemplars bounds one answer of Exemplars, and the ids it may ask for.
+const maxExemplars = 100_000
+
+// Exemplars implements [profilestore.Querier].
+func (r *Reader) Exemplars(ctx context.Context, sel profilestore.Selector, opts profilestore.ExemplarOptions) ([]profilestore.Exemplar, error) {
+	if n := len(opts.SpanIDs) + len(opts.TraceIDs) + len(opts.ProfileIDs); n > maxExemplars {
+		return nil, fmt.Errorf("%w: %d ids of spans, traces and profiles; the limit is %d", profile.ErrInvalid, n, maxExemplars)
+	}
+	ctx, done, err := r.begin(ctx, sel, "exemplars")
+	if err != nil || opts.Limit <= 0 {
+		return nil, err
+	}
+	x := exemplars{
+		limit: min(opts.Limit, maxExemplars), spans: set(opts.SpanIDs), traces: set(opts.TraceIDs), profiles: set(opts.ProfileIDs),
+	}
+	stream := streaming{
+		Reader: r, name: "exemplars", fields: chunkrow.Decodable | chunkrow.Stacks | chunkrow.Exemplars,
+		where: " AND notEmpty(exemplars)", f: x.row,
+	}
+	if err = stream.run(ctx, sel); err != nil {
+		return nil, done(err)
+	}
+	out, err := r.resolveExemplars(ctx, sel, x.sorted())
+	return out, done(err)
+}
+
+// set returns the elements of a list; nil if there are none.
+func set[T comparable](list []T) map[T]struct{} {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make(map[T]struct{}, len(list))
+	for _, v := range list {
+		out[v] = struct{}{}
+	}
+	return out
+}
+
+func in[T comparable](v T, set map[T]struct{}) bool {
+	_, ok := set[v]
+	return ok || set == nil
+}
+
+// exemplars keeps the newest.
+type exemplars struct {
+	limit            int
+	spans            map[[8]byte]struct{}
+	traces, profiles map[[16]byte]struct{}
+	list             []keptExemplar
+}
+
+type keptExemplar struct {
+	profilestore.Exemplar
+	series proto.UInt128
+}
+
+func (x *exemplars) row(_ context.Context, row *chunkrow.Row, selected func(int) bool) error {
+	if err := checkProfiles(row); err != nil {
+		return err
+	}
+	c, err := decodable(row)
+	if err != nil {
+		return err
+	}
+	if err := checkKeys(row); err != nil {
+		return err
+	}
+	types := row.SampleTypes()
+	return c.EachExemplar(func(at chunk.Place, e *chunk.Exemplar) error {
+		if selected != nil && !selected(int(at.Profile)) || !in(e.SpanID, x.spans) || !in(e.TraceID, x.traces) || !in(e.ProfileID, x.profiles) {
+			return nil
+		}
+		x.list = append(x.list, keptExemplar{profilestore.Exemplar{
+			Service: row.Service, Kind: row.Kind, Types: types, Time: e.Time, Value: e.Value,
+			SpanID: e.SpanID, TraceID: e.TraceID, ProfileID: e.ProfileID,
+			Stack: profilestore.Stack{ID: layout.FromID(row.Keys.Stacks[at.Entry])},
+		}, row.SeriesIDs[row.Columns.Profiles.Series[at.Profile]]})
+		if len(x.list) >= 2*x.limit+1024 {
+			x.list = x.sorted()
+		}
+		return nil
+	})
+}
+
+// sorted sorts the list and cuts it at the limit.
+func (x *exemplars) sorted() []keptExemplar {
+	slices.SortFunc(x.list, func(a, b keptExemplar) int {
+		return cmp.Or(
+			cmp.Compare(b.Time, a.Time), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Kind, b.Kind),
+			a.Stack.ID.Compare(b.Stack.ID), cmp.Compare(a.Value, b.Value), bytes.Compare(a.SpanID[:], b.SpanID[:]),
+		)
+	})
+	return x.list[:min(x.limit, len(x.list))]
+}
+
+// resolveExemplars fills in labels and stacks.
+func (r *Reader) resolveExemplars(ctx context.Context, sel profilestore.Selector, list []keptExemplar) ([]profilestore.Exemplar, error) {
+	labels := make(map[proto.UInt128][]profile.Label)
+	ids := make([]profile.ID, len(list))
+	for i := range list {
+		labels[list[i].series], ids[i] = nil, list[i].Stack.ID
+	}
+	if err := r.labelsOf(ctx, sel, labels); err != nil {
+		return nil, err
+	}
+	frames, err := r.Stacks().Resolve(ctx, sel.Tenant, sel.Service, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]profilestore.Exemplar, len(list))
+	for i := range list {
+		out[i] = list[i].Exemplar
+		out[i].Labels, out[i].Stack.Frames = labels[list[i].series], frames[i]
+	}
+	return out, nil
+}
