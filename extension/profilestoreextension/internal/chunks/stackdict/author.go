@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -70,8 +71,8 @@ func NewAuthor(cache *Cache, insert Insert, bytes int64) *Author {
 	return &Author{cache: cache, insert: insert, max: bytes, books: make(map[service]*book), live: list.New()}
 }
 
-// Number returns the numbers of stacks of a service, each once, in a dictionary
-// which has all of them when it returns. now is the time of the server in Unix
+// Number returns the numbers of stacks of a service in a dictionary which has all of
+// them when it returns. now is the time of the server in Unix
 // seconds. The error wraps [ErrUnknown] if a stack is in no table.
 func (a *Author) Number(ctx context.Context, tenant, name string, now int64, stacks []proto.UInt128) (dictionary uint64, numbers []uint32, err error) {
 	k := service{tenant, name}
@@ -99,7 +100,7 @@ func (a *Author) Number(ctx context.Context, tenant, name string, now int64, sta
 	return b.key.ID, numbers, nil
 }
 
-// missing returns the ids that d does not have.
+// missing returns the ids that d does not have, each once.
 func (d *Dictionary) missing(ids []profile.ID) (out []profile.ID) {
 	d.index.mu.Lock()
 	defer d.index.mu.Unlock()
@@ -108,7 +109,8 @@ func (d *Dictionary) missing(ids []profile.ID) (out []profile.ID) {
 			out = append(out, id)
 		}
 	}
-	return out
+	slices.SortFunc(out, profile.ID.Compare)
+	return slices.Compact(out)
 }
 
 // open returns the book of a service, ready to be written.
