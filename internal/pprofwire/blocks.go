@@ -1,6 +1,7 @@
 package pprofwire
 
 import (
+	"math/bits"
 	"sync"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -20,18 +21,54 @@ type blocks struct {
 	indices      slab.Numbers[int32, pcommon.Int32Slice]
 }
 
-// reserve makes room for a dictionary with all of p.
-func (b *blocks) reserve(p *Profile) {
-	b.functionList.Reserve(len(p.Functions))
-	b.locationList.Reserve(len(p.Locations))
-	b.lineList.Reserve(len(p.lines))
-	b.stackList.Reserve(p.NumSamples())
-	b.indices.Reserve(len(p.refs))
+// reserve makes room for the samples from first to end and what they refer to.
+func (c *Converter) reserve(columns []Column, first, end int) {
+	p, d := c.p, c.dict
+	if first >= end {
+		return
+	}
+	samples, refs := end-first, int(p.ends[end-1].refs)
+	if first > 0 {
+		refs -= int(p.ends[first-1].refs)
+	}
+	// A part of the samples may need little of large tables, and at most this.
+	locations := min(len(p.Locations), refs)
+	functions, lines, texts := len(p.Functions), len(p.lines), len(p.strings)
+	if samples < p.NumSamples() {
+		functions, lines, texts = min(functions, 2*locations), min(lines, 2*locations), min(texts, 4*locations)
+	} else if c.arena == nil {
+		size := 0
+		for _, s := range p.strings {
+			size += int(s.end - s.start)
+		}
+		c.arena = make([]byte, 0, size)
+	}
+	d.StringTable().EnsureCapacity(d.StringTable().Len() + texts)
+	d.FunctionTable().EnsureCapacity(d.FunctionTable().Len() + functions)
+	d.LocationTable().EnsureCapacity(d.LocationTable().Len() + locations)
+	d.StackTable().EnsureCapacity(d.StackTable().Len() + samples)
+	c.functionList.Reserve(functions)
+	c.locationList.Reserve(locations)
+	c.lineList.Reserve(lines)
+	c.stackList.Reserve(samples)
+	c.indices.Reserve(refs)
+	values := 0
+	for i := range columns {
+		values += p.present(columns[i].Index, first, end)
+	}
+	c.sampleList.Reserve(values)
+	c.values.Reserve(values)
+	if n := 1 << bits.Len(uint(2*(c.stacks+samples)-1)); n > len(c.slots) {
+		c.growSlots(n)
+	}
 }
 
 // converters holds those that [ToProfiles] is done with.
 var converters = sync.Pool{New: func() any {
-	return &Converter{own: make(map[string]int32, 8), attributes: make(map[Label]int32)}
+	return &Converter{
+		own: make(map[string]int32, 8), attributes: make(map[Label]int32), links: make(map[uint32]int32),
+		targets: make(map[string][]pprofile.SampleSlice),
+	}
 }}
 
 // maxKept bounds the tables of what is in converters: one should not hold on to the
@@ -40,14 +77,17 @@ const maxKept = 1 << 16
 
 // release gives the memory of c to later calls. What c made is not touched.
 func (c *Converter) release() {
-	if len(c.slots) > maxKept || len(c.strings) > maxKept || len(c.locations) > maxKept || len(c.attributes) > maxKept {
+	if len(c.slots) > maxKept || len(c.strings) > maxKept || len(c.locations) > maxKept || len(c.attributes) > maxKept ||
+		len(c.links) > maxKept || len(c.targets) > maxKept {
 		return
 	}
 	clear(c.slots) // they refer to the profile
 	clear(c.own)
 	clear(c.attributes)
+	clear(c.links)
+	clear(c.targets)
 	clear(c.same[:cap(c.same)])
-	c.p, c.dict, c.arena, c.kernel = nil, pprofile.ProfilesDictionary{}, nil, nil
+	c.p, c.dict, c.arena, c.kernel, c.options = nil, pprofile.ProfilesDictionary{}, nil, nil, Options{}
 	c.sampleList.Forget()
 	c.stackList.Forget()
 	c.locationList.Forget()

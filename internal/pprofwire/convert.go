@@ -1,22 +1,13 @@
 package pprofwire
 
 import (
-	"time"
+	"fmt"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
-
-// Options say what a profile does not.
-type Options struct {
-	// Kind is the kind of profile, empty for what its sample types say, see
-	// [Profile.Columns].
-	Kind string
-	// Time is the start of profiles that have none.
-	Time time.Time
-}
 
 // ToProfiles returns p as OTLP profiles, one for each column, in one resource
 // without attributes. Sums by sample type, stack and labels are those of p; samples
@@ -30,35 +21,57 @@ func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 	pd := pprofile.NewProfiles()
 	scope := pd.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
 	c := NewConverter(pd, p)
-	c.Append(scope, columns, o.Time)
+	err = c.Append(scope, columns, o)
 	c.release()
-	return pd, nil
+	return pd, err
 }
 
-// Append adds a profile for each of the columns to scope, with all samples whose
-// value is not 0. start is the time of a profile that has none.
-func (c *Converter) Append(scope pprofile.ScopeProfiles, columns []Column, start time.Time) {
-	to := make([]pprofile.SampleSlice, len(columns))
-	all := 0
-	for i := range columns {
-		to[i] = c.head(scope, &columns[i], start)
-		n := c.p.present(columns[i].Index)
-		to[i].EnsureCapacity(n)
-		all += n
+// Append adds profiles to scope, one for each of the columns (for each set of labels
+// of the series, if the options have such), with all samples whose value is not 0.
+// The kind of the options is not looked at. It is an error that wraps [ErrTooLarge] if
+// there are too many such sets; scope is incomplete then.
+func (c *Converter) Append(scope pprofile.ScopeProfiles, columns []Column, o Options) error {
+	return c.AppendSamples(scope, columns, o, 0, c.p.NumSamples())
+}
+
+// AppendSamples is [Converter.Append] of the samples from first to end, which is not
+// among them.
+func (c *Converter) AppendSamples(scope pprofile.ScopeProfiles, columns []Column, o Options, first, end int) error {
+	c.options = o
+	if o.Label != nil {
+		c.uses = zeros(c.uses, 2*len(c.p.strings))
 	}
-	c.sampleList.Reserve(all)
-	c.values.Reserve(all)
-	for i := range c.p.NumSamples() {
+	c.reserve(columns, first, end)
+	var plain []pprofile.SampleSlice
+	if o.Label == nil {
+		plain = c.heads(scope, columns, nil)
+		for i := range plain {
+			plain[i].EnsureCapacity(c.p.present(columns[i].Index, first, end))
+		}
+	}
+	clear(c.targets)
+	for i := first; i < end; i++ {
 		s := c.p.Sample(i)
+		if o.Keep != nil && !o.Keep(s) {
+			continue
+		}
 		// What no column has need not be in the dictionary.
-		stack, attributes := int32(-1), []int32(nil)
+		to, stack, link, attributes := plain, int32(-1), int32(0), []int32(nil)
 		for n := range columns {
 			v := columns[n].of(s.Values)
 			if v == 0 {
 				continue
 			}
 			if stack < 0 {
-				stack, attributes = c.Stack(s.Locations), c.Attributes(s.Labels)
+				stack = c.Stack(s.Locations)
+				if o.Label == nil {
+					attributes = c.Attributes(s.Labels)
+				} else {
+					to, attributes, link = c.place(scope, columns, s.Labels)
+				}
+				if len(c.targets) > maxSeries {
+					return fmt.Errorf("convert pprof: %w: labels of the series have more than %d different sets of values", ErrTooLarge, maxSeries)
+				}
 			}
 			c.sampleList.Append(to[n], 1)
 			sample := to[n].At(to[n].Len() - 1)
@@ -66,14 +79,26 @@ func (c *Converter) Append(scope pprofile.ScopeProfiles, columns []Column, start
 			if len(attributes) > 0 {
 				c.indices.Set(sample.AttributeIndices(), attributes)
 			}
+			sample.SetLinkIndex(link)
 			c.values.One(sample.Values(), v)
 		}
 	}
+	return nil
 }
 
-// present returns how many values of a sample type are not 0.
-func (p *Profile) present(index int) (n int) {
-	for i := index; i < len(p.values); i += len(p.SampleTypes) {
+// heads adds profiles without samples, one for each column.
+func (c *Converter) heads(scope pprofile.ScopeProfiles, columns []Column, attributes []int32) []pprofile.SampleSlice {
+	to := make([]pprofile.SampleSlice, len(columns))
+	for i := range columns {
+		to[i] = c.head(scope, &columns[i], attributes)
+	}
+	return to
+}
+
+// present returns how many values of a sample type are not 0 in the samples from
+// first to end.
+func (p *Profile) present(index, first, end int) (n int) {
+	for i := first*len(p.SampleTypes) + index; i < end*len(p.SampleTypes); i += len(p.SampleTypes) {
 		if p.values[i] != 0 {
 			n++
 		}
@@ -98,7 +123,7 @@ func (c *Column) of(values []int64) int64 {
 }
 
 // head adds a profile without samples.
-func (c *Converter) head(scope pprofile.ScopeProfiles, of *Column, start time.Time) pprofile.SampleSlice {
+func (c *Converter) head(scope pprofile.ScopeProfiles, of *Column, attributes []int32) pprofile.SampleSlice {
 	to := scope.Profiles().AppendEmpty()
 	to.SampleType().SetTypeStrindex(c.add(of.Type.Type))
 	to.SampleType().SetUnitStrindex(c.add(of.Type.Unit))
@@ -110,9 +135,10 @@ func (c *Converter) head(scope pprofile.ScopeProfiles, of *Column, start time.Ti
 	to.PeriodType().SetUnitStrindex(c.add(period.Unit))
 	to.SetPeriod(c.p.Period)
 	to.AttributeIndices().Append(c.textAttribute(profile.AttrKind, of.Kind))
+	to.AttributeIndices().Append(attributes...)
 	nanos := max(c.p.TimeNanos, 0)
-	if nanos == 0 && !start.IsZero() {
-		nanos = start.UnixNano()
+	if nanos == 0 && !c.options.Time.IsZero() {
+		nanos = c.options.Time.UnixNano()
 	}
 	to.SetTime(pcommon.Timestamp(nanos))
 	to.SetDurationNano(uint64(max(c.p.DurationNanos, 0)))

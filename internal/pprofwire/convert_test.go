@@ -178,7 +178,7 @@ func TestConverterOfSeveral(t *testing.T) {
 		rp := pd.ResourceProfiles().AppendEmpty()
 		rp.Resource().Attributes().PutStr("service.name", fmt.Sprint(i))
 		c := NewConverter(pd, p)
-		c.Append(rp.ScopeProfiles().AppendEmpty(), columns, time.Unix(5, 0))
+		require.NoError(t, c.Append(rp.ScopeProfiles().AppendEmpty(), columns, Options{Time: time.Unix(5, 0)}))
 		want[fmt.Sprint(i)] = sumOf(p)
 		for n := range p.NumSamples() {
 			s := c.Stack(slices.Clone(p.Sample(n).Locations))

@@ -1,7 +1,6 @@
 package pprofwire
 
 import (
-	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,14 +30,21 @@ type Converter struct {
 
 	own        map[string]int32 // strings that are not of the profile
 	attributes map[Label]int32
-	kernel     []int32 // the frame type
+	links      map[uint32]int32 // by the string of their span
+	kernel     []int32          // the frame type
 
-	// slots find stacks by the hash of their locations.
-	slots []stackSlot
-	room  int // stacks that may still be put there
+	// slots find stacks by the hash of their locations. At most half of them are used.
+	slots  []stackSlot
+	stacks int
 
 	stack, set []int32
 	same       []string
+
+	options            Options
+	uses               []LabelUse // by string index of the key: those of text, then those of numbers; plus 1
+	ofSample, ofSeries []Label
+	key                []byte
+	targets            map[string][]pprofile.SampleSlice
 
 	blocks
 }
@@ -47,6 +53,8 @@ type stackSlot struct {
 	locations []uint32
 	index     int32
 }
+
+const minSlots = 1 << 6
 
 // stackSeed makes it impossible to choose stacks that collide.
 var stackSeed = rand.Uint64()
@@ -72,23 +80,14 @@ func NewConverter(pd pprofile.Profiles, p *Profile) *Converter {
 
 // reset makes c a Converter of p into d, with the memory that it has.
 func (c *Converter) reset(d pprofile.ProfilesDictionary, p *Profile) {
-	var size int
-	for _, s := range p.strings {
-		size += int(s.end - s.start)
-	}
-	c.p, c.dict, c.arena, c.room, c.kernel = p, d, make([]byte, 0, size), p.NumSamples(), nil
+	c.p, c.dict, c.arena, c.kernel, c.stacks = p, d, nil, nil, 0
 	for _, t := range []struct {
 		table *[]int32
 		size  int
 	}{{&c.strings, len(p.strings)}, {&c.mappings, len(p.Mappings)}, {&c.functions, len(p.Functions)}, {&c.locations, len(p.Locations)}} {
 		*t.table = zeros(*t.table, t.size)
 	}
-	c.slots = zeros(c.slots, 1<<bits.Len(uint(2*c.room)))
-	d.StringTable().EnsureCapacity(d.StringTable().Len() + len(p.strings))
-	d.FunctionTable().EnsureCapacity(d.FunctionTable().Len() + len(p.Functions))
-	d.LocationTable().EnsureCapacity(d.LocationTable().Len() + len(p.Locations))
-	d.StackTable().EnsureCapacity(d.StackTable().Len() + p.NumSamples())
-	c.reserve(p)
+	c.slots = zeros(c.slots, minSlots)
 }
 
 // zeros returns n zeros, in the memory of s if they fit.
@@ -112,9 +111,7 @@ func (c *Converter) string(i uint32) int32 {
 		c.strings[i] = 1
 		return 0
 	case utf8.ValidString(s):
-		n := len(c.arena)
-		c.arena = append(c.arena, s...)
-		s = unsafe.String(&c.arena[n], len(s))
+		s = c.clone(s)
 	default:
 		s = strings.ToValidUTF8(s, "\ufffd")
 	}
@@ -122,6 +119,19 @@ func (c *Converter) string(i uint32) int32 {
 	t.Append(s)
 	c.strings[i] = int32(t.Len())
 	return c.strings[i] - 1
+}
+
+// textBlock is how much memory for strings is taken at a time.
+const textBlock = 16 << 10
+
+// clone returns a copy of a string, which has others beside it.
+func (c *Converter) clone(s string) string {
+	if len(s) > cap(c.arena)-len(c.arena) {
+		c.arena = make([]byte, 0, max(len(s), textBlock))
+	}
+	n := len(c.arena)
+	c.arena = append(c.arena, s...)
+	return unsafe.String(&c.arena[n], len(s))
 }
 
 // add returns the index of a string that is not of the profile.
@@ -151,9 +161,9 @@ func (c *Converter) Stack(locations []uint32) int32 {
 	}
 	t := c.dict.StackTable()
 	index := int32(t.Len())
-	if c.room > 0 {
-		*slot = stackSlot{locations, index}
-		c.room--
+	*slot = stackSlot{locations, index}
+	if c.stacks++; 2*c.stacks > len(c.slots) {
+		c.growSlots(2 * len(c.slots))
 	}
 	c.stackList.Append(t, 1)
 	c.stack = c.stack[:0]
@@ -168,8 +178,18 @@ func (c *Converter) Stack(locations []uint32) int32 {
 	return index
 }
 
-// slot returns the slot of a stack or the empty one where it belongs. There always
-// are empty ones: more than half of them.
+// growSlots makes n slots, a power of two.
+func (c *Converter) growSlots(n int) {
+	old := c.slots
+	c.slots = make([]stackSlot, n)
+	for _, s := range old {
+		if s.locations != nil {
+			*c.slot(s.locations) = s
+		}
+	}
+}
+
+// slot returns the slot of a stack or the empty one where it belongs.
 func (c *Converter) slot(locations []uint32) *stackSlot {
 	mask := uint64(len(c.slots) - 1)
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&locations[0])), len(locations)*4)
@@ -241,11 +261,23 @@ func (c *Converter) function(i int) int32 {
 		t := c.dict.FunctionTable()
 		c.functionList.Append(t, 1)
 		to := t.At(t.Len() - 1)
-		to.SetNameStrindex(c.string(f.Name))
+		to.SetNameStrindex(c.name(f))
 		to.SetSystemNameStrindex(c.string(f.SystemName))
 		to.SetFilenameStrindex(c.string(f.Filename))
 		to.SetStartLine(f.StartLine)
 		c.functions[i] = int32(t.Len())
 	}
 	return c.functions[i] - 1
+}
+
+// name returns the index of a function's name.
+func (c *Converter) name(f *Function) int32 {
+	if c.options.Function == nil {
+		return c.string(f.Name)
+	}
+	name, file := c.p.Text(f.Name), c.p.Text(f.Filename)
+	if other := c.options.Function(name, file); other != name {
+		return c.add(strings.Clone(strings.ToValidUTF8(other, "\ufffd")))
+	}
+	return c.string(f.Name)
 }

@@ -1,0 +1,140 @@
+package pprofwire
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+)
+
+// labelled is a profile of samples/count with a sample of each of these labels, whose
+// values are 1, 2 and so on. Values of labels that begin with # are numbers.
+func labelled(samples ...map[string]string) []byte {
+	index := map[string]uint64{"": 0}
+	table := []string{""}
+	text := func(s string) uint64 {
+		if _, ok := index[s]; !ok {
+			index[s] = uint64(len(table))
+			table = append(table, s)
+		}
+		return index[s]
+	}
+	f := new(file).bytes(fieldSampleType, numbers(1, text("samples"), 2, text("count")))
+	for i, labels := range samples {
+		s := new(file).bytes(1, packed(1)).number(2, uint64(i+1))
+		for k, v := range labels {
+			if n, ok := strings.CutPrefix(v, "#"); ok {
+				number, _ := strconv.ParseUint(n, 10, 64)
+				s.bytes(3, numbers(1, text(k), 3, number))
+			} else {
+				s.bytes(3, numbers(1, text(k), 2, text(v)))
+			}
+		}
+		f.bytes(fieldSample, s.b)
+	}
+	f.bytes(fieldLocation, new(file).number(1, 1).bytes(4, numbers(1, 1)).b)
+	f.bytes(fieldFunction, numbers(1, 1, 2, text("get[go.shape.int]"), 4, text("get.go")))
+	return f.strings(table...).b
+}
+
+// asPyroscope says what becomes of labels as its server does.
+func asPyroscope(key string, isNumber bool) LabelUse {
+	switch {
+	case isNumber:
+		return Dropped
+	case key == "profile_id" || key == "span_id":
+		return OfSpan
+	case key == "thread":
+		return OfSample
+	}
+	return OfSeries
+}
+
+func TestLabelUses(t *testing.T) {
+	data := labelled(
+		map[string]string{"pod": "a", "span_id": "00000000000000ff", "bytes": "#7"},
+		map[string]string{"pod": "b", "thread": "main"},
+		map[string]string{"pod": "a", "thread": "main", "profile_id": "none"},
+		map[string]string{"aperture.profile.kind": "lock"},
+		map[string]string{"pod": "a", "span_id": "00000000000000ff"},
+		map[string]string{"pod": "#5", "span_id": "zz000000000000ff"},
+	)
+	pd, err := Decode(data, Limits{}, Options{
+		Kind: "work", Time: time.Unix(1, 0), Label: asPyroscope,
+		Function: func(name, file string) string { return file + " " + strings.TrimSuffix(name, "[go.shape.int]") },
+	})
+	require.NoError(t, err)
+	groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+	require.NoError(t, err)
+	got := make(map[string]int64)
+	for _, g := range groups.Groups {
+		assert.Equal(t, "work", g.Kind)
+		for _, e := range g.Entries {
+			got[fmt.Sprint(g.Series.Labels, groups.Dict.Attributes[e.Attrs].Labels)] += e.Values[0]
+		}
+	}
+	assert.Equal(t, map[string]int64{
+		"[{pod a}] []": 1 + 5, "[{pod a}] [{thread main}]": 3, "[{pod b}] [{thread main}]": 2, "[] []": 4 + 6,
+	}, got)
+	assert.Equal(t, "get.go get", groups.Dict.Frames[groups.Dict.Stacks[1][0]].Function.Name)
+
+	links := make(map[string]int)
+	for _, p := range pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().All() {
+		for _, s := range p.Samples().All() {
+			links[pd.Dictionary().LinkTable().At(int(s.LinkIndex())).SpanID().String()]++
+		}
+	}
+	assert.Equal(t, map[string]int{"": 4, "00000000000000ff": 2}, links)
+}
+
+func TestKeep(t *testing.T) {
+	data := labelled(nil, map[string]string{"pod": "b"}, nil)
+	for _, label := range []func(string, bool) LabelUse{nil, asPyroscope} {
+		pd, err := Decode(data, Limits{}, Options{Label: label, Keep: func(s Sample) bool { return s.Values[0] != 2 }})
+		require.NoError(t, err)
+		groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+		require.NoError(t, err)
+		require.Len(t, groups.Groups, 1)
+		assert.EqualValues(t, 4, total(groups))
+	}
+}
+
+// A set of labels that takes few bytes makes profiles that take many.
+func TestTooManySeries(t *testing.T) {
+	samples := make([]map[string]string, maxSeries+1)
+	for i := range samples {
+		samples[i] = map[string]string{"pod": strconv.Itoa(i)}
+	}
+	_, err := Decode(labelled(samples...), Limits{}, Options{Label: asPyroscope})
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.ErrorContains(t, err, "labels of the series have more than 4096 different sets of values")
+	pd, err := Decode(labelled(samples[1:]...), Limits{}, Options{Label: asPyroscope})
+	require.NoError(t, err)
+	assert.Equal(t, maxSeries, pd.SampleCount())
+}
+
+// Samples that are converted a part at a time are those that are converted at once.
+func TestAppendSamples(t *testing.T) {
+	p, err := Parse(goCPU(t), Limits{})
+	require.NoError(t, err)
+	columns, err := p.Columns("any")
+	require.NoError(t, err)
+	var got int64
+	for first, n := 0, p.NumSamples(); first < n; first += 37 {
+		pd := pprofile.NewProfiles()
+		scope := pd.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+		require.NoError(t, NewConverter(pd, p).AppendSamples(scope, columns, Options{Time: time.Unix(1, 0)}, first, min(first+37, n)))
+		assert.LessOrEqual(t, pd.Dictionary().StackTable().Len(), 38)
+		groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+		require.NoError(t, err)
+		got += total(groups)
+	}
+	assert.Equal(t, sumOf(p), got)
+}
