@@ -47,10 +47,6 @@ type Config struct {
 	Query QueryConfig `mapstructure:"query"`
 	// StackCacheSize bounds the memory of resolved stacks in bytes (default 128 MiB).
 	StackCacheSize int64 `mapstructure:"stack_cache_size"`
-	// MergeCacheSize bounds the memory of merges of whole hours that are kept for
-	// as long as nothing is stored to these, in bytes; 0 keeps none (default 64
-	// MiB). None are kept with Cluster or several endpoints, whose nodes may lag.
-	MergeCacheSize int64 `mapstructure:"merge_cache_size"`
 	// DictionaryCacheSize bounds the number of stacks, locations, functions and
 	// series known to be stored, about 25 bytes each (default 2000000).
 	DictionaryCacheSize int `mapstructure:"dictionary_cache_size"`
@@ -89,7 +85,6 @@ func createDefaultConfig() component.Config {
 			MaxStacks:        100_000,
 		},
 		StackCacheSize:      128 << 20,
-		MergeCacheSize:      64 << 20,
 		DictionaryCacheSize: 2_000_000,
 	}
 }
@@ -130,7 +125,6 @@ func (c *Config) Validate() error {
 		{"query::max_rows", c.Query.MaxRows, 1, 1 << 40},
 		{"query::max_stacks", int64(c.Query.MaxStacks), 1, 10_000_000},
 		{"stack_cache_size", c.StackCacheSize, 1 << 20, 1 << 50},
-		{"merge_cache_size", c.MergeCacheSize, 0, 1 << 50},
 		{"dictionary_cache_size", int64(c.DictionaryCacheSize), 1000, 1_000_000_000},
 	} {
 		if v.value < v.low || v.value > v.high {
@@ -154,4 +148,10 @@ func (c *Config) Validate() error {
 
 func (c *Config) tables() schema.Options {
 	return schema.Options{Database: c.Database, Cluster: c.Cluster, Retention: c.Retention, AlertRetention: c.AlertRetention}
+}
+
+// deleteDelay is how long rows stay that were replaced by others: longer than a
+// query that may still read them takes.
+func (c *Config) deleteDelay() time.Duration {
+	return max(10*time.Minute, 2*c.Query.MaxExecutionTime)
 }

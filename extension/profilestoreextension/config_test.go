@@ -45,7 +45,7 @@ func TestLoadConfig(t *testing.T) {
 		TLS:       configoptional.Some(configtls.ClientConfig{InsecureSkipVerify: true}),
 		Retention: 168 * time.Hour, AlertRetention: 240 * time.Hour, Cluster: "main", MaxConnections: 32, DialTimeout: 2 * time.Second,
 		Query:          QueryConfig{MaxExecutionTime: time.Minute, MaxMemoryUsage: 1 << 30, MaxRows: 1000, MaxStacks: 500},
-		StackCacheSize: 1 << 20, MergeCacheSize: 0, DictionaryCacheSize: 5000,
+		StackCacheSize: 1 << 20, DictionaryCacheSize: 5000,
 	}, cfg)
 }
 
@@ -65,7 +65,7 @@ func TestInvalidConfig(t *testing.T) {
 	f("bad_cluster", "`cluster` is \"x`; DROP\"")
 	f("bad_limits", "`retention` is 1m0s: must be at least 1h", "`alert_retention` is 1s: must be at least 1h", "`max_connections` is 1: must be from 4 to 1024",
 		"`dial_timeout` is 0s", "`query::max_execution_time` is 1ms", "`query::max_memory_usage` is 1", "`query::max_rows` is 0",
-		"`query::max_stacks` is 0", "`stack_cache_size` is 1", "`merge_cache_size` is -1", "`dictionary_cache_size` is 1")
+		"`query::max_stacks` is 0", "`stack_cache_size` is 1", "`dictionary_cache_size` is 1")
 }
 
 // TestLifecycle starts and stops the store without a server, in every order.

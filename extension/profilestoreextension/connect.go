@@ -9,6 +9,8 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/alerts"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkreader"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
@@ -23,6 +25,9 @@ const (
 	// firstBackOff doubles up to maxBackOff between attempts.
 	firstBackOff = 100 * time.Millisecond
 	maxBackOff   = 5 * time.Second
+	// bufferBytes bounds what a query of one service keeps until it is known whether
+	// it was replaced: about an hour of rows of 15 seconds.
+	bufferBytes = 64 << 20
 )
 
 var errTablesMissing = errors.New("tables are missing")
@@ -31,7 +36,7 @@ var errTablesMissing = errors.New("tables are missing")
 func (s *store) run(ctx context.Context) {
 	for warned := false; ctx.Err() == nil; warned = true {
 		s.connect(ctx, warned)
-		s.watch(ctx)
+		s.compacting(ctx, s.watch)
 	}
 }
 
@@ -106,7 +111,6 @@ func (s *store) prepare(ctx context.Context) error {
 	}
 	// The server may have lost rows that it had acknowledged, or be another one.
 	c.writer.Forget()
-	c.reader.Forget()
 	return schema.Migrate(ctx, c.pool, s.cfg.tables())
 }
 
@@ -123,25 +127,24 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 		}
 		o.Endpoints, o.Username, o.Password = []string{e.Addr}, e.Username, e.Password
 	}
-	merges := s.cfg.MergeCacheSize
 	lagging := s.cfg.Cluster != "" || len(o.Endpoints) > 1
-	if lagging {
-		merges = 0
-	}
 	pool := chconn.New(o)
 	return &connection{
-		pool: pool,
-		reader: reader.New(pool, reader.Options{
-			Tables:           s.cfg.tables(),
-			MaxExecutionTime: s.cfg.Query.MaxExecutionTime,
-			MaxMemoryUsage:   s.cfg.Query.MaxMemoryUsage,
-			MaxRows:          s.cfg.Query.MaxRows,
-			MaxStacks:        s.cfg.Query.MaxStacks,
-			StackCacheSize:   s.cfg.StackCacheSize,
-			MergeCacheSize:   merges,
-			OnQuery:          s.tele.query,
+		pool: pool, lagging: lagging,
+		reader: chunkreader.New(pool, chunkreader.Options{
+			Options: reader.Options{
+				Tables:           s.cfg.tables(),
+				MaxExecutionTime: s.cfg.Query.MaxExecutionTime,
+				MaxMemoryUsage:   s.cfg.Query.MaxMemoryUsage,
+				MaxRows:          s.cfg.Query.MaxRows,
+				MaxStacks:        s.cfg.Query.MaxStacks,
+				StackCacheSize:   s.cfg.StackCacheSize,
+				OnQuery:          s.tele.query,
+			},
+			DeleteDelay: s.cfg.deleteDelay(),
+			BufferBytes: bufferBytes,
 		}),
-		writer: writer.New(pool, writer.Options{
+		writer: chunkwriter.New(pool, writer.Options{
 			Tables:       s.cfg.tables(),
 			KnownEntries: s.cfg.DictionaryCacheSize,
 			OnRows:       s.tele.rows,

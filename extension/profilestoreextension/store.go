@@ -18,8 +18,8 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/alerts"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkreader"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -31,6 +31,8 @@ type store struct {
 	cfg  *Config
 	set  extension.Settings
 	tele *telemetry
+	// holder is who this process is in leases.
+	holder string
 
 	provider chserver.EndpointProvider // nil without `embedded`
 	tls      *tls.Config
@@ -42,7 +44,8 @@ type store struct {
 	// check wakes the connecting goroutine up before its time.
 	check chan struct{}
 	// migrate is set when a table was found missing.
-	migrate atomic.Bool
+	migrate    atomic.Bool
+	compaction compaction
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -51,9 +54,11 @@ type store struct {
 // connection is what there is once the endpoint is known.
 type connection struct {
 	pool   *chconn.Pool
-	reader *reader.Reader
-	writer *writer.Writer
+	reader *chunkreader.Reader
+	writer *chunkwriter.Writer
 	alerts *alerts.Store
+	// lagging says that a query may not see what was stored before it.
+	lagging bool
 }
 
 var (
@@ -64,7 +69,7 @@ var (
 var errStarting = errors.New("not connected to ClickHouse yet")
 
 func newStore(set extension.Settings, cfg *Config) (*store, error) {
-	s := &store{cfg: cfg, set: set, check: make(chan struct{}, 1)}
+	s := &store{cfg: cfg, set: set, holder: newHolder(), check: make(chan struct{}, 1)}
 	s.setAway(errStarting)
 	var err error
 	if s.tele, err = newTelemetry(set.TelemetrySettings, s); err != nil {

@@ -34,20 +34,22 @@ func newTelemetry(set component.TelemetrySettings, s *store) (*telemetry, error)
 	}
 	err = errors.Join(
 		b.RegisterProfileStoreUpCallback(func(_ context.Context, o metric.Int64Observer) error {
-			up := int64(1)
-			if s.Ready() != nil {
-				up = 0
-			}
-			o.Observe(up)
+			o.Observe(flag(s.Ready() == nil))
+			return nil
+		}),
+		b.RegisterProfileStoreCompactionBacklogCallback(connected(func(*connection) int64 { return s.compaction.rows.Load() })),
+		b.RegisterProfileStoreCompactionLeaderCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(flag(s.compaction.leads()))
+			return nil
+		}),
+		b.RegisterProfileStoreCompactionOldestCallback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(time.Duration(s.compaction.oldest.Load()).Seconds())
 			return nil
 		}),
 		b.RegisterProfileStoreStackCacheSizeCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Bytes })),
 		b.RegisterProfileStoreStackCacheHitsCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Hits })),
 		b.RegisterProfileStoreStackCacheMissesCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Misses })),
 		b.RegisterProfileStoreStacksAbsentCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Absent })),
-		b.RegisterProfileStoreMergeCacheSizeCallback(connected(func(c *connection) int64 { return c.reader.Merges().Bytes })),
-		b.RegisterProfileStoreMergeCacheHitsCallback(connected(func(c *connection) int64 { return c.reader.Merges().Hits })),
-		b.RegisterProfileStoreMergeCacheMissesCallback(connected(func(c *connection) int64 { return c.reader.Merges().Misses })),
 		b.RegisterProfileStoreDictionaryCacheEntriesCallback(connected(func(c *connection) int64 { return int64(c.writer.KnownEntries()) })),
 	)
 	if err != nil {
@@ -55,6 +57,13 @@ func newTelemetry(set component.TelemetrySettings, s *store) (*telemetry, error)
 		return nil, fmt.Errorf("register telemetry: %w", err)
 	}
 	return &telemetry{builder: b}, nil
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (t *telemetry) shutdown() { t.builder.Shutdown() }

@@ -135,10 +135,8 @@ func compareTables(ctx context.Context, ep chserver.Endpoint, want sums, d *diff
 		table, sql string
 		want       sums
 	}{
-		{"profiles", sqlProfiles, want},
-		{"stack_hours", sqlStackHours, want},
-		{"profiles (events)", sqlEvents, kinds},
-		{"kind_hours", sqlKindHours, kinds},
+		{"chunk_stacks", sqlStacks, want},
+		{"chunk_profiles", sqlEvents, kinds},
 	} {
 		got, err := readSums(ctx, ep, t.sql)
 		if err != nil {

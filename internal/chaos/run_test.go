@@ -55,7 +55,7 @@ func TestCheckFindsDifferences(t *testing.T) {
 
 	ep, err := s.endpoint()
 	require.NoError(t, err)
-	for _, table := range []string{"profiles", "stack_hours", "kind_hours", "batches"} {
+	for _, table := range []string{"chunks", "batches"} {
 		// A row more, then without it and another one.
 		sql := func(statement string) {
 			require.NoError(t, benchkit.Query(ctx, ep, strings.ReplaceAll(statement, "%s", table), nil))
@@ -91,7 +91,7 @@ func TestCutsWithoutDeduplicationAreFound(t *testing.T) {
 	require.NoError(t, s.up(ctx))
 	ep, err := s.endpoint()
 	require.NoError(t, err)
-	for _, table := range []string{"profiles", "stack_hours", "kind_hours", "batches"} {
+	for _, table := range []string{"chunks", "batches"} {
 		require.NoError(t, benchkit.Query(ctx, ep, "ALTER TABLE aperture."+table+" MODIFY SETTING non_replicated_deduplication_window = 0", nil))
 	}
 	var d differences

@@ -10,23 +10,12 @@ import (
 )
 
 // What follows reads the tables as docs/schema.md describes them, not with the
-// code that writes them. `same` has a bit for each array of values that equals the
-// counts and is left out; other arrays that are left out are all 0.
+// code that writes them.
 const (
-	sqlProfiles = `SELECT service, kind, lock, call, sum(c), sum(a), sum(b) FROM
-	(SELECT service, kind, counts, length(counts) AS n,
-		if(bitTest(same, 0), arrayMap(x -> toInt64(x), counts), arrayResize(v0, n)) AS a0,
-		if(bitTest(same, 1), arrayMap(x -> toInt64(x), counts), arrayResize(v1, n)) AS b0,
-		arrayResize(lock_addresses, n) AS locks,
-		arrayResize(syscalls, n, -1) AS calls
-	 FROM aperture.profiles)
-	ARRAY JOIN counts AS c, a0 AS a, b0 AS b, locks AS lock, calls AS call
-	GROUP BY service, kind, lock, call`
-	sqlStackHours = `SELECT service, kind, lock_address, syscall, sum(count), sum(v0), sum(v1)
-	FROM aperture.stack_hours GROUP BY service, kind, lock_address, syscall`
-	sqlEvents    = `SELECT service, kind, 0, -1, sum(events), 0, 0 FROM aperture.profiles GROUP BY service, kind`
-	sqlKindHours = `SELECT service, kind, 0, -1, sum(events), 0, 0 FROM aperture.kind_hours GROUP BY service, kind`
-	sqlBatches   = `SELECT agent_id, sequence, count(), sum(event_count) FROM aperture.batches GROUP BY agent_id, sequence`
+	sqlStacks = `SELECT service, kind, lock_address, syscall, sum(count), sum(v0), sum(v1)
+	FROM aperture.chunk_stacks GROUP BY service, kind, lock_address, syscall`
+	sqlEvents  = `SELECT service, kind, 0, -1, sum(events), 0, 0 FROM aperture.chunk_profiles GROUP BY service, kind`
+	sqlBatches = `SELECT agent_id, sequence, count(), sum(event_count) FROM aperture.batches GROUP BY agent_id, sequence`
 )
 
 // readSums runs one of the statements above.

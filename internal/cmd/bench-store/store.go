@@ -27,7 +27,6 @@ func openStore(ctx context.Context, ep chserver.Endpoint, mergeCache int64) (*st
 	config.Endpoint = []string{ep.Addr}
 	config.Username, config.Password = ep.Username, configopaque.String(ep.Password)
 	config.Query.MaxStacks = 10_000_000
-	config.MergeCacheSize = mergeCache
 	ext, err := factory.Create(ctx, extension.Settings{
 		ID: component.NewID(factory.Type()), TelemetrySettings: componenttest.NewNopTelemetrySettings(),
 	}, config)

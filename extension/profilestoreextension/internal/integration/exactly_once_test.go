@@ -19,11 +19,11 @@ import (
 // tables that one window writes to, in order.
 var tables = []string{
 	"functions", "locations", "stacks", "attribute_sets", "series",
-	"profiles", "stack_hours", "kind_hours", "batches",
+	"batches", "chunks",
 }
 
-// checkOnce compares everything that can be read, from the hourly totals and
-// from the profiles, with the reference.
+// checkOnce compares everything that can be read, from the totals of rows and from
+// their profiles, with the reference.
 func checkOnce(t *testing.T, store profilestore.Store, ref *reference, batches int) {
 	t.Helper()
 	ctx := context.Background()
@@ -81,9 +81,6 @@ func TestRepeatedWritesChangeNothing(t *testing.T) {
 	}
 	checkOnce(t, store, ref, 3)
 	checkOnce(t, other, ref, 3)
-	clickhousetest.Exec(t, server, "OPTIMIZE TABLE "+database+".stack_hours FINAL")
-	clickhousetest.Exec(t, server, "OPTIMIZE TABLE "+database+".kind_hours FINAL")
-	checkOnce(t, store, ref, 3)
 }
 
 // relocate returns the groups of another window with their entries' stacks and
@@ -137,7 +134,7 @@ func TestCutConnections(t *testing.T) {
 		p.armed.Store(nil)
 		ref.add(w)
 	}
-	require.GreaterOrEqual(t, p.cuts.Load(), int32(6), "connections were cut")
+	require.GreaterOrEqual(t, p.cuts.Load(), int32(5), "connections were cut")
 	checkOnce(t, store, ref, len(tables))
 }
 

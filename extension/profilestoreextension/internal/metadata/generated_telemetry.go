@@ -28,11 +28,16 @@ type TelemetryBuilder struct {
 	meter                              metric.Meter
 	mu                                 sync.Mutex
 	registrations                      []metric.Registration
+	ProfileStoreCompactionBacklog      metric.Int64ObservableGauge
+	ProfileStoreCompactionBytes        metric.Int64Counter
+	ProfileStoreCompactionDuration     metric.Float64Histogram
+	ProfileStoreCompactionErrors       metric.Int64Counter
+	ProfileStoreCompactionIncidences   metric.Int64Counter
+	ProfileStoreCompactionLeader       metric.Int64ObservableGauge
+	ProfileStoreCompactionOldest       metric.Float64ObservableGauge
+	ProfileStoreCompactionRows         metric.Int64Counter
 	ProfileStoreDictionaryCacheEntries metric.Int64ObservableGauge
 	ProfileStoreInsertDuration         metric.Float64Histogram
-	ProfileStoreMergeCacheHits         metric.Int64ObservableCounter
-	ProfileStoreMergeCacheMisses       metric.Int64ObservableCounter
-	ProfileStoreMergeCacheSize         metric.Int64ObservableGauge
 	ProfileStoreQueries                metric.Int64Counter
 	ProfileStoreQueryDuration          metric.Float64Histogram
 	ProfileStoreRowsWritten            metric.Int64Counter
@@ -55,57 +60,57 @@ func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
 }
 
+// RegisterProfileStoreCompactionBacklogCallback sets callback for observable ProfileStoreCompactionBacklog metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreCompactionBacklogCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreCompactionBacklog, obs: o})
+		return nil
+	}, builder.ProfileStoreCompactionBacklog)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreCompactionLeaderCallback sets callback for observable ProfileStoreCompactionLeader metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreCompactionLeaderCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreCompactionLeader, obs: o})
+		return nil
+	}, builder.ProfileStoreCompactionLeader)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreCompactionOldestCallback sets callback for observable ProfileStoreCompactionOldest metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreCompactionOldestCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.ProfileStoreCompactionOldest, obs: o})
+		return nil
+	}, builder.ProfileStoreCompactionOldest)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterProfileStoreDictionaryCacheEntriesCallback sets callback for observable ProfileStoreDictionaryCacheEntries metric.
 func (builder *TelemetryBuilder) RegisterProfileStoreDictionaryCacheEntriesCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.ProfileStoreDictionaryCacheEntries, obs: o})
 		return nil
 	}, builder.ProfileStoreDictionaryCacheEntries)
-	if err != nil {
-		return err
-	}
-	builder.mu.Lock()
-	defer builder.mu.Unlock()
-	builder.registrations = append(builder.registrations, reg)
-	return nil
-}
-
-// RegisterProfileStoreMergeCacheHitsCallback sets callback for observable ProfileStoreMergeCacheHits metric.
-func (builder *TelemetryBuilder) RegisterProfileStoreMergeCacheHitsCallback(cb metric.Int64Callback) error {
-	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ProfileStoreMergeCacheHits, obs: o})
-		return nil
-	}, builder.ProfileStoreMergeCacheHits)
-	if err != nil {
-		return err
-	}
-	builder.mu.Lock()
-	defer builder.mu.Unlock()
-	builder.registrations = append(builder.registrations, reg)
-	return nil
-}
-
-// RegisterProfileStoreMergeCacheMissesCallback sets callback for observable ProfileStoreMergeCacheMisses metric.
-func (builder *TelemetryBuilder) RegisterProfileStoreMergeCacheMissesCallback(cb metric.Int64Callback) error {
-	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ProfileStoreMergeCacheMisses, obs: o})
-		return nil
-	}, builder.ProfileStoreMergeCacheMisses)
-	if err != nil {
-		return err
-	}
-	builder.mu.Lock()
-	defer builder.mu.Unlock()
-	builder.registrations = append(builder.registrations, reg)
-	return nil
-}
-
-// RegisterProfileStoreMergeCacheSizeCallback sets callback for observable ProfileStoreMergeCacheSize metric.
-func (builder *TelemetryBuilder) RegisterProfileStoreMergeCacheSizeCallback(cb metric.Int64Callback) error {
-	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ProfileStoreMergeCacheSize, obs: o})
-		return nil
-	}, builder.ProfileStoreMergeCacheSize)
 	if err != nil {
 		return err
 	}
@@ -200,6 +205,16 @@ func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
 }
 
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
+}
+
 // Shutdown unregister all registered callbacks for async instruments.
 func (builder *TelemetryBuilder) Shutdown() {
 	builder.mu.Lock()
@@ -218,6 +233,55 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ProfileStoreCompactionBacklog, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_compaction_backlog",
+		metric.WithDescription("Number of rows of chunks that wait to become fewer or to be deleted, as this collector saw it last while it compacted. [Development]"),
+		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionBytes, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_compaction_bytes",
+		metric.WithDescription("Size of arrays and streams of rows that were replaced (replaced), estimated, and of those that were made (made). [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionDuration, err = builder.meter.Float64Histogram(
+		"otelcol_profile_store_compaction_duration",
+		metric.WithDescription("Duration of making one row of others by level (1 minutes of an open hour, 2 a closed hour). [Development]"),
+		metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries([]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionErrors, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_compaction_errors",
+		metric.WithDescription("Number of times that compacting failed; it is tried again. [Development]"),
+		metric.WithUnit("{error}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionIncidences, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_compaction_incidences",
+		metric.WithDescription("Number of values (a stack in a profile) in rows that were compacted. [Development]"),
+		metric.WithUnit("{value}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionLeader, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_compaction_leader",
+		metric.WithDescription("Whether this collector is the one that compacts (1) or not (0). [Development]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionOldest, err = builder.meter.Float64ObservableGauge(
+		"otelcol_profile_store_compaction_oldest",
+		metric.WithDescription("Age of the oldest row that waits to be compacted, as this collector saw it last while it compacted. [Development]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreCompactionRows, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_compaction_rows",
+		metric.WithDescription("Number of rows of chunks that were made of others (made), that these replace (replaced), and that were asked to be deleted (deleted). [Development]"),
+		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProfileStoreDictionaryCacheEntries, err = builder.meter.Int64ObservableGauge(
 		"otelcol_profile_store_dictionary_cache_entries",
 		metric.WithDescription("Number of dictionary rows known to be stored. [Development]"),
@@ -229,24 +293,6 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithDescription("Duration of acknowledged inserts by table. [Development]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}...),
-	)
-	errs = errors.Join(errs, err)
-	builder.ProfileStoreMergeCacheHits, err = builder.meter.Int64ObservableCounter(
-		"otelcol_profile_store_merge_cache_hits",
-		metric.WithDescription("Number of merges of whole hours that were answered from the cache. [Development]"),
-		metric.WithUnit("{merge}"),
-	)
-	errs = errors.Join(errs, err)
-	builder.ProfileStoreMergeCacheMisses, err = builder.meter.Int64ObservableCounter(
-		"otelcol_profile_store_merge_cache_misses",
-		metric.WithDescription("Number of merges of whole hours that were read. [Development]"),
-		metric.WithUnit("{merge}"),
-	)
-	errs = errors.Join(errs, err)
-	builder.ProfileStoreMergeCacheSize, err = builder.meter.Int64ObservableGauge(
-		"otelcol_profile_store_merge_cache_size",
-		metric.WithDescription("Estimated memory of the cache of merges. [Development]"),
-		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreQueries, err = builder.meter.Int64Counter(

@@ -58,12 +58,15 @@ var lifetimes = map[string]lifetime{
 	"profiles":       {column: "stored", age: retentions(1)},
 	"stack_hours":    {column: "stored", age: retentions(1)},
 	"kind_hours":     {column: "stored", age: retentions(1)},
+	"chunks":         {column: "stored", age: retentions(1)},
 	"batches":        {column: "stored", age: retentions(1)},
 	"series":         {column: "last_seen", age: retentions(2)},
 	"attribute_sets": {column: "last_seen", age: retentions(2)},
 	"stacks":         {column: "last_seen", age: retentions(2)},
 	"locations":      {column: "last_seen", age: retentions(2)},
 	"functions":      {column: "last_seen", age: retentions(2)},
+
+	"chunk_leases": {column: written, age: fixed(time.Hour)},
 
 	"alert_rules": {column: written, age: fixed(superseded), keep: &newest{"dialect, tenant, id", []string{
 		"revision", "deleted", "name", "severity", "enabled", "created_at", "operator", "threshold",

@@ -23,9 +23,13 @@ type Options struct {
 	// Database holds the tables.
 	Database string
 	// Cluster names a cluster of the server's configuration: the tables are made
-	// on all its nodes, replicated, with a Distributed table over them. Empty for
-	// a single server.
+	// on all its nodes, with a Distributed table over them. Empty for a single
+	// server.
 	Cluster string
+	// Unreplicated makes plain tables on a cluster that has no Keeper: every node
+	// is a shard of its own, and statements that create or alter tables must be run
+	// on each. Otherwise the tables are replicated, and ON CLUSTER does that.
+	Unreplicated bool
 	// Retention is how long observations are kept, at least a second.
 	Retention time.Duration
 	// AlertRetention is how long the history of alerts is kept, at least a second.
@@ -70,17 +74,22 @@ func (o Options) local(name string) string {
 	return o.Table(name)
 }
 
+// Replicated reports whether there may be several copies of a row, of which some
+// may lag behind others.
+func (o Options) Replicated() bool { return o.Cluster != "" && !o.Unreplicated }
+
 func (o Options) onCluster() string {
-	if o.Cluster == "" {
+	if !o.Replicated() {
 		return ""
 	}
 	return " ON CLUSTER `" + o.Cluster + "`"
 }
 
 func (o Options) engine(name string, args ...string) string {
-	if o.Cluster != "" {
-		// The server expands the macros.
-		args = append([]string{"'/clickhouse/tables/{uuid}/{shard}'", "'{replica}'"}, args...)
+	if o.Replicated() {
+		// The server expands the macros. A path with {uuid} would keep a replica that
+		// is added later apart from the others: it makes the table with another one.
+		args = append([]string{"'/clickhouse/tables/{shard}/{database}/{table}'", "'{replica}'"}, args...)
 		name = "Replicated" + name
 	}
 	return name + "(" + strings.Join(args, ", ") + ")"
@@ -88,7 +97,7 @@ func (o Options) engine(name string, args ...string) string {
 
 func (o Options) dedup() string {
 	n := strconv.Itoa(deduplicationWindow)
-	if o.Cluster != "" {
+	if o.Replicated() {
 		return "replicated_deduplication_window = " + n + ", replicated_deduplication_window_seconds = 604800"
 	}
 	return "non_replicated_deduplication_window = " + n
@@ -157,6 +166,8 @@ func (o Options) Render(name, script string) ([]string, error) {
 func (o Options) execute(name, script string) (string, error) {
 	funcs := template.FuncMap{
 		"table":       func(name string) string { return o.local(name) + o.onCluster() },
+		"view":        func(name string) string { return o.Table(name) + o.onCluster() },
+		"read":        o.Table,
 		"engine":      o.engine,
 		"ttl":         o.ttl,
 		"dedup":       o.dedup,

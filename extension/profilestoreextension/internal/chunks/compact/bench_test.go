@@ -24,7 +24,6 @@ func BenchmarkCompact(b *testing.B) {
 		b.Run(fmt.Sprintf("minutes=%t", minutes), func(b *testing.B) {
 			pool, o := chunktest.Open(b)
 			server := clickhousetest.Start(b)
-			require.NoError(b, Create(b.Context(), pool, o))
 			// Small parts do not say how large their columns are.
 			clickhousetest.Exec(b, server, "ALTER TABLE "+o.Table("chunks")+" MODIFY SETTING min_bytes_for_wide_part = 0")
 			w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 20})

@@ -37,8 +37,10 @@ type Options struct {
 	// Lagging says that a row may be stored and not yet be seen, because another
 	// replica answers.
 	Lagging bool
-	// OnMade is told about every row that was made, OnDeleted about rows that were
-	// asked to be deleted, OnError about what will be tried again.
+	// OnPass is told what there is at the begin of every pass, OnMade about every row
+	// that was made, OnDeleted about rows that were asked to be deleted, OnError about
+	// what will be tried again.
+	OnPass    func(context.Context, Backlog)
 	OnMade    func(context.Context, Made)
 	OnDeleted func(ctx context.Context, rows int)
 	OnError   func(context.Context, error)
@@ -51,7 +53,16 @@ type Made struct {
 	// Rows were replaced, with that many incidences and bytes before.
 	Rows              int
 	Incidences, Bytes int64
-	Took              time.Duration
+	// After is how many bytes the row takes.
+	After int64
+	Took  time.Duration
+}
+
+// Backlog describes the rows of levels 0 and 1, replaced or not.
+type Backlog struct {
+	Rows uint64
+	// Oldest is how long the oldest has been there.
+	Oldest time.Duration
 }
 
 // Compactor compacts the rows of a table. It does one thing at a time, and is not
@@ -120,6 +131,9 @@ func (c *Compactor) Pass(ctx context.Context) error {
 	all, now, err := c.candidates(ctx)
 	if err != nil {
 		return err
+	}
+	if c.opts.OnPass != nil {
+		c.opts.OnPass(ctx, backlog(all, now))
 	}
 	before := c.known
 	c.known = make(map[chunkrow.Key]*known, len(all))

@@ -71,9 +71,7 @@ func newFixture(tb testing.TB) *fixture {
 		want:   make(contents),
 	}
 	tb.Cleanup(f.pool.Close)
-	f.exec("CREATE DATABASE " + f.tables.Database)
-	require.NoError(tb, chunktable.Create(context.Background(), f.pool, f.tables))
-	require.NoError(tb, Create(context.Background(), f.pool, f.tables))
+	require.NoError(tb, schema.Migrate(context.Background(), f.pool, f.tables))
 	return f
 }
 

@@ -3,35 +3,16 @@ package compact
 import (
 	"context"
 	"crypto/rand"
-	_ "embed"
-	"fmt"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 )
 
-//go:embed leases.sql
-var script string
-
+// leases is the table of who compacts.
 const leases = "chunk_leases"
-
-// Create makes the table of leases, unless it is there, in a database that is.
-func Create(ctx context.Context, db DB, o schema.Options) error {
-	statements, err := o.Render(leases, script)
-	if err != nil {
-		return fmt.Errorf("render table %s: %w", leases, err)
-	}
-	for _, s := range statements {
-		if err := db.Do(ctx, chconn.Query{Query: ch.Query{Body: s}}); err != nil {
-			return fmt.Errorf("create table %s: %w", leases, err)
-		}
-	}
-	return nil
-}
 
 // lead takes or renews the lease and reports whether it is ours. Two that take it
 // at the same moment may both believe so, until one of them renews it.

@@ -46,7 +46,7 @@ func (c *Compactor) make(ctx context.Context, k *known, s *snapshot, j job, seq 
 		return false, err
 	}
 	if c.opts.OnMade != nil {
-		m := Made{Key: k.Key, Level: j.level, Rows: len(rows), Took: time.Since(begin)}
+		m := Made{Key: k.Key, Level: j.level, Rows: len(rows), After: int64(row.Bytes()), Took: time.Since(begin)}
 		for _, in := range j.inputs {
 			m.Incidences += in.incidences
 			m.Bytes += in.bytes

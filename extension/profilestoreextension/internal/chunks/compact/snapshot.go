@@ -16,8 +16,17 @@ import (
 // candidate is a key with rows of level 0 or 1, replaced or not.
 type candidate struct {
 	chunkrow.Key
-	levels [2]uint64 // numbers of rows
-	newest int64     // Unix milliseconds of the server
+	levels         [2]uint64 // numbers of rows
+	oldest, newest int64     // Unix milliseconds of the server
+}
+
+// backlog sums candidates at a time in Unix milliseconds.
+func backlog(all []candidate, now int64) (b Backlog) {
+	for i := range all {
+		b.Rows += all[i].levels[0] + all[i].levels[1]
+		b.Oldest = max(b.Oldest, time.Duration(now-all[i].oldest)*time.Millisecond)
+	}
+	return b
 }
 
 type names = proto.ColLowCardinality[string]
@@ -28,11 +37,11 @@ func newNames() *names { return proto.NewLowCardinality[string](new(proto.ColStr
 // of the server in Unix milliseconds.
 func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64, err error) {
 	tenant, service, kind, types, periodType := newNames(), newNames(), newNames(), newNames(), newNames()
-	var period, hour, newest, clock proto.ColInt64
+	var period, hour, oldest, newest, clock proto.ColInt64
 	var level0, level1 proto.ColUInt64
 	err = c.query(ctx, chunktable.Name, "candidates", chconn.Query{Query: ch.Query{
 		Body: "SELECT tenant, service, kind, types, period_type, period, toInt64(toUnixTimestamp(hour)) AS at, countIf(level = 0) AS n0, countIf(level = 1) AS n1," +
-			" toUnixTimestamp64Milli(max(written)) AS newest, toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
+			" toUnixTimestamp64Milli(min(written)) AS oldest, toUnixTimestamp64Milli(max(written)) AS newest, toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
 			" WHERE level < 2 GROUP BY tenant, service, kind, types, period_type, period, hour" +
 			" ORDER BY at, tenant, service, kind, types, period_type, period",
 		Result: proto.Results{
@@ -45,6 +54,7 @@ func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64,
 			{Name: "at", Data: &hour},
 			{Name: "n0", Data: &level0},
 			{Name: "n1", Data: &level1},
+			{Name: "oldest", Data: &oldest},
 			{Name: "newest", Data: &newest},
 			{Name: "clock", Data: &clock},
 		},
@@ -55,7 +65,7 @@ func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64,
 						Tenant: tenant.Row(i), Service: service.Row(i), Kind: kind.Row(i), Types: types.Row(i),
 						PeriodType: periodType.Row(i), Period: period[i], Hour: hour[i],
 					},
-					levels: [2]uint64{level0[i], level1[i]}, newest: newest[i],
+					levels: [2]uint64{level0[i], level1[i]}, oldest: oldest[i], newest: newest[i],
 				})
 				now = clock[i]
 			}

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`profiles_local` ON CLUSTER `main`
     errors Array(UInt8) CODEC(ZSTD(1)),
     stored DateTime('UTC') CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(time)
 ORDER BY (tenant, service, kind, time, series)
 TTL stored + toIntervalSecond(2592000)
@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours_local` ON CLUSTER `main`
     maximum SimpleAggregateFunction(max, Int64) CODEC(T64('bit'), ZSTD(1)),
     stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(hour)
 PRIMARY KEY (tenant, service, kind, types, hour, stack)
 ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours_local` ON CLUSTER `main`
     counts_only SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)),
     stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(hour)
 ORDER BY (tenant, service, kind, types, hour)
 TTL stored + toIntervalSecond(2592000)
@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`batches_local` ON CLUSTER `main`
     stored DateTime('UTC') CODEC(ZSTD(1)),
     INDEX agents agent_id TYPE bloom_filter GRANULARITY 4
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toMonday(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL stored + toIntervalSecond(2592000)
@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series_local` ON CLUSTER `main`
     labels Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     last_seen DateTime('UTC') CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, service, series)
 TTL last_seen + toIntervalSecond(5184000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets_local` ON CLUSTER `main`
     labels Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     last_seen DateTime('UTC') CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, id)
 TTL last_seen + toIntervalSecond(5184000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
@@ -150,7 +150,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks_local` ON CLUSTER `main`
     locations Array(UInt128) CODEC(ZSTD(1)),
     last_seen DateTime('UTC') CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, service, stack)
 TTL last_seen + toIntervalSecond(5184000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
@@ -171,7 +171,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations_local` ON CLUSTER `main`
     inlined UInt8 CODEC(ZSTD(1)),
     last_seen DateTime('UTC') CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, location)
 TTL last_seen + toIntervalSecond(5184000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
@@ -189,7 +189,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions_local` ON CLUSTER `main`
     start_line Int64 CODEC(T64, ZSTD(1)),
     last_seen DateTime('UTC') CODEC(ZSTD(1))
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', last_seen)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, function)
 TTL last_seen + toIntervalSecond(5184000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
@@ -221,7 +221,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules_local` ON CLUSTER `main`
     written DateTime64(9, 'UTC') DEFAULT now64(9),
     rank UInt128 DEFAULT bitShiftLeft(toUInt128(revision), 64) + bitNot(toUInt64(toUnixTimestamp64Nano(written)))
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), bytes = argMax(bytes, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
@@ -257,7 +257,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions_local` ON CLUSTER `main
     written DateTime64(9, 'UTC') DEFAULT now64(9),
     rank UInt128 DEFAULT bitShiftLeft(toUInt128(seq), 64) + bitNot(toUInt64(toUnixTimestamp64Nano(written)))
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(172800) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
@@ -288,7 +288,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_history_local` ON CLUSTER `main`
     written DateTime64(9, 'UTC') DEFAULT now64(9),
     INDEX written_range written TYPE minmax GRANULARITY 1
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', written)
 ORDER BY (dialect, tenant, at, seq, id)
 TTL toDateTime(written) + toIntervalSecond(7776000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
@@ -304,7 +304,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids_local` ON CLUSTER `main`
     written DateTime64(9, 'UTC') DEFAULT now64(9),
     rank UInt128 DEFAULT bitShiftLeft(toUInt128(n), 64) + bitNot(toUInt64(toUnixTimestamp64Nano(written)))
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY dialect
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect SET rank = max(rank), n = argMax(n, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
@@ -322,7 +322,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases_local` ON CLUSTER `main`
     written DateTime64(9, 'UTC') DEFAULT now64(9),
     rank UInt128 DEFAULT bitShiftLeft(toUInt128(epoch), 64) + toUInt64(toUnixTimestamp64Nano(written))
 )
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY dialect
 TTL toDateTime(written) + toIntervalSecond(3600) GROUP BY dialect SET rank = max(rank), epoch = argMax(epoch, rank), holder = argMax(holder, rank), ttl_ns = argMax(ttl_ns, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
@@ -340,7 +340,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries_local` ON CLUSTER `main`
     written DateTime64(9, 'UTC') DEFAULT now64(9),
     INDEX written_range written TYPE minmax GRANULARITY 1
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', written)
 ORDER BY (dialect, receiver, tenant, id, seq)
 TTL toDateTime(written) + toIntervalSecond(604800)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
@@ -355,11 +355,125 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_published_local` ON CLUSTER `main`
     values Map(String, Float64),
     written DateTime64(9, 'UTC') DEFAULT now64(9)
 )
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', written)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', written)
 ORDER BY (dialect, replica)
 TTL toDateTime(written) + toIntervalSecond(3600)
 SETTINGS materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_published` ON CLUSTER `main` AS `aperture`.`alert_published_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_published_local`, cityHash64(dialect));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`chunks_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    kind LowCardinality(String),
+    types LowCardinality(String),
+    period_type LowCardinality(String),
+    period Int64 CODEC(ZSTD(1)),
+    hour DateTime('UTC') CODEC(ZSTD(1)),
+    level UInt8 CODEC(ZSTD(1)),
+    seq UInt32 CODEC(ZSTD(1)),
+    id UInt64 CODEC(NONE),
+    nonce UInt128 CODEC(ZSTD(1)),
+    covers Array(UInt64) CODEC(ZSTD(1)),
+    first_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    last_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    profiles_n UInt32 CODEC(ZSTD(1)),
+    events UInt64 CODEC(ZSTD(1)),
+    entries_n UInt32 CODEC(ZSTD(1)),
+    written DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(ZSTD(1)),
+    stored DateTime('UTC') CODEC(ZSTD(1)),
+
+    times Array(Int64) CODEC(Delta(8), ZSTD(1)),
+    durations Array(Int64) CODEC(ZSTD(1)),
+    series Array(UInt32) CODEC(ZSTD(1)),
+    series_ids Array(UInt128) CODEC(ZSTD(1)),
+    events_by_profile Array(UInt64) CODEC(T64('bit'), ZSTD(1)),
+    pt0 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    pt1 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    pt2 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    pt3 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+
+    stacks Array(UInt128) CODEC(ZSTD(1)),
+    attribute_sets Array(UInt128) CODEC(ZSTD(1)),
+    lock_addresses Array(UInt64) CODEC(ZSTD(1)),
+    syscalls Array(Int64) CODEC(ZSTD(1)),
+    buckets Array(UInt8) CODEC(ZSTD(1)),
+    errors Array(UInt8) CODEC(ZSTD(1)),
+    entry_profiles Array(UInt32) CODEC(T64, ZSTD(1)),
+    counts Array(UInt64) CODEC(T64, ZSTD(1)),
+    t0 Array(Int64) CODEC(T64, ZSTD(1)),
+    t1 Array(Int64) CODEC(T64, ZSTD(1)),
+    t2 Array(Int64) CODEC(T64, ZSTD(1)),
+    t3 Array(Int64) CODEC(T64, ZSTD(1)),
+    minima Array(Int64) CODEC(T64, ZSTD(1)),
+    maxima Array(Int64) CODEC(T64, ZSTD(1)),
+
+    head String CODEC(ZSTD(1)),
+    positions String CODEC(NONE),
+    small String CODEC(NONE),
+    v0 String CODEC(ZSTD(1)),
+    v1 String CODEC(ZSTD(1)),
+    v2 String CODEC(ZSTD(1)),
+    v3 String CODEC(ZSTD(1)),
+    count_stream String CODEC(ZSTD(1)),
+    minimum_stream String CODEC(ZSTD(1)),
+    maximum_stream String CODEC(ZSTD(1)),
+    exemplars String CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY (level, if(level < 2, hour, toDateTime(toMonday(hour), 'UTC')))
+ORDER BY (tenant, service, kind, hour, level, types, period_type, period, seq, id)
+TTL stored + toIntervalSecond(2592000)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`chunks` ON CLUSTER `main` AS `aperture`.`chunks_local`
+ENGINE = Distributed(`main`, `aperture`, `chunks_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`chunk_leases_local` ON CLUSTER `main`
+(
+    part UInt32,
+    holder String,
+    ttl_ms UInt64,
+    written DateTime64(9, 'UTC') DEFAULT now64(9)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+ORDER BY (part, written)
+TTL toDateTime(written) + toIntervalSecond(3600)
+SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`chunk_leases` ON CLUSTER `main` AS `aperture`.`chunk_leases_local`
+ENGINE = Distributed(`main`, `aperture`, `chunk_leases_local`, 0);
+
+CREATE OR REPLACE VIEW `aperture`.`chunk_profiles` ON CLUSTER `main` AS
+SELECT
+    tenant, service, kind, types, period_type, period,
+    fromUnixTimestamp64Nano(ns, 'UTC') AS time, duration, series, events, v0, v1, v2, v3
+FROM `aperture`.`chunks`
+ARRAY JOIN
+    times AS ns, durations AS duration, arrayMap(s -> series_ids[s + 1], series) AS series,
+    if(empty(events_by_profile), arrayMap(v -> toUInt64(v), pt0), events_by_profile) AS events,
+    pt0 AS v0, arrayResize(pt1, length(times)) AS v1, arrayResize(pt2, length(times)) AS v2, arrayResize(pt3, length(times)) AS v3
+WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)))
+    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
+SETTINGS enable_shared_storage_snapshot_in_query = 1;
+
+CREATE OR REPLACE VIEW `aperture`.`chunk_stacks` ON CLUSTER `main` AS
+SELECT
+    tenant, service, kind, types, period_type, period, hour, first_time, last_time,
+    stack, attribute_set, lock_address, syscall, bucket, error, profiles, count, v0, v1, v2, v3,
+    if(lowest > highest, NULL, lowest) AS minimum, if(lowest > highest, NULL, highest) AS maximum
+FROM `aperture`.`chunks`
+ARRAY JOIN
+    stacks AS stack, arrayResize(attribute_sets, length(stacks)) AS attribute_set,
+    arrayResize(lock_addresses, length(stacks)) AS lock_address,
+    if(empty(syscalls), arrayResize(syscalls, length(stacks), -1), syscalls) AS syscall,
+    arrayResize(buckets, length(stacks)) AS bucket, arrayResize(errors, length(stacks)) AS error,
+    entry_profiles AS profiles, if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS count,
+    t0 AS v0, arrayResize(t1, length(stacks)) AS v1, arrayResize(t2, length(stacks)) AS v2, arrayResize(t3, length(stacks)) AS v3,
+    arrayResize(minima, length(stacks), 9223372036854775807) AS lowest, arrayResize(maxima, length(stacks), -9223372036854775808) AS highest
+WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)))
+    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
+SETTINGS enable_shared_storage_snapshot_in_query = 1;
 

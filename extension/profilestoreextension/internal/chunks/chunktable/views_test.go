@@ -1,4 +1,4 @@
-package chunkviews
+package chunktable_test
 
 import (
 	"context"
@@ -48,9 +48,6 @@ func lines(all map[string]sums) []string {
 func TestViews(t *testing.T) {
 	pool, o := chunktest.Open(t)
 	server := clickhousetest.Start(t)
-	require.NoError(t, compact.Create(t.Context(), pool, o))
-	require.NoError(t, Create(t.Context(), pool, o))
-	require.NoError(t, Create(t.Context(), pool, o), "again")
 	w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1000})
 	source, want := chunktest.NewSource(5), chunktest.NewContents()
 	write := func(n int) {

@@ -1,9 +1,0 @@
-package chunkviews
-
-import (
-	"testing"
-
-	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
-)
-
-func TestMain(m *testing.M) { clickhousetest.Main(m) }

@@ -1,0 +1,136 @@
+{{ define "visible" -}}
+(level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM {{ read "chunks" }} WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM {{ read "chunks" }} WHERE level < 2)))
+    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM {{ read "chunks" }} GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
+{{- end -}}
+-- All profiles of a tenant, service, kind and hour that one window brought, or
+-- that were made of several such rows, transposed; docs/adr/0011-chunk-format.md
+-- describes the streams.
+--
+-- A row is ignored if its id is in covers of another row of the same tenant,
+-- service, kind, types, period_type, period and hour. Only rows of higher levels
+-- cover others. If there are several rows of one number (seq) of a level, only the
+-- one with the lowest (written, nonce) is there, for everybody.
+--
+-- Rows of levels 0 and 1 are gone soon after the end of their hour: parts of their
+-- own can be dropped then. A token is remembered by partition, which must depend
+-- on nothing but what the token is made of.
+CREATE TABLE IF NOT EXISTS {{ table "chunks" }}
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    kind LowCardinality(String),
+    types LowCardinality(String),
+    period_type LowCardinality(String),
+    period Int64 CODEC(ZSTD(1)),
+    hour DateTime('UTC') CODEC(ZSTD(1)),
+    level UInt8 CODEC(ZSTD(1)),
+    seq UInt32 CODEC(ZSTD(1)),
+    id UInt64 CODEC(NONE),
+    nonce UInt128 CODEC(ZSTD(1)),
+    covers Array(UInt64) CODEC(ZSTD(1)),
+    first_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    last_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
+    profiles_n UInt32 CODEC(ZSTD(1)),
+    events UInt64 CODEC(ZSTD(1)),
+    entries_n UInt32 CODEC(ZSTD(1)),
+    written DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(ZSTD(1)),
+    stored DateTime('UTC') CODEC(ZSTD(1)),
+
+    times Array(Int64) CODEC(Delta(8), ZSTD(1)),
+    durations Array(Int64) CODEC(ZSTD(1)),
+    series Array(UInt32) CODEC(ZSTD(1)),
+    series_ids Array(UInt128) CODEC(ZSTD(1)),
+    events_by_profile Array(UInt64) CODEC(T64('bit'), ZSTD(1)),
+    pt0 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    pt1 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    pt2 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+    pt3 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
+
+    stacks Array(UInt128) CODEC(ZSTD(1)),
+    attribute_sets Array(UInt128) CODEC(ZSTD(1)),
+    lock_addresses Array(UInt64) CODEC(ZSTD(1)),
+    syscalls Array(Int64) CODEC(ZSTD(1)),
+    buckets Array(UInt8) CODEC(ZSTD(1)),
+    errors Array(UInt8) CODEC(ZSTD(1)),
+    entry_profiles Array(UInt32) CODEC(T64, ZSTD(1)),
+    counts Array(UInt64) CODEC(T64, ZSTD(1)),
+    t0 Array(Int64) CODEC(T64, ZSTD(1)),
+    t1 Array(Int64) CODEC(T64, ZSTD(1)),
+    t2 Array(Int64) CODEC(T64, ZSTD(1)),
+    t3 Array(Int64) CODEC(T64, ZSTD(1)),
+    minima Array(Int64) CODEC(T64, ZSTD(1)),
+    maxima Array(Int64) CODEC(T64, ZSTD(1)),
+
+    head String CODEC(ZSTD(1)),
+    positions String CODEC(NONE),
+    small String CODEC(NONE),
+    v0 String CODEC(ZSTD(1)),
+    v1 String CODEC(ZSTD(1)),
+    v2 String CODEC(ZSTD(1)),
+    v3 String CODEC(ZSTD(1)),
+    count_stream String CODEC(ZSTD(1)),
+    minimum_stream String CODEC(ZSTD(1)),
+    maximum_stream String CODEC(ZSTD(1)),
+    exemplars String CODEC(ZSTD(1))
+)
+ENGINE = {{ engine "MergeTree" }}
+PARTITION BY (level, if(level < 2, hour, toDateTime(toMonday(hour), 'UTC')))
+ORDER BY (tenant, service, kind, hour, level, types, period_type, period, seq, id)
+TTL {{ ttl "chunks" }}
+SETTINGS {{ durable }}, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, {{ dedup }};
+{{ distributed "chunks" "cityHash64(tenant, service)" }}
+
+-- Who compacts a part of the services. The newest row says it, until ttl_ms after it
+-- was written. That is not safe against two at once, and need not be: it saves work.
+CREATE TABLE IF NOT EXISTS {{ table "chunk_leases" }}
+(
+    part UInt32,
+    holder String,
+    ttl_ms UInt64,
+    written DateTime64(9, 'UTC') DEFAULT now64(9)
+)
+ENGINE = {{ engine "MergeTree" }}
+ORDER BY (part, written)
+TTL {{ ttl "chunk_leases" }}
+SETTINGS {{ dedup }};
+{{ distributed "chunk_leases" "0" }}
+
+-- Views for people who want plain rows. Single values of a stack in a profile are
+-- in streams that SQL cannot read; what is here are their sums over either.
+--
+-- Both leave out rows that were replaced, and all but the first of rows with equal
+-- ids. Only rows of levels 0 and 1 are ever replaced, and they are deleted soon, so
+-- that it takes no time to find out. The setting makes one snapshot of all.
+
+-- One row for each profile.
+CREATE OR REPLACE VIEW {{ view "chunk_profiles" }} AS
+SELECT
+    tenant, service, kind, types, period_type, period,
+    fromUnixTimestamp64Nano(ns, 'UTC') AS time, duration, series, events, v0, v1, v2, v3
+FROM {{ read "chunks" }}
+ARRAY JOIN
+    times AS ns, durations AS duration, arrayMap(s -> series_ids[s + 1], series) AS series,
+    if(empty(events_by_profile), arrayMap(v -> toUInt64(v), pt0), events_by_profile) AS events,
+    pt0 AS v0, arrayResize(pt1, length(times)) AS v1, arrayResize(pt2, length(times)) AS v2, arrayResize(pt3, length(times)) AS v3
+WHERE {{ template "visible" }}
+SETTINGS enable_shared_storage_snapshot_in_query = 1;
+
+-- One row for each stack with its attributes and row of chunks: an hour, or less
+-- of an hour that is not closed. profiles counts the profiles that it is in;
+-- minimum and maximum of single observations are NULL where nobody said them.
+CREATE OR REPLACE VIEW {{ view "chunk_stacks" }} AS
+SELECT
+    tenant, service, kind, types, period_type, period, hour, first_time, last_time,
+    stack, attribute_set, lock_address, syscall, bucket, error, profiles, count, v0, v1, v2, v3,
+    if(lowest > highest, NULL, lowest) AS minimum, if(lowest > highest, NULL, highest) AS maximum
+FROM {{ read "chunks" }}
+ARRAY JOIN
+    stacks AS stack, arrayResize(attribute_sets, length(stacks)) AS attribute_set,
+    arrayResize(lock_addresses, length(stacks)) AS lock_address,
+    if(empty(syscalls), arrayResize(syscalls, length(stacks), -1), syscalls) AS syscall,
+    arrayResize(buckets, length(stacks)) AS bucket, arrayResize(errors, length(stacks)) AS error,
+    entry_profiles AS profiles, if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS count,
+    t0 AS v0, arrayResize(t1, length(stacks)) AS v1, arrayResize(t2, length(stacks)) AS v2, arrayResize(t3, length(stacks)) AS v3,
+    arrayResize(minima, length(stacks), 9223372036854775807) AS lowest, arrayResize(maxima, length(stacks), -9223372036854775808) AS highest
+WHERE {{ template "visible" }}
+SETTINGS enable_shared_storage_snapshot_in_query = 1;
