@@ -87,7 +87,7 @@ func streamsOf(s *chunk.Streams) [len(streamNames)]*[]byte {
 	}
 }
 
-// column is a column of the table and what it is part of; 0 for the header.
+// column is a column of the table and what it is part of; 0 for what is always read.
 type column struct {
 	name   string
 	fields Fields
@@ -120,30 +120,30 @@ const writtenColumn = "written"
 
 func (c *columns) all() []column {
 	out := []column{
-		{"tenant", 0, c.tenant},
-		{"service", 0, c.service},
+		{"tenant", Names, c.tenant},
+		{"service", Names, c.service},
 		{"kind", 0, c.kind},
 		{"types", 0, c.types},
-		{"period_type", 0, c.periodType},
+		{"period_type", Rest, c.periodType},
 		{"period", 0, &c.period},
 		{"hour", 0, &c.hour},
 		{"level", 0, &c.level},
-		{"seq", 0, &c.seq},
+		{"seq", Order, &c.seq},
 		{"id", 0, &c.id},
-		{"nonce", 0, &c.nonce},
+		{"nonce", Order, &c.nonce},
 		{"covers", Covers, &c.covers},
 		{"first_time", 0, &c.first},
 		{"last_time", 0, &c.last},
-		{"profiles_n", 0, &c.profiles},
-		{"events", 0, &c.events},
+		{"profiles_n", Rest, &c.profiles},
+		{"events", Rest, &c.events},
 		{"entries_n", 0, &c.entries},
-		{writtenColumn, 0, &c.written},
-		{"stored", 0, &c.stored},
-		{"times", Times, &c.times},
-		{"durations", Times, &c.durations},
+		{writtenColumn, Order, &c.written},
+		{"stored", Rest, &c.stored},
+		{"times", Begins, &c.times},
+		{"durations", Durations, &c.durations},
 		{"series", Series, &c.series},
 		{"series_ids", Series, &c.seriesIDs},
-		{"events_by_profile", ProfileTotals, &c.eventsByProfile},
+		{"events_by_profile", ProfileEvents, &c.eventsByProfile},
 		{"stacks", Stacks, &c.stacks},
 		{"attribute_sets", Attributes, &c.sets},
 		{"lock_addresses", Attributes, &c.locks},
@@ -157,7 +157,7 @@ func (c *columns) all() []column {
 	}
 	for i := range chunk.MaxTypes {
 		n := string(rune('0' + i))
-		out = append(out, column{"pt" + n, ProfileTotals, &c.profileTotals[i]}, column{"t" + n, Totals, &c.totals[i]})
+		out = append(out, column{"pt" + n, ProfileTotal(i), &c.profileTotals[i]}, column{"t" + n, Total(i), &c.totals[i]})
 	}
 	for i, name := range streamNames {
 		f := Streams

@@ -1,19 +1,29 @@
 package chunkrow
 
-// Fields are columns to be read beside those of the [Header] without Covers, which
-// are always read.
-type Fields uint32
+import "github.com/aperture-collector/aperture-collector/internal/chunk"
 
-// Columns by what they are needed for.
+// Fields are columns to be read.
+type Fields uint64
+
+// Columns by what they are needed for. Beside them, kind, types, period, hour,
+// level, id, first_time, last_time and entries_n are always read.
 const (
+	// Names are tenant and service.
+	Names Fields = 1 << iota
+	// Order is what tells rows of one id apart: seq, nonce and written.
+	Order
+	// Rest are the other parts of the [Header]: period_type, profiles_n, events and
+	// stored.
+	Rest
 	// Covers is the column covers.
-	Covers Fields = 1 << iota
-	// Times are times and durations of profiles.
-	Times
+	Covers
+	// Begins are times of profiles, Durations what the name says.
+	Begins
+	Durations
 	// Series are series and series_ids.
 	Series
-	// ProfileTotals are pt0 to pt3 and events_by_profile.
-	ProfileTotals
+	// ProfileEvents is the column events_by_profile.
+	ProfileEvents
 	// Stacks is the column stacks.
 	Stacks
 	// Attributes are the other parts of the keys of entries: attribute_sets,
@@ -21,8 +31,6 @@ const (
 	Attributes
 	// EntryProfiles is the column entry_profiles.
 	EntryProfiles
-	// Totals are t0 to t3.
-	Totals
 	// Counts is the column counts. It is empty if all equal t0, so ask for both.
 	Counts
 	// Bounds are minima and maxima.
@@ -32,9 +40,28 @@ const (
 	// Exemplars is the column exemplars.
 	Exemplars
 
+	firstTotal
+	firstProfileTotal = firstTotal << chunk.MaxTypes
+
 	// All is everything.
-	All Fields = 1<<iota - 1
+	All = firstProfileTotal<<chunk.MaxTypes - 1
 )
+
+const (
+	// Times are times and durations of profiles.
+	Times = Begins | Durations
+	// Totals are t0 to t3.
+	Totals = firstProfileTotal - firstTotal
+	// ProfileTotals are pt0 to pt3 and events_by_profile.
+	ProfileTotals = All + 1 - firstProfileTotal | ProfileEvents
+	// HeaderFields are the whole of the [Header] but for Covers.
+	HeaderFields = Names | Order | Rest
+)
+
+// Total is the column of the totals of one type, counted from 0, ProfileTotal that
+// of the profiles' totals.
+func Total(column int) Fields        { return firstTotal << column }
+func ProfileTotal(column int) Fields { return firstProfileTotal << column }
 
 // Keys are the keys of entries.
 const Keys = Stacks | Attributes

@@ -28,7 +28,11 @@ type Result struct {
 }
 
 // NewResult returns a result with the columns of the header and those asked for.
-func NewResult(fields Fields) *Result {
+func NewResult(fields Fields) *Result { return NewNarrowResult(fields | HeaderFields) }
+
+// NewNarrowResult returns a result with the columns that are asked for and those
+// that are always read. What is not read of the header is zero.
+func NewNarrowResult(fields Fields) *Result {
 	r := &Result{columns: newColumns(), fields: fields}
 	var list []string
 	for _, c := range r.columns.all() {
@@ -61,16 +65,24 @@ func (r *Result) Row(i int, row *Row) {
 	*row = Row{}
 	r.header(i, &row.Header)
 	c, p, e, k := r.columns, &row.Columns.Profiles, &row.Columns.Entries, &row.Keys
-	if r.fields&Times != 0 {
-		p.Times, p.Durations = c.times.row(i), c.durations.row(i)
+	if r.fields&Begins != 0 {
+		p.Times = c.times.row(i)
+	}
+	if r.fields&Durations != 0 {
+		p.Durations = c.durations.row(i)
 	}
 	if r.fields&Series != 0 {
 		p.Series, row.SeriesIDs = c.series.row(i), c.seriesIDs.row(i)
 	}
-	if r.fields&ProfileTotals != 0 {
+	if r.fields&ProfileEvents != 0 {
 		p.Events = c.eventsByProfile.row(i)
-		for j := range chunk.MaxTypes {
+	}
+	for j := range chunk.MaxTypes {
+		if r.fields&ProfileTotal(j) != 0 {
 			p.Totals[j] = c.profileTotals[j].row(i)
+		}
+		if r.fields&Total(j) != 0 {
+			e.Totals[j] = c.totals[j].row(i)
 		}
 	}
 	if r.fields&Stacks != 0 {
@@ -83,11 +95,6 @@ func (r *Result) Row(i int, row *Row) {
 	if r.fields&EntryProfiles != 0 {
 		e.Profiles = c.entryProfiles.row(i)
 	}
-	if r.fields&Totals != 0 {
-		for j := range chunk.MaxTypes {
-			e.Totals[j] = c.totals[j].row(i)
-		}
-	}
 	if r.fields&Counts != 0 {
 		e.Counts = c.counts.row(i)
 	}
@@ -99,14 +106,17 @@ func (r *Result) Row(i int, row *Row) {
 
 func (r *Result) header(i int, h *Header) {
 	c := r.columns
-	h.Key = Key{
-		Tenant: c.tenant.Row(i), Service: c.service.Row(i), Kind: c.kind.Row(i), Types: c.types.Row(i),
-		PeriodType: c.periodType.Row(i), Period: c.period[i], Hour: int64(c.hour.Data[i]),
+	h.Kind, h.Types, h.Period, h.Hour = c.kind.Row(i), c.types.Row(i), c.period[i], int64(c.hour.Data[i])
+	h.Level, h.ID, h.First, h.Last, h.Entries = c.level[i], c.id[i], int64(c.first.Data[i]), int64(c.last.Data[i]), c.entries[i]
+	if r.fields&Names != 0 {
+		h.Tenant, h.Service = c.tenant.Row(i), c.service.Row(i)
 	}
-	h.Level, h.Seq, h.ID, h.Nonce = c.level[i], c.seq[i], c.id[i], c.nonce[i]
-	h.First, h.Last = int64(c.first.Data[i]), int64(c.last.Data[i])
-	h.Profiles, h.Entries, h.Events = c.profiles[i], c.entries[i], c.events[i]
-	h.Written, h.Stored = int64(c.written.Data[i]), int64(c.stored.Data[i])
+	if r.fields&Order != 0 {
+		h.Seq, h.Nonce, h.Written = c.seq[i], c.nonce[i], int64(c.written.Data[i])
+	}
+	if r.fields&Rest != 0 {
+		h.PeriodType, h.Profiles, h.Events, h.Stored = c.periodType.Row(i), c.profiles[i], c.events[i], int64(c.stored.Data[i])
+	}
 	if r.fields&Covers != 0 {
 		h.Covers = c.covers.row(i)
 	}
