@@ -26,7 +26,12 @@ var stateCodes = []proto.Error{
 	proto.ErrTooManySimultaneousQueries, proto.ErrTableIsReadOnly, proto.ErrTooManyParts,
 	proto.ErrNotEnoughSpace, proto.ErrUnknownTable, proto.ErrUnknownDatabase,
 	proto.ErrAuthenticationFailed, proto.ErrQueryWasCancelled, proto.ErrNetworkError,
-	proto.ErrSocketTimeout, proto.ErrAborted, proto.ErrTableIsDropped,
+	proto.ErrSocketTimeout, proto.ErrAborted, proto.ErrTableIsDropped, proto.ErrServerOverloaded,
+	// Of clusters: a shard without a server that answers or is up to date, Keeper
+	// that is away. An insert whose fate is not known is repeated by its token.
+	proto.ErrAllConnectionTriesFailed, proto.ErrAllReplicasAreStale, proto.ErrTooFewLiveReplicas,
+	proto.ErrUnsatisfiedQuorumForPreviousWrite, proto.ErrReplicaIsNotInQuorum, proto.ErrUnknownStatusOfInsert,
+	proto.ErrNoZookeeper, proto.ErrKeeperException,
 }
 
 // classify gives err the cause that callers look for. outer is the context of

@@ -116,7 +116,7 @@ func (c *Compactor) delete(ctx context.Context, p partition, ids []uint64) error
 			}
 			body = strconv.AppendUint(body, id, 10)
 		}
-		err := c.db.Do(ctx, chconn.Query{
+		err := c.opts.Everywhere.Do(ctx, chconn.Query{
 			Query: ch.Query{
 				Body: string(append(body, ')')),
 				Settings: append(c.settings(), chconn.SettingInt("max_query_size", 1<<20),

@@ -35,8 +35,14 @@ type Options struct {
 	Timeout        time.Duration
 	MaxMemoryUsage int64
 	// Lagging says that a row may be stored and not yet be seen, because another
-	// replica answers.
+	// replica answers. Rows older than DeleteDelay must be seen even so.
 	Lagging bool
+	// Of all services, one in Parts (1) is this compactor's: those of part number
+	// Part, from 0. Each part has a lease of its own.
+	Part, Parts int
+	// Everywhere runs statements on all servers that have rows of the table; nil if
+	// the servers see to that themselves.
+	Everywhere DB
 	// OnPass is told what there is at the begin of every pass, OnMade about every row
 	// that was made, OnDeleted about rows that were asked to be deleted, OnError about
 	// what will be tried again.
@@ -100,6 +106,12 @@ func New(db DB, o Options) *Compactor {
 	}
 	if o.MaxMemoryUsage <= 0 {
 		o.MaxMemoryUsage = 1 << 30
+	}
+	if o.Parts < 1 {
+		o.Parts = 1
+	}
+	if o.Everywhere == nil {
+		o.Everywhere = db
 	}
 	return &Compactor{
 		db: db, opts: o, table: o.Tables.Table(chunktable.Name), block: chunkrow.NewBlock(),
@@ -179,6 +191,9 @@ func (c *Compactor) key(ctx context.Context, k *known) error {
 	next := [...]uint32{chunkrow.Minutes: 0, chunkrow.ClosedHour: 0}
 	for _, j := range jobs {
 		if next[j.level] == 0 {
+			if c.opts.Lagging && !s.complete(&k.Key, j.level, c.opts.Rules.DeleteDelay) {
+				return nil
+			}
 			next[j.level] = s.next(&k.Key, j.level)
 		}
 		ok, err := c.make(ctx, k, s, j, next[j.level])

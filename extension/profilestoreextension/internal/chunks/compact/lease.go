@@ -3,6 +3,7 @@ package compact
 import (
 	"context"
 	"crypto/rand"
+	"strconv"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -52,6 +53,7 @@ func (c *Compactor) hold(ctx context.Context, ttl time.Duration) error {
 	var holders proto.ColStr
 	holders.Append(c.opts.Holder)
 	return c.insert(ctx, leases, proto.Input{
+		{Name: "part", Data: proto.ColUInt32{uint32(c.opts.Part)}},
 		{Name: "holder", Data: holders},
 		{Name: "ttl_ms", Data: proto.ColUInt64{uint64(ttl.Milliseconds())}},
 	}, rand.Text())
@@ -64,7 +66,7 @@ func (c *Compactor) holder(ctx context.Context) (string, error) {
 	out := ""
 	err := c.query(ctx, leases, "holder", chconn.Query{Query: ch.Query{
 		Body: "SELECT holder, toUnixTimestamp64Milli(written) + ttl_ms > toUnixTimestamp64Milli(now64(9)) AS valid FROM " +
-			c.opts.Tables.Table(leases) + " ORDER BY written DESC, holder LIMIT 1",
+			c.opts.Tables.Table(leases) + " WHERE part = " + strconv.Itoa(c.opts.Part) + " ORDER BY written DESC, holder LIMIT 1",
 		Result: proto.Results{{Name: "holder", Data: &holder}, {Name: "valid", Data: &valid}},
 		OnResult: func(context.Context, proto.Block) error {
 			for i, v := range valid {

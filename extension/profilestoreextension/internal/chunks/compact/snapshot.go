@@ -42,7 +42,7 @@ func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64,
 	err = c.query(ctx, chunktable.Name, "candidates", chconn.Query{Query: ch.Query{
 		Body: "SELECT tenant, service, kind, types, period_type, period, toInt64(toUnixTimestamp(hour)) AS at, countIf(level = 0) AS n0, countIf(level = 1) AS n1," +
 			" toUnixTimestamp64Milli(min(written)) AS oldest, toUnixTimestamp64Milli(max(written)) AS newest, toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
-			" WHERE level < 2 GROUP BY tenant, service, kind, types, period_type, period, hour" +
+			" WHERE level < 2" + c.ofPart() + " GROUP BY tenant, service, kind, types, period_type, period, hour" +
 			" ORDER BY at, tenant, service, kind, types, period_type, period",
 		Result: proto.Results{
 			{Name: "tenant", Data: tenant},
@@ -73,6 +73,15 @@ func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64,
 		},
 	}})
 	return out, now, err
+}
+
+// ofPart is the condition for the services of the part. It is made as that of the
+// shards is, so that where these are equal each part is on one of them.
+func (c *Compactor) ofPart() string {
+	if c.opts.Parts == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" AND cityHash64(tenant, service) %% %d = %d", c.opts.Parts, c.opts.Part)
 }
 
 // ofKey is the condition for the rows of a key.
@@ -136,6 +145,30 @@ const sizeColumns = "toInt64(40 * profiles_n + 80 * entries_n + length(head) + l
 	" + length(v0) + length(v1) + length(v2) + length(v3)" +
 	" + length(count_stream) + length(minimum_stream) + length(maximum_stream) + length(exemplars)) AS bytes," +
 	" toInt64(arraySum(entry_profiles)) AS incidences"
+
+// complete reports whether all rows of a level are known that were stored before
+// the last of them: a replica may have got a row and not yet the one before. The
+// next number must not be taken without knowing what was replaced by these. A
+// number that is missing for longer than replicas may lag is that of a row whose
+// lifetime was over.
+func (s *snapshot) complete(k *chunkrow.Key, level uint8, lag time.Duration) bool {
+	there, last := make(map[uint64]bool), uint32(0)
+	for _, r := range s.rows {
+		there[r.ID] = true
+		for _, id := range r.Covers {
+			there[id] = true
+		}
+		if r.Level == level && s.now-r.Written < lag.Milliseconds() {
+			last = max(last, r.Seq)
+		}
+	}
+	for seq := uint32(1); seq < last; seq++ {
+		if !there[chunkrow.CompactedRowID(k, level, seq)] {
+			return false
+		}
+	}
+	return true
+}
 
 // next returns the number of the next row of a level: one that no row had before,
 // also none that has been replaced and deleted since.
