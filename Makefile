@@ -84,17 +84,30 @@ run: $(LIBRARY) build ## install and build all that is needed, then run config/a
 	fi; \
 	exec ./$(COLLECTOR) --config $(CONFIG) $$auth
 
+# A test that fails is run again alone, at most twice: some compare profiles with what a
+# shared machine did meanwhile. What was run again is said at the end. Nothing is run
+# again after a data race, a panic, a build that fails or more than ten failures;
+# testevents fails the run if a package failed outside of its tests, as after a leak of
+# goroutines, where gotestsum would run nothing again and be content.
+GOTESTSUM := $(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary skipped,output \
+	--rerun-fails=2 --rerun-fails-max-failures=10 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
+
 .PHONY: test
 test: deps lint build ## install and build all that is needed, then lint and run every test
 ifeq ($(HAVE_CC),)
 	@echo "no C compiler: the tests run without the race detector"
 endif
-	@export CGO_ENABLED=$(TEST_CGO); failed=0; all=$$($(GO) list $(PKG)); \
+	@export CGO_ENABLED=$(TEST_CGO); failed=0; all=$$($(GO) list $(PKG)); rm -rf $(DIST)/test; mkdir -p $(DIST)/test; \
 	for match in -vE -E; do \
 		packages=$$(grep $$match '$(ALONE)' <<< "$$all" || true); \
 		parallel=$$([ $$match = -E ] && echo "-p 1" || true); \
-		if [ -n "$$packages" ]; then $(GO) test $(RACE) -timeout $(TEST_TIMEOUT) $$parallel $$packages || failed=1; fi; \
-	done; exit $$failed
+		if [ -n "$$packages" ]; then \
+			$(GOTESTSUM) --jsonfile $(DIST)/test/events$$match.json --packages "$$(echo $$packages)" \
+				-- $(RACE) -timeout $(TEST_TIMEOUT) $$parallel || failed=1; \
+		fi; \
+	done; \
+	$(GO) run ./internal/cmd/testevents $(DIST)/test/*.json || failed=1; \
+	exit $$failed
 
 .PHONY: test-short
 test-short: ## run the tests that need neither ClickHouse nor eBPF nor a built binary
