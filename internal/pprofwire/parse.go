@@ -99,6 +99,21 @@ func (d *decoder) tables() error {
 	return nil
 }
 
+// IsProfile reports whether the outermost fields of data, which is not gzipped, are
+// those of a profile, and the last one complete. It looks at nothing within them.
+func IsProfile(data []byte) bool {
+	for i := 0; i < len(data); {
+		tag, next := varint(data, i)
+		if next < 0 || tag>>3 > fieldDocURL || tag&7 != wireBytes && tag&7 != wireVarint {
+			return false
+		}
+		if i = skip(data, next, tag); i < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // message decodes a field of the profile that begins at byte at and whose bytes
 // are those from start to end.
 func (d *decoder) message(field uint64, at, start, end int) error {

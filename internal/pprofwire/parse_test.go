@@ -188,3 +188,19 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, sumsOfReference(reference), sumsOfWire(p))
 	})
 }
+
+func TestIsProfile(t *testing.T) {
+	data := small()
+	assert.True(t, IsProfile(data))
+	assert.True(t, IsProfile(nil))
+	complete := 0
+	for n := range data {
+		if IsProfile(data[:n]) {
+			complete++ // a cut between two fields
+		}
+	}
+	assert.Equal(t, 31, complete)
+	for _, other := range []string{"a;b 1\n", "main", "\xff\xff\xff", "\x00\x01", "\x82\x01\x00", "\x35abcd"} {
+		assert.False(t, IsProfile([]byte(other)), "%q", other)
+	}
+}

@@ -3,21 +3,20 @@ package profileimport
 import (
 	"bytes"
 	"compress/gzip"
-	"math"
 	"testing"
 	"time"
 
-	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/internal/export"
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
 // exported returns a profile of ours as our own export writes it, decoded.
-func exported(t *testing.T, p *export.Profile) *pprof.Profile {
+func exported(t *testing.T, p *export.Profile) *pprofwire.Profile {
 	t.Helper()
 	var packed bytes.Buffer
 	require.NoError(t, export.WritePprof(&packed, p))
@@ -64,17 +63,17 @@ func TestExportsOfOurs(t *testing.T) {
 }
 
 // typed returns a profile of one sample with these types, each worth 100.
-func typed(period string, types ...profile.ValueType) *pprof.Profile {
-	b := newPprofBuilder("", types...)
+func typed(t *testing.T, period string, types ...profile.ValueType) *pprofwire.Profile {
+	b := newBuilder("", types...)
 	if period != "" {
-		b.p.PeriodType = &pprof.ValueType{Type: period, Unit: "nanoseconds"}
-		b.p.Period = 8
+		b.periodType = profile.ValueType{Type: period, Unit: "nanoseconds"}
+		b.period = 8
 	}
 	s := b.sample(nil)
-	for i := range s.Value {
-		s.Value[i] = 100
+	for i := range s.values {
+		s.values[i] = 100
 	}
-	return b.p
+	return built(t, b)
 }
 
 func TestKinds(t *testing.T) {
@@ -82,36 +81,36 @@ func TestKinds(t *testing.T) {
 	count := func(name string) profile.ValueType { return profile.ValueType{Type: name, Unit: "count"} }
 	space := profile.ValueType{Type: "inuse_space", Unit: "bytes"}
 	for name, tt := range map[string]struct {
-		p    *pprof.Profile
+		p    *pprofwire.Profile
 		kind string
 		want map[string]map[string]int64
 	}{
-		"cpu of Go":         {typed("cpu", count("samples"), ns("cpu")), "", map[string]map[string]int64{"cpu": {"observations": 100, "samples": 100}}},
-		"cpu without count": {typed("cpu", ns("cpu")), "", map[string]map[string]int64{"cpu": {"observations": 13, "samples": 13}}},
-		"mutex of Go":       {typed("contentions", count("contentions"), ns("delay")), "", map[string]map[string]int64{"lock": {"observations": 100, "delay": 100, "contentions": 100}}},
-		"heap of Go": {typed("space", count("inuse_objects"), space), "", map[string]map[string]int64{
+		"cpu of Go":         {typed(t, "cpu", count("samples"), ns("cpu")), "", map[string]map[string]int64{"cpu": {"observations": 100, "samples": 100}}},
+		"cpu without count": {typed(t, "cpu", ns("cpu")), "", map[string]map[string]int64{"cpu": {"observations": 13, "samples": 13}}},
+		"mutex of Go":       {typed(t, "contentions", count("contentions"), ns("delay")), "", map[string]map[string]int64{"lock": {"observations": 100, "delay": 100, "contentions": 100}}},
+		"heap of Go": {typed(t, "space", count("inuse_objects"), space), "", map[string]map[string]int64{
 			"inuse_objects": {"observations": 100, "inuse_objects": 100},
 			"inuse_space":   {"observations": 1, "inuse_space": 100},
 		}},
-		"one kind by name": {typed("", count("inuse_objects"), space), "heap", map[string]map[string]int64{"heap": {"observations": 100, "inuse_objects": 100, "inuse_space": 100}}},
-		"samples of what?": {typed("", count("samples")), "", map[string]map[string]int64{"samples": {"observations": 100, "samples": 100}}},
-		"forced cpu":       {typed("", count("samples")), "cpu", map[string]map[string]int64{"cpu": {"observations": 100, "samples": 100}}},
-		"no name":          {typed("", profile.ValueType{}), "", map[string]map[string]int64{"unknown": {"observations": 1, "": 100}}},
+		"one kind by name": {typed(t, "", count("inuse_objects"), space), "heap", map[string]map[string]int64{"heap": {"observations": 100, "inuse_objects": 100, "inuse_space": 100}}},
+		"samples of what?": {typed(t, "", count("samples")), "", map[string]map[string]int64{"samples": {"observations": 100, "samples": 100}}},
+		"forced cpu":       {typed(t, "", count("samples")), "cpu", map[string]map[string]int64{"cpu": {"observations": 100, "samples": 100}}},
+		"no name":          {typed(t, "", profile.ValueType{}), "", map[string]map[string]int64{"unknown": {"observations": 1, "": 100}}},
 	} {
 		assert.Equal(t, tt.want, sums(split(t, Options{Kind: tt.kind}, tt.p)), name)
 	}
-	_, err := Convert(typed("", count("samples"), space), Options{Kind: "lock"})
-	require.EqualError(t, err, "the profile has the sample types samples in count, inuse_space in bytes; one of kind lock must have delay in nanoseconds")
+	_, err := Convert(typed(t, "", count("samples"), space), Options{Kind: "lock"})
+	require.ErrorContains(t, err, `kind "lock" needs sample type delay/nanoseconds; there are [{"samples" "count"} {"inuse_space" "bytes"}]`)
 }
 
 // Large profiles are cut into messages that servers take; nothing gets lost.
 func TestParts(t *testing.T) {
-	b := newPprofBuilder(profile.KindCPU, profile.Types(profile.KindCPU)...)
+	b := newBuilder(profile.KindCPU, profile.Types(profile.KindCPU)...)
 	for i := range 2*samplesPerMessage + 1 {
-		b.sample([]*pprof.Location{b.location(locationKey{address: uint64(i + 1)})}).Value[0] = 1
+		b.sample([]uint64{b.location(locationKey{address: uint64(i + 1)})}).values[0] = 1
 	}
 	at := time.Unix(1_700_000_123, 0)
-	groups := split(t, Options{Time: at}, b.p)
+	groups := split(t, Options{Time: at}, built(t, b))
 	require.Len(t, groups, 3)
 	assert.EqualValues(t, 2*samplesPerMessage+1, sums(groups)["cpu"]["samples"])
 	assert.Equal(t, at.UnixNano(), groups[2].Groups[0].Start, "a file without a time has that of the options")
@@ -119,7 +118,7 @@ func TestParts(t *testing.T) {
 
 // A file without a time cannot have one that OTLP has not.
 func TestTimes(t *testing.T) {
-	p := typed("cpu", profile.Types(profile.KindCPU)...)
+	p := typed(t, "cpu", profile.Types(profile.KindCPU)...)
 	for seconds, want := range map[int64]string{
 		-1: "the profile has no time of its own, and 1969-12-31T23:59:59Z is not between 1970 and 2262",
 		0:  "the profile has no time of its own, and 1970-01-01T00:00:00Z is not between 1970 and 2262",
@@ -133,19 +132,4 @@ func TestTimes(t *testing.T) {
 	p.TimeNanos = 1
 	_, err := Convert(p, Options{Time: time.Unix(-1, 0)})
 	require.NoError(t, err, "it has a time")
-}
-
-func TestDivide(t *testing.T) {
-	for _, tt := range []struct{ v, by, want int64 }{
-		{100, 8, 13},
-		{99, 8, 12},
-		{7, 3, 2},
-		{8, 3, 3},
-		{0, 5, 0},
-		{math.MaxInt64, math.MaxInt64, 1},
-		{math.MaxInt64, 2, 1 << 62},
-		{math.MaxInt64 / 2, math.MaxInt64, 0},
-	} {
-		assert.Equal(t, tt.want, divide(tt.v, tt.by), "%d/%d", tt.v, tt.by)
-	}
 }

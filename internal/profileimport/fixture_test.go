@@ -2,6 +2,7 @@ package profileimport
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -29,29 +31,51 @@ func recording(tb testing.TB) []byte {
 // small is a profile of two stacks, as pprof writes it, inflated.
 func small(tb testing.TB) []byte {
 	tb.Helper()
-	b := newPprofBuilder(profile.KindCPU, profile.ValueType{Type: "samples", Unit: "count"}, profile.ValueType{Type: "cpu", Unit: "nanoseconds"})
-	b.p.Period = 10
-	b.p.TimeNanos = 1_700_000_000_000_000_000
-	b.p.Mapping = []*pprof.Mapping{{ID: 1, Start: 0x1000, Limit: 0x2000, File: "/bin/app", BuildID: "abc", HasFunctions: true}}
-	leaf, root := b.location(locationKey{function: "leaf", line: 3}), b.location(locationKey{function: "root"})
-	leaf.Mapping, leaf.Address = b.p.Mapping[0], 0x1800
-	root.Line = append(root.Line, pprof.Line{Function: b.function("outer"), Line: 7}) // root is inlined into outer
-	for _, s := range []struct {
-		stack []*pprof.Location
-		n     int64
-	}{{[]*pprof.Location{leaf, root}, 3}, {[]*pprof.Location{root}, 2}} {
-		sample := b.sample(s.stack)
-		sample.Value[0], sample.Value[1] = s.n, 10*s.n
-		sample.Label = map[string][]string{"region": {"eu"}}
-		sample.NumLabel = map[string][]int64{"bytes": {64}}
+	app := &pprof.Mapping{ID: 1, Start: 0x1000, Limit: 0x2000, File: "/bin/app", BuildID: "abc", HasFunctions: true}
+	functions := []*pprof.Function{{ID: 1, Name: "leaf"}, {ID: 2, Name: "root"}, {ID: 3, Name: "outer"}}
+	leaf := &pprof.Location{ID: 1, Mapping: app, Address: 0x1800, Line: []pprof.Line{{Function: functions[0], Line: 3}}}
+	// root is inlined into outer.
+	root := &pprof.Location{ID: 2, Line: []pprof.Line{{Function: functions[1]}, {Function: functions[2], Line: 7}}}
+	p := &pprof.Profile{
+		SampleType: []*pprof.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
+		PeriodType: &pprof.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 10, TimeNanos: 1_700_000_000_000_000_000,
+		Mapping: []*pprof.Mapping{app}, Function: functions, Location: []*pprof.Location{leaf, root},
+	}
+	for i, stack := range [][]*pprof.Location{{leaf, root}, {root}} {
+		n := int64(3 - i)
+		p.Sample = append(p.Sample, &pprof.Sample{
+			Location: stack, Value: []int64{n, 10 * n}, Label: map[string][]string{"region": {"eu"}}, NumLabel: map[string][]int64{"bytes": {64}},
+		})
 	}
 	var out bytes.Buffer
-	require.NoError(tb, b.p.WriteUncompressed(&out))
+	require.NoError(tb, p.WriteUncompressed(&out))
 	return out.Bytes()
 }
 
+// built returns what b built.
+func built(tb testing.TB, b *builder) *pprofwire.Profile {
+	tb.Helper()
+	p, err := b.profile()
+	require.NoError(tb, err)
+	return p
+}
+
+// text writes the frames of a sample, each with its line.
+func text(p *pprofwire.Profile, s pprofwire.Sample) []string {
+	var all []string
+	for _, l := range s.Locations {
+		if len(p.Lines(l)) == 0 {
+			all = append(all, fmt.Sprintf("%#x", p.Locations[l].Address))
+		}
+		for _, line := range p.Lines(l) {
+			all = append(all, fmt.Sprintf("%s:%d", p.String(p.Functions[line.Function].Name), line.Line))
+		}
+	}
+	return all
+}
+
 // split converts profiles and takes them apart as the collector does.
-func split(tb testing.TB, o Options, profiles ...*pprof.Profile) []*profile.Groups {
+func split(tb testing.TB, o Options, profiles ...*pprofwire.Profile) []*profile.Groups {
 	tb.Helper()
 	if o.Time.IsZero() {
 		o.Time = time.Unix(1_700_000_000, 0)

@@ -6,8 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	pprof "github.com/google/pprof/profile"
-
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -18,8 +17,8 @@ const maxFoldedFrames = 2048
 // innermost parted by `;`, a space and a whole number. kind says what the numbers
 // are, of our own kinds their first sample type; empty is cpu. Names like 0x4f2
 // are addresses. Empty lines and those that begin with # are left out.
-func Folded(data []byte, kind string) (*pprof.Profile, error) {
-	b := newPprofBuilder(foldedType(kind))
+func Folded(data []byte, kind string) (*pprofwire.Profile, error) {
+	b := newBuilder(foldedType(kind))
 	number := 0
 	for line := range bytes.Lines(data) {
 		number++
@@ -43,10 +42,14 @@ func Folded(data []byte, kind string) (*pprof.Profile, error) {
 			return nil, fmt.Errorf("decode folded stacks: at line %d the values of its stack add up to more than %d (2^56), the largest that a sample may have", number, int64(profile.MaxValue))
 		}
 	}
-	if len(b.p.Sample) == 0 {
+	if len(b.order) == 0 {
 		return nil, fmt.Errorf("decode folded stacks: there is no stack")
 	}
-	return b.p, nil
+	p, err := b.profile()
+	if err != nil {
+		return nil, fmt.Errorf("decode folded stacks: %w", err)
+	}
+	return p, nil
 }
 
 func foldedType(kind string) (string, profile.ValueType) {
@@ -66,40 +69,8 @@ func shorten(s string) string {
 	return s
 }
 
-// pprofBuilder makes a profile with every function, location and stack once.
-type pprofBuilder struct {
-	p         *pprof.Profile
-	functions map[string]*pprof.Function
-	locations map[locationKey]*pprof.Location
-	samples   map[string]*pprof.Sample
-	key       []byte
-	stack     []*pprof.Location
-}
-
-type locationKey struct {
-	function string
-	address  uint64
-	line     int64
-}
-
-func newPprofBuilder(kind string, types ...profile.ValueType) *pprofBuilder {
-	b := &pprofBuilder{
-		p:         &pprof.Profile{},
-		functions: make(map[string]*pprof.Function),
-		locations: make(map[locationKey]*pprof.Location),
-		samples:   make(map[string]*pprof.Sample),
-	}
-	for _, t := range types {
-		b.p.SampleType = append(b.p.SampleType, &pprof.ValueType{Type: t.Type, Unit: t.Unit})
-	}
-	if kind == profile.KindCPU {
-		b.p.PeriodType = &pprof.ValueType{Type: "cpu", Unit: "nanoseconds"}
-	}
-	return b
-}
-
 // folded adds a stack, outermost frame first, unless its sum would be too large.
-func (b *pprofBuilder) folded(frames []string, value int64) bool {
+func (b *builder) folded(frames []string, value int64) bool {
 	b.stack = b.stack[:0]
 	for i := len(frames) - 1; i >= 0; i-- {
 		k := locationKey{function: frames[i]}
@@ -111,44 +82,6 @@ func (b *pprofBuilder) folded(frames []string, value int64) bool {
 		b.stack = append(b.stack, b.location(k))
 	}
 	s := b.sample(b.stack)
-	s.Value[0] = profile.Add(s.Value[0], value)
-	return s.Value[0] <= profile.MaxValue
-}
-
-func (b *pprofBuilder) location(k locationKey) *pprof.Location {
-	l := b.locations[k]
-	if l == nil {
-		l = &pprof.Location{ID: uint64(len(b.p.Location) + 1), Address: k.address}
-		if k.function != "" {
-			l.Line = []pprof.Line{{Function: b.function(k.function), Line: k.line}}
-		}
-		b.p.Location = append(b.p.Location, l)
-		b.locations[k] = l
-	}
-	return l
-}
-
-func (b *pprofBuilder) function(name string) *pprof.Function {
-	f := b.functions[name]
-	if f == nil {
-		f = &pprof.Function{ID: uint64(len(b.p.Function) + 1), Name: name}
-		b.p.Function = append(b.p.Function, f)
-		b.functions[name] = f
-	}
-	return f
-}
-
-// sample returns the sample of a stack, leaf first, which is not kept.
-func (b *pprofBuilder) sample(stack []*pprof.Location) *pprof.Sample {
-	b.key = b.key[:0]
-	for _, l := range stack {
-		b.key = append(b.key, byte(l.ID), byte(l.ID>>8), byte(l.ID>>16), byte(l.ID>>24))
-	}
-	s := b.samples[string(b.key)]
-	if s == nil {
-		s = &pprof.Sample{Location: append([]*pprof.Location(nil), stack...), Value: make([]int64, len(b.p.SampleType))}
-		b.p.Sample = append(b.p.Sample, s)
-		b.samples[string(b.key)] = s
-	}
-	return s
+	s.values[0] = profile.Add(s.values[0], value)
+	return s.values[0] <= profile.MaxValue
 }

@@ -13,12 +13,10 @@ const foldedText = "# a comment\nmain;work;0x4f2 3\r\n\nmain;wait 2\nmain;work;0
 func TestFolded(t *testing.T) {
 	p, err := Folded([]byte(foldedText), "")
 	require.NoError(t, err)
-	require.Len(t, p.Sample, 3)
-	assert.Equal(t, []int64{4}, p.Sample[0].Value)
-	assert.EqualValues(t, 0x4f2, p.Sample[0].Location[0].Address)
-	assert.Empty(t, p.Sample[0].Location[0].Line)
-	assert.Equal(t, "main", p.Sample[0].Location[2].Line[0].Function.Name)
-	assert.Equal(t, "name with spaces", p.Sample[2].Location[1].Line[0].Function.Name)
+	require.Equal(t, 3, p.NumSamples())
+	assert.Equal(t, []int64{4}, p.Sample(0).Values)
+	assert.Equal(t, []string{"0x4f2", "work:0", "main:0"}, text(p, p.Sample(0)))
+	assert.Equal(t, []string{"b:0", "name with spaces:0"}, text(p, p.Sample(2)))
 
 	for kind, want := range map[string]map[string]int64{
 		"cpu":         {"observations": 11, "samples": 11},
@@ -44,6 +42,7 @@ func TestFoldedErrors(t *testing.T) {
 		"a;b 72057594037927937":              `decode folded stacks: line 1 ends with "72057594037927937"; it must be a whole number from 0 to 2^56`,
 		"a 1\nb 72057594037927936\na 2\nb 1": "decode folded stacks: at line 4 the values of its stack add up to more than 72057594037927936 (2^56), the largest that a sample may have",
 		strings.Repeat("a;", 2048) + "b 1":   "decode folded stacks: line 1 has 2049 frames; the limit is 2048",
+		strings.Repeat("a", 65537) + " 1":    "decode folded stacks: decode pprof: too large: string_table[5] has 65537 bytes; the limit is 65536",
 	} {
 		_, err := Folded([]byte(in), "")
 		require.EqualError(t, err, want)

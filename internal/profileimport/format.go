@@ -10,7 +10,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	pprof "github.com/google/pprof/profile"
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 )
 
 // MaxSize is the largest file in bytes, as it is and inflated.
@@ -73,7 +73,7 @@ func Detect(data []byte) Format {
 	case len(data) >= 4 && binary.LittleEndian.Uint32(data) == 1:
 		// The version. It would be field 0 in protobuf, which there is not.
 		return Aperture
-	case isText(data) && scanPprof(data) != nil:
+	case isText(data) && !pprofwire.IsProfile(data):
 		return FoldedIn
 	}
 	return PprofFile
@@ -93,14 +93,14 @@ func isText(data []byte) bool {
 
 // Parse reads inflated data of one of the formats but Aperture. kind says what the
 // numbers of folded stacks are; empty is cpu.
-func Parse(data []byte, format Format, kind string) ([]*pprof.Profile, error) {
+func Parse(data []byte, format Format, kind string) ([]*pprofwire.Profile, error) {
 	switch format {
 	case PprofFile:
 		p, err := Pprof(data)
-		return []*pprof.Profile{p}, err
+		return []*pprofwire.Profile{p}, err
 	case FoldedIn:
 		p, err := Folded(data, kind)
-		return []*pprof.Profile{p}, err
+		return []*pprofwire.Profile{p}, err
 	case JFRFile:
 		return JFR(data)
 	}

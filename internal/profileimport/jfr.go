@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	pprof "github.com/google/pprof/profile"
-
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -20,8 +19,8 @@ import (
 //     without any, jdk.ObjectAllocationInNewTLAB and jdk.ObjectAllocationOutsideTLAB.
 //
 // Other events are left out. Frames are `class.method` with the line.
-func JFR(data []byte) ([]*pprof.Profile, error) {
-	d := &jfrDecoder{builders: make(map[string]*pprofBuilder)}
+func JFR(data []byte) ([]*pprofwire.Profile, error) {
+	d := &jfrDecoder{builders: make(map[string]*builder)}
 	number := 0
 	for rest := data; len(rest) > 0; number++ {
 		c, after, err := readChunk(rest)
@@ -34,18 +33,22 @@ func JFR(data []byte) ([]*pprof.Profile, error) {
 		}
 		rest = after
 	}
-	var all []*pprof.Profile
+	var all []*pprofwire.Profile
 	kinds := []string{profile.KindCPU, profile.KindLock, profile.KindOffCPU, kindAlloc}
 	if d.builders[kindAlloc] == nil {
 		kinds[3] = kindTLAB
 	}
 	for _, kind := range kinds {
 		if b := d.builders[kind]; b != nil {
-			b.p.TimeNanos, b.p.DurationNanos = d.start, d.end-d.start
+			b.start, b.duration = d.start, d.end-d.start
 			if kind == profile.KindCPU {
-				b.p.Period = d.period
+				b.period = d.period
 			}
-			all = append(all, b.p)
+			p, err := b.profile()
+			if err != nil {
+				return nil, fmt.Errorf("decode JFR: %w", err)
+			}
+			all = append(all, p)
 		}
 	}
 	if len(all) == 0 {
@@ -75,10 +78,10 @@ var jfrEvents = map[string]struct{ kind, value string }{
 }
 
 type jfrDecoder struct {
-	builders   map[string]*pprofBuilder
+	builders   map[string]*builder
 	start, end int64
 	period     int64
-	stack      []*pprof.Location
+	stack      []uint64
 }
 
 func (d *jfrDecoder) times(c *jfrChunk) {
@@ -143,24 +146,24 @@ func (d *jfrDecoder) event(c *jfrChunk, class *jfrClass, kind, valueField string
 	}
 	switch {
 	case kind == profile.KindCPU:
-		s.Value[0]++
+		s.values[0]++
 	case kind == kindAlloc || kind == kindTLAB:
-		s.Value[0] = profile.Bounded(profile.Add(s.Value[0], int64(min(value, 1<<50))))
+		s.values[0] = profile.Bounded(profile.Add(s.values[0], int64(min(value, 1<<50))))
 	default:
-		s.Value[0] = profile.Bounded(profile.Add(s.Value[0], c.nanoseconds(value)))
-		s.Value[1]++
+		s.values[0] = profile.Bounded(profile.Add(s.values[0], c.nanoseconds(value)))
+		s.values[1]++
 	}
 }
 
 // sample returns the sample of a stack.
-func (d *jfrDecoder) sample(c *jfrChunk, key jfrSampleKey) *pprof.Sample {
+func (d *jfrDecoder) sample(c *jfrChunk, key jfrSampleKey) *sample {
 	b := d.builders[key.kind]
 	if b == nil {
 		types := profile.Types(key.kind)
 		if types == nil {
 			types = []profile.ValueType{{Type: kindAlloc, Unit: "bytes"}}
 		}
-		b = newPprofBuilder(key.kind, types...)
+		b = newBuilder(key.kind, types...)
 		d.builders[key.kind] = b
 	}
 	d.stack = d.stack[:0]

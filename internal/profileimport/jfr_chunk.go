@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-
-	pprof "github.com/google/pprof/profile"
 )
 
 const (
@@ -30,7 +28,7 @@ type jfrChunk struct {
 	stacks              map[uint64][]jfrFrame
 	states              map[uint64]string
 	locations           map[jfrFrame]locationKey
-	samples             map[jfrSampleKey]*pprof.Sample
+	samples             map[jfrSampleKey]*sample
 }
 
 // jfrSampleKey is a stack trace of a chunk.
@@ -82,7 +80,7 @@ func readChunk(data []byte) (*jfrChunk, []byte, error) {
 		stacks:         make(map[uint64][]jfrFrame),
 		states:         make(map[uint64]string),
 		locations:      make(map[jfrFrame]locationKey),
-		samples:        make(map[jfrSampleKey]*pprof.Sample),
+		samples:        make(map[jfrSampleKey]*sample),
 	}
 	if c.metaAt < jfrHeaderSize || c.metaAt >= size || c.constantsAt < jfrHeaderSize || c.constantsAt >= size {
 		return nil, nil, fmt.Errorf("metadata and constants are at %d and %d of %d bytes: the recording was not finished", c.metaAt, c.constantsAt, size)

@@ -159,9 +159,9 @@ func TestSmallJFR(t *testing.T) {
 	profiles, err := JFR(smallJFR())
 	require.NoError(t, err)
 	require.Len(t, profiles, 2)
-	assert.Equal(t, []string{"a.B.c:7", "method 9:0"}, framesOf(profiles[0].Sample[0]))
-	assert.Equal(t, []int64{1}, profiles[0].Sample[0].Value)
-	assert.Equal(t, []int64{2000, 1}, profiles[1].Sample[0].Value)
+	assert.Equal(t, []string{"a.B.c:7", "method 9:0"}, text(profiles[0], profiles[0].Sample(0)))
+	assert.Equal(t, []int64{1}, profiles[0].Sample(0).Values)
+	assert.Equal(t, []int64{2000, 1}, profiles[1].Sample(0).Values)
 	assert.EqualValues(t, 1_700_000_000_000_000_000, profiles[0].TimeNanos)
 }
 

@@ -3,58 +3,20 @@ package profileimport
 import (
 	"fmt"
 
-	pprof "github.com/google/pprof/profile"
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 )
 
-// maxMessages bounds the samples, locations, functions, mappings and strings of a
-// pprof file. An empty one takes two bytes there and some hundred in memory.
-const maxMessages = 4 << 20
+// limits are those of files that somebody chose to import: larger than what servers
+// take from programs.
+var limits = pprofwire.Limits{MaxBytes: 4 * MaxSize, MaxSamples: 4 << 20, MaxLocations: 4 << 20, MaxFunctions: 4 << 20, MaxStrings: 4 << 20}
 
 // Pprof decodes an inflated profile.proto,
-// https://github.com/google/pprof/blob/main/proto/profile.proto.
-func Pprof(data []byte) (p *pprof.Profile, err error) {
-	if len(data) == 0 {
-		return nil, fmt.Errorf("decode pprof: the file is empty")
+// https://github.com/google/pprof/blob/main/proto/profile.proto. data must stay
+// unchanged while the profile is used.
+func Pprof(data []byte) (*pprofwire.Profile, error) {
+	p, err := pprofwire.Parse(data, limits)
+	if err == nil && len(p.SampleTypes) == 0 {
+		return nil, fmt.Errorf("decode pprof: %w: the profile has no sample_type", pprofwire.ErrInvalid)
 	}
-	if err := scanPprof(data); err != nil {
-		return nil, err
-	}
-	// The decoder is not ours; what it does with hostile input must not end us.
-	defer func() {
-		if r := recover(); r != nil {
-			p, err = nil, fmt.Errorf("decode pprof: %v", r)
-		}
-	}()
-	if p, err = pprof.ParseUncompressed(data); err != nil {
-		return nil, fmt.Errorf("decode pprof: %w", err)
-	}
-	if err := p.CheckValid(); err != nil {
-		return nil, fmt.Errorf("decode pprof: %w", err)
-	}
-	if len(p.SampleType) == 0 {
-		return nil, fmt.Errorf("decode pprof: the profile has no sample_type")
-	}
-	return p, nil
-}
-
-// scanPprof checks the outermost fields: that they are those of a pprof file, that
-// the file is complete, and how many there are.
-func scanPprof(data []byte) error {
-	n := 0
-	for rest := data; len(rest) > 0; {
-		number, wire, length := protowire.ConsumeField(rest)
-		at := len(data) - len(rest)
-		if length < 0 {
-			return fmt.Errorf("decode pprof: at byte %d of %d: %w", at, len(data), protowire.ParseError(length))
-		}
-		if number > 15 || wire != protowire.BytesType && wire != protowire.VarintType {
-			return fmt.Errorf("decode pprof: field %d of wire type %d at byte %d is none of a profile", number, wire, at)
-		}
-		if n++; n > maxMessages {
-			return fmt.Errorf("decode pprof: there are more than %d samples, locations and strings: %w", maxMessages, ErrTooLarge)
-		}
-		rest = rest[length:]
-	}
-	return nil
+	return p, err
 }
