@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,11 @@ func retentions(n int) func(Options) time.Duration {
 	return func(o Options) time.Duration { return time.Duration(n) * o.Retention.Truncate(time.Second) }
 }
 
+// batchRetention is that of what they brought, unless they have one of their own.
+func batchRetention(o Options) time.Duration {
+	return cmp.Or(o.BatchRetention, o.Retention).Truncate(time.Second)
+}
+
 func fixed(d time.Duration) func(Options) time.Duration {
 	return func(Options) time.Duration { return d }
 }
@@ -42,6 +48,8 @@ const (
 	Transitions = 48 * time.Hour
 	// Deliveries is how long it is known what receivers were told.
 	Deliveries = 7 * 24 * time.Hour
+	// jobs is how long it is known what was asked to be deleted.
+	jobs = 90 * 24 * time.Hour
 )
 
 // written is a DateTime64, which TTLs cannot count from in older servers.
@@ -59,7 +67,7 @@ var lifetimes = map[string]lifetime{
 	"stack_hours":    {column: "stored", age: retentions(1)},
 	"kind_hours":     {column: "stored", age: retentions(1)},
 	"chunks":         {column: "stored", age: retentions(1)},
-	"batches":        {column: "stored", age: retentions(1)},
+	"batches":        {column: "stored", age: batchRetention},
 	"series":         {column: "last_seen", age: retentions(2)},
 	"attribute_sets": {column: "last_seen", age: retentions(2)},
 	"stacks":         {column: "last_seen", age: retentions(2)},
@@ -67,6 +75,7 @@ var lifetimes = map[string]lifetime{
 	"functions":      {column: "last_seen", age: retentions(2)},
 
 	"chunk_leases": {column: written, age: fixed(time.Hour)},
+	"data_jobs":    {column: written, age: fixed(jobs)},
 
 	"alert_rules": {column: written, age: fixed(superseded), keep: &newest{"dialect, tenant, id", []string{
 		"revision", "deleted", "name", "severity", "enabled", "created_at", "operator", "threshold",

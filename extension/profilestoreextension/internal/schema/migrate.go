@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 )
+
+// ErrNewer is the cause of errors that say a newer collector has changed the tables.
+var ErrNewer = errors.New("schema is newer")
 
 // Migrate creates the database and brings its tables up to date. Every
 // statement is idempotent and steps only go forward, so any number of
@@ -26,6 +30,11 @@ func Migrate(ctx context.Context, pool *chconn.Pool, o Options) error {
 	done, err := applied(ctx, pool, o)
 	if err != nil {
 		return err
+	}
+	for version := range done {
+		if n := len(migrations); int(version) > n {
+			return fmt.Errorf("%w: tables of %s are of version %d, this collector knows %d: it must be updated", ErrNewer, o.Database, version, n)
+		}
 	}
 	for _, m := range migrations {
 		if done[m.Version] {

@@ -113,3 +113,18 @@ func TestMigrateFromVersion2(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, engines, len(lifetimes)+1+views)
 }
+
+// TestNewerSchema refuses tables that a newer collector has changed.
+func TestNewerSchema(t *testing.T) {
+	p := pool(t)
+	o := Options{Database: clickhousetest.Database(t), Retention: 24 * time.Hour, AlertRetention: 240 * time.Hour}
+	ctx := context.Background()
+	require.NoError(t, createDatabase(ctx, p, o))
+	require.NoError(t, record(ctx, p, o, Migration{Version: 99, Name: "of_the_future"}))
+	err := Migrate(ctx, p, o)
+	require.ErrorIs(t, err, ErrNewer)
+	assert.ErrorContains(t, err, "are of version 99, this collector knows ")
+	engines, err := o.engines(ctx, p)
+	require.NoError(t, err)
+	assert.Len(t, engines, 1, "nothing was changed")
+}

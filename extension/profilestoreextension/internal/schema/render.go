@@ -30,8 +30,9 @@ type Options struct {
 	// is a shard of its own, and statements that create or alter tables must be run
 	// on each. Otherwise the tables are replicated, and ON CLUSTER does that.
 	Unreplicated bool
-	// Retention is how long observations are kept, at least a second.
-	Retention time.Duration
+	// Retention is the longest that observations are kept, at least a second, and
+	// BatchRetention that of the list of batches, 0 for the same.
+	Retention, BatchRetention time.Duration
 	// AlertRetention is how long the history of alerts is kept, at least a second.
 	AlertRetention time.Duration
 }

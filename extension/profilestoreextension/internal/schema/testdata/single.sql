@@ -423,3 +423,24 @@ WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FRO
     AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
 SETTINGS enable_shared_storage_snapshot_in_query = 1;
 
+CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs`
+(
+    tenant String,
+    id String,
+    scope LowCardinality(String),
+    name String,
+    state UInt8,
+    cut_ms Int64 DEFAULT toUnixTimestamp64Milli(now64(3)),
+    fence_ms Int64,
+    hidden_ms Int64,
+    rows_done UInt64,
+    rows_left UInt64,
+    bytes_left UInt64,
+    error String CODEC(ZSTD(1)),
+    written DateTime64(9, 'UTC') DEFAULT now64(9)
+)
+ENGINE = MergeTree()
+ORDER BY (tenant, id)
+TTL toDateTime(written) + toIntervalSecond(7776000)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+
