@@ -1,6 +1,9 @@
 package bpf_test
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -45,16 +48,15 @@ func TestOffCPUStates(t *testing.T) {
 
 	p := ebpftest.Start(t, ebpftest.BuildC(t, "blocked.c"), "sleep", "5")
 	busy := ebpftest.StartBusy(t, 4*runtime.NumCPU())
-	time.Sleep(long)
 	require.NoError(t, unix.Kill(p.PID(), unix.SIGSTOP))
+	ebpftest.Await(t, "process that is stopped", func() bool { return state(t, p.PID()) == 'T' })
 	time.Sleep(long)
 	require.NoError(t, unix.Kill(p.PID(), unix.SIGCONT))
 	traced := traceFor(t, long)
 	// A parent waits for what it started with vfork to run another program.
 	require.NoError(t, exec.Command("/bin/true").Run())
-	time.Sleep(long)
 
-	all := collectAll(t, h, set)
+	all := make(map[int][]wait)
 	longest := func(pid int, state string, functions ...string) time.Duration {
 		var d uint64
 		for _, w := range all[pid] {
@@ -64,11 +66,22 @@ func TestOffCPUStates(t *testing.T) {
 		}
 		return time.Duration(d)
 	}
-	assert.GreaterOrEqual(t, longest(p.PID(), "interruptible", "hrtimer_nanosleep"), 5*time.Millisecond)
-	assert.GreaterOrEqual(t, longest(p.PID(), "stopped"), long/2)
-	assert.GreaterOrEqual(t, longest(traced, "traced"), long)
-	assert.Positive(t, longest(busy.PID(), "runnable"))
-	assert.Positive(t, longest(unix.Getpid(), "uninterruptible", "kernel_clone"))
+	ebpftest.Await(t, "wait in each state", func() bool { // they count when they are over
+		for pid, waits := range collectAll(t, h, set) {
+			all[pid] = append(all[pid], waits...)
+		}
+		return longest(p.PID(), "interruptible", "hrtimer_nanosleep") >= 5*time.Millisecond &&
+			longest(p.PID(), "stopped") >= long && longest(traced, "traced") >= long &&
+			longest(busy.PID(), "runnable") > 0 && longest(unix.Getpid(), "uninterruptible", "kernel_clone") > 0
+	})
+}
+
+// state returns the state of a process as in proc_pid_stat(5).
+func state(t *testing.T, pid int) byte {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(t, err)
+	return b[bytes.LastIndexByte(b, ')')+2]
 }
 
 // traceFor stops a program by tracing it, and returns its pid after that time.
