@@ -122,8 +122,8 @@ bench: deps build ## run the benchmarks, each of which checks its result (PKG=./
 	@$(MAKE) --no-print-directory bench-ebpf ARGS=
 
 .PHONY: bench-store
-bench-store: deps build ## compare our store with the contrib ClickHouse exporter on one generated day (ARGS=... for bench-store)
-	@$(GO) run ./internal/cmd/bench-store -min-bytes-ratio 10 -min-speed-ratio 5 -max-latency 20ms $(ARGS)
+bench-store: deps build ## measure size, speed and every query of the profile store on a generated fleet (ARGS=-quick, or others for bench-store)
+	@$(GO) run ./internal/cmd/bench-store -strict $(ARGS)
 
 .PHONY: bench-push
 bench-push: deps build ## measure how fast the collector takes pushes of Aperture agents (ARGS=... for bench-push)

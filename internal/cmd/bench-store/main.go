@@ -2,54 +2,71 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
-	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/otlpload"
 	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
+// interval is the length of profiles, and of the windows that they are stored as.
+const interval = 15 * time.Second
+
 type options struct {
-	dist, profile       string
-	corpus              corpus.Config
-	senders, repeat     int
-	batch               int
-	only                string
-	minBytes, minSpeed  float64
-	maxLatency, maxTime time.Duration
-	keep                bool
+	dist, profile string
+	corpus        corpus.Config
+	quick         bool
+	hours         int
+	rounds        int
+	each          time.Duration
+	pprofWindows  int
+	contrib       int
+	factor        float64
+	queries       string
+	strict, keep  bool
+	maxTime       time.Duration
 }
 
 func main() {
-	var o options
+	if len(os.Args) == 2 && os.Args[1] == workerArgument {
+		if err := work(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fail(err)
+		}
+		return
+	}
+	o := options{corpus: corpus.Config{Duration: time.Hour, Interval: interval}}
 	flag.StringVar(&o.dist, "dist", "dist", "folder with the built collector, the ClickHouse launcher and its library")
-	flag.IntVar(&o.corpus.Services, "services", 4, "services of the generated day")
-	flag.IntVar(&o.corpus.Pods, "pods", 2, "pods of each service")
-	flag.DurationVar(&o.corpus.Interval, "interval", time.Minute, "length of a profile; each pod makes a CPU and a memory profile of each interval")
-	flag.DurationVar(&o.corpus.Duration, "duration", 24*time.Hour, "time that is generated")
-	flag.Float64Var(&o.corpus.Samples, "samples", 300, "mean number of observations in a CPU profile")
-	flag.IntVar(&o.batch, "batch", 5, "intervals per request")
-	flag.IntVar(&o.senders, "senders", 4, "concurrent requests")
-	flag.IntVar(&o.repeat, "repeat", 200, "number of flame graphs to measure")
-	flag.StringVar(&o.only, "only", "", "measure one side only: ours or contrib")
-	flag.Float64Var(&o.minBytes, "min-bytes-ratio", 0, "fail if contrib's bytes per sample are less than so many times ours")
-	flag.Float64Var(&o.minSpeed, "min-speed-ratio", 0, "fail if our samples per CPU second are less than so many times contrib's")
-	flag.DurationVar(&o.maxLatency, "max-latency", 0, "fail if the median flame graph takes longer")
-	flag.DurationVar(&o.maxTime, "timeout", 15*time.Minute, "longest time the whole run may take")
-	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles of the collectors to")
+	flag.BoolVar(&o.quick, "quick", false, "8 services, 2 hours, fewer repetitions: for a first look")
+	flag.IntVar(&o.corpus.Services, "services", 50, "services of the fleet")
+	flag.IntVar(&o.corpus.Pods, "pods", 20, "pods of each service")
+	flag.Float64Var(&o.corpus.Samples, "samples", 208, "mean number of observations in a CPU profile of 15 s; 208 make 35 million samples an hour with 50 services of 20 pods")
+	flag.IntVar(&o.hours, "hours", 24, "hours in the store, of which the first is stored and the others are copies")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each query is measured; figures are the median of the rounds")
+	flag.DurationVar(&o.each, "each", time.Second, "how long a query is repeated in a round")
+	flag.IntVar(&o.pprofWindows, "pprof", 8, "windows of 15 s that are stored from gzipped pprof")
+	flag.IntVar(&o.contrib, "contrib", 3, "windows that are also sent to contrib's exporter; 0 leaves it out")
+	flag.Float64Var(&o.factor, "factor", 10, "how many times the rate of the fleet is stored beside the queries of 16 clients")
+	flag.StringVar(&o.queries, "queries", "", "measure only the queries with names that match this regular expression")
+	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles of the worker to, one for each part")
+	flag.BoolVar(&o.strict, "strict", false, "fail if a figure is not what it must be")
+	flag.DurationVar(&o.maxTime, "timeout", time.Hour, "longest time the whole run may take")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data and the logs")
 	flag.Parse()
+	if o.quick {
+		o.corpus.Services, o.hours, o.rounds, o.each, o.pprofWindows = min(o.corpus.Services, 8), min(o.hours, 2), min(o.rounds, 3), min(o.each, 300*time.Millisecond), min(o.pprofWindows, 4)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.maxTime)
 	defer cancel()
 	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-store:", err)
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "bench-store:", err)
+	os.Exit(1)
 }
 
 func run(ctx context.Context, o options) error {
@@ -62,103 +79,22 @@ func run(ctx context.Context, o options) error {
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
-	day, err := otlpload.Generate(o.corpus, o.batch)
+	r, err := newReport(o)
 	if err != nil {
 		return err
 	}
-	printDay(o, day)
-	r := &report{day: day}
-	if o.only != "contrib" {
-		if r.ours, err = measureOurs(ctx, o, filepath.Join(dir, "ours"), day, r); err != nil {
-			return fmt.Errorf("our store: %w", err)
-		}
+	b := &bench{options: o, dir: dir, report: r}
+	if err := b.generate(); err != nil {
+		return fmt.Errorf("generate: %w", err)
 	}
-	if o.only != "ours" {
-		if r.contrib, err = measureContrib(ctx, o, filepath.Join(dir, "contrib"), day); err != nil {
-			return fmt.Errorf("contrib exporter: %w", err)
-		}
+	r.printFleet(b.fleet)
+	if err := b.run(ctx); err != nil {
+		return err
 	}
-	return r.print(o)
+	return r.print()
 }
 
-func measureOurs(ctx context.Context, o options, dir string, day *otlpload.Data, r *report) (_ *side, err error) {
-	s := ours()
-	defer func() { err = errors.Join(err, s.stop()) }()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := s.start(ctx, o, dir); err != nil {
-		return nil, err
-	}
-	if err := s.load(ctx, o, day); err != nil {
-		return nil, err
-	}
-	st, err := openStore(ctx, s.server.Endpoint(), 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, st.close(context.WithoutCancel(ctx))) }()
-	config := day.Corpus.Config()
-	services := make([]string, config.Services)
-	for i := range services {
-		services[i] = day.Corpus.Service(i)
-	}
-	got, err := ourSums(ctx, st, services, config.Start, config.Start.Add(config.Duration+config.Interval))
-	if err != nil {
-		return nil, err
-	}
-	if err := day.Sums.Compare(got); err != nil {
-		return nil, err
-	}
-	return s, measureHour(ctx, o, s, st, r)
-}
-
-// measureHour adds the hour of a large service and measures its flame graph.
-func measureHour(ctx context.Context, o options, s *side, st *store, r *report) error {
-	config := hourConfig()
-	hour, err := otlpload.Generate(config, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := hour.Send(ctx, s.otlp, o.senders); err != nil {
-		return err
-	}
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
-	r.hour = hour
-	service := hour.Corpus.Service(0)
-	end := config.Start.Add(config.Duration)
-	want := total(hour.Sums, service, corpus.KindCPU, "samples")
-	// A profile belongs to the time it begins at, which is inside its interval.
-	cpu := func() (benchkit.Usage, error) { return benchkit.UsageOf(os.Getpid(), s.server.PID()) }
-	graphs := flameGraphs{endpoint: s.server.Endpoint(), cpu: cpu, service: service, start: config.Start, end: end, want: want}
-	r.hourLatencies, err = graphs.all(ctx, o.repeat)
-	if err != nil {
-		return err
-	}
-	got, err := ourSums(ctx, st, []string{service}, config.Start, end)
-	if err != nil {
-		return err
-	}
-	return hour.Sums.Compare(got)
-}
-
-func measureContrib(ctx context.Context, o options, dir string, day *otlpload.Data) (_ *side, err error) {
-	s := contrib()
-	defer func() { err = errors.Join(err, s.stop()) }()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := s.start(ctx, o, dir); err != nil {
-		return nil, err
-	}
-	if err := s.load(ctx, o, day); err != nil {
-		return nil, err
-	}
-	got, err := contribSums(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return s, day.Sums.Compare(got)
+// path returns the name of a file in the folder of the run.
+func (b *bench) path(parts ...string) string {
+	return filepath.Join(append([]string{b.dir}, parts...)...)
 }

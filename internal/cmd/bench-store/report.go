@@ -6,108 +6,246 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit"
-	"github.com/aperture-collector/aperture-collector/internal/cmd/benchkit/otlpload"
-	"github.com/aperture-collector/aperture-collector/internal/corpus"
 )
 
 // report is everything that was measured.
 type report struct {
-	day, hour     *otlpload.Data
-	ours, contrib *side
-	hourLatencies []*latencies
+	options options
+	fleet   *fleet
+	began   time.Time
+
+	hour, pprof, read stored
+	compacted         benchkit.Usage
+	optimized         time.Duration
+	sizes             map[string]uint64
+	contrib           *contrib
+	queries           []*measured
+	besideRate        float64
+	peaks             []peak
 }
 
-func printDay(o options, d *otlpload.Data) {
-	c := d.Corpus.Config()
+// peak is the largest resident set of the worker in a part of the run.
+type peak struct {
+	of    string
+	bytes uint64
+}
+
+func newReport(o options) (*report, error) {
+	if o.hours < 1 || o.hours > 24 || o.rounds < 1 || o.pprofWindows < 1 || o.factor <= 0 {
+		return nil, fmt.Errorf("-hours is %d, from 1 to 24; -rounds is %d and -pprof %d, at least 1; -factor is %g, above 0", o.hours, o.rounds, o.pprofWindows, o.factor)
+	}
+	if ticks := int(time.Hour / interval); o.pprofWindows > ticks || o.contrib > ticks {
+		return nil, fmt.Errorf("-pprof is %d and -contrib %d; an hour has %d windows", o.pprofWindows, o.contrib, ticks)
+	}
 	fmt.Println("machine:", benchkit.Machine())
-	fmt.Printf("day: %d services x %d pods, one CPU and one memory profile of 4 types each %s for %s: %d profiles, %d samples, %d values, %d stacks\n",
-		c.Services, c.Pods, c.Interval, c.Duration, d.Sums.Profiles, d.Sums.Samples, d.Sums.Values, d.Sums.Stacks())
-	fmt.Printf("sent as %d requests of %.0f samples and %.1f MB each, %d at a time; a sample is one (profile, stack) row\n",
-		len(d.Requests), float64(d.Sums.Samples)/float64(len(d.Requests)), float64(d.Bytes())/float64(len(d.Requests))/1e6, o.senders)
+	return &report{options: o, began: time.Now()}, nil
 }
 
-func (r *report) print(o options) error {
-	samples, values := float64(r.day.Sums.Samples), float64(r.day.Sums.Values)
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "exporter\tbytes/sample\tbytes/value\tMB at rest\tcollector CPU s\tClickHouse CPU s\tsamples/CPU s\twall s\tOPTIMIZE CPU s\t")
-	var sides []*side
-	for _, s := range []*side{r.ours, r.contrib} {
-		if s == nil {
-			continue
-		}
-		sides = append(sides, s)
-		_, _ = fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t%.1f\t%.1f\t\n", s.name,
-			float64(s.bytes)/samples, float64(s.bytes)/values, float64(s.bytes)/1e6,
-			s.loaded.Collector.Seconds(), s.loaded.ClickHouse.Seconds(), samples/s.loaded.Total().Seconds(),
-			s.sent.Seconds(), s.optimized.Seconds())
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, s := range sides {
-		fmt.Printf("%s, bytes/sample by table: %s\n", s.name, s.tables(samples))
-	}
-	fmt.Println("checked: the sums of every (service, kind, type, stack) in every store are those of the generator")
-	if len(r.hourLatencies) > 0 {
-		if err := r.printFlameGraphs(w); err != nil {
-			return err
-		}
-	}
-	fmt.Println("machine after:", benchkit.Machine())
-	return r.limits(o)
+func (r *report) printFleet(f *fleet) {
+	r.fleet = f
+	c := f.corpus.Config()
+	fmt.Printf("fleet: %d services of %d pods, each with a CPU profile and, if it runs Go, a memory profile of 4 types every %s\n", c.Services, c.Pods, c.Interval)
+	fmt.Printf("an hour: %d profiles, %d samples, %d values, %d stacks of a service and kind; %.0f MB of OTLP in %d windows\n",
+		f.hour.Profiles, f.hour.Samples, f.hour.Values, f.hour.Stacks(), float64(f.hour.bytes)/1e6, f.hour.windows)
+	fmt.Printf("pprof: %d files, %d values, %.1f bytes of gzip per value; one service is %s; %d hours\n",
+		f.pprof.Profiles, f.pprof.Values, float64(f.pprof.bytes)/float64(f.pprof.Values), f.corpus.Service(f.one), r.options.hours)
 }
 
-// printFlameGraphs prints the flame graphs in milliseconds.
-func (r *report) printFlameGraphs(w *tabwriter.Writer) error {
-	l := r.hourLatencies[0]
-	fmt.Printf("flame graph of one service over one hour, %d samples of which %d of CPU time, %d stacks, %d nodes, in ms:\n",
-		r.hour.Sums.Samples, r.hour.Sums.SamplesOf[corpus.KindCPU], l.stacks, l.nodes)
-	_, _ = fmt.Fprintln(w, "\tp50\tp99\tbest\tmerge alone p50\tp99\tCPU here\tCPU in ClickHouse\trepeated\t")
-	for _, l := range r.hourLatencies {
-		_, _ = fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t\n", l.name,
-			benchkit.MS(benchkit.Percentile(l.tree, 50)), benchkit.MS(benchkit.Percentile(l.tree, 99)), benchkit.MS(l.tree[0]),
-			benchkit.MS(benchkit.Percentile(l.merge, 50)), benchkit.MS(benchkit.Percentile(l.merge, 99)), benchkit.MS(l.cpu.Collector), benchkit.MS(l.cpu.ClickHouse), len(l.tree))
-	}
-	return w.Flush()
+// figure is a line of the table: what was measured, and what it must and may be.
+type figure struct {
+	name           string
+	must, moonshot []float64
+	measured       []float64
+	more           bool // larger is better
+	unit           string
+	digits         int
 }
 
-func (r *report) limits(o options) error {
-	for _, l := range r.hourLatencies {
-		if p50 := benchkit.Percentile(l.tree, 50); l.name == targeted && o.maxLatency > 0 && p50 > o.maxLatency {
-			return fmt.Errorf("the median flame graph (%s) takes %s; the limit is %s", l.name, p50, o.maxLatency)
+func (f *figure) within(limits []float64) bool {
+	for i, l := range limits {
+		if f.measured[i] != l && f.measured[i] > l != f.more {
+			return false
 		}
 	}
-	if r.contrib == nil || r.ours == nil {
-		return nil
+	return true
+}
+
+func (f *figure) text(values []float64) string {
+	parts := make([]string, len(values))
+	for i, v := range values {
+		parts[i] = fmt.Sprintf("%.*f", f.digits, v)
+		if v == float64(int(v)) && f.digits == 0 {
+			parts[i] = fmt.Sprint(int(v))
+		}
 	}
-	bytes := float64(r.contrib.bytes) / float64(r.ours.bytes)
-	speed := r.contrib.loaded.Total().Seconds() / r.ours.loaded.Total().Seconds()
-	fmt.Printf("contrib's bytes per sample are %.1f times ours; our samples per CPU second are %.1f times contrib's\n", bytes, speed)
-	if bytes < o.minBytes {
-		return fmt.Errorf("the ratio of bytes per sample is %.1f; the limit is %.1f", bytes, o.minBytes)
-	}
-	if speed < o.minSpeed {
-		return fmt.Errorf("the ratio of samples per CPU second is %.1f; the limit is %.1f", speed, o.minSpeed)
+	return strings.Join(parts, " / ") + f.unit
+}
+
+// share is what compacting some values took, of all that was compacted.
+func (r *report) share(values uint64) time.Duration {
+	all := r.hour.values + r.pprof.values
+	return time.Duration(float64(r.compacted.Total()) * float64(values) / float64(all))
+}
+
+// rates returns millions of values per CPU second: stored, with reading OTLP, and
+// from gzipped pprof; all with ClickHouse and compaction.
+func (r *report) rates() (storing, otlp, pprof float64) {
+	rate := func(values uint64, used time.Duration) float64 { return float64(values) / 1e6 / used.Seconds() }
+	whole := r.hour.used.Total() + r.share(r.hour.values)
+	reading := time.Duration(float64(r.read.used.Collector) / float64(r.read.values) * float64(r.hour.values))
+	return rate(r.hour.values, whole-reading), rate(r.hour.values, whole), rate(r.pprof.values, r.pprof.used.Total()+r.share(r.pprof.values))
+}
+
+func (r *report) query(name string) *measured {
+	for _, m := range r.queries {
+		if m.op.Name == name {
+			return m
+		}
 	}
 	return nil
 }
 
-// tables lists the tables of a side, the largest first.
-func (s *side) tables(samples float64) string {
-	names := make([]string, 0, len(s.tableBytes))
-	for t := range s.tableBytes {
+func (r *report) figures() []*figure {
+	values := float64(r.hour.values)
+	var all uint64
+	for _, n := range r.sizes {
+		all += n
+	}
+	storing, _, pprof := r.rates()
+	var peak uint64
+	for _, p := range r.peaks {
+		peak = max(peak, p.bytes)
+	}
+	one := func(name string, must, moonshot, measured float64, unit string, more bool, digits int) *figure {
+		return &figure{name, []float64{must}, []float64{moonshot}, []float64{measured}, more, unit, digits}
+	}
+	out := []*figure{
+		one("bytes per value at rest", 1.0, 0.75, float64(r.sizes["chunks"])/values, "", false, 2),
+		one("everything with symbols, first hour", 1.5, 1.1, float64(all)/values, "", false, 2),
+		one("values stored per CPU second, store + ClickHouse + compaction", 2.0, 5.0, storing, " M", true, 2),
+		one("from gzipped pprof, end to end, per core", 0.6, 1.0, pprof, " M", true, 2),
+	}
+	for _, q := range []struct {
+		name           string
+		must, moonshot []float64 // p50, and p99
+		four           bool
+	}{
+		{"merge, 1 service, 1 h", []float64{10, 25}, []float64{5, 10}, true},
+		{"merge, 1 service, 24 h", []float64{20, 50}, []float64{10, 20}, true},
+		{"merge, all services, 1 h", []float64{60}, []float64{30}, false},
+		{"merge, all services, 24 h", []float64{400}, []float64{150}, false},
+		{"filtered by one pod, 1 h", []float64{25}, []float64{10}, false},
+		{"filtered by one label, 1 h", []float64{25}, []float64{10}, false},
+		{"40 odd minutes", []float64{25}, []float64{10}, false},
+		{"top functions, 1 service", []float64{10}, []float64{5}, false},
+		{"top functions, all services", []float64{200}, []float64{100}, false},
+		{"series by pod, 1 h", []float64{10}, []float64{4}, false},
+		{"series of the fleet by pod, 24 h", []float64{300}, []float64{150}, false},
+		{"label values", []float64{5}, []float64{3}, false},
+		{"label names", []float64{5}, []float64{3}, false},
+	} {
+		m := r.query(q.name)
+		if m == nil {
+			continue
+		}
+		p := medianOf(m.alone)
+		name := q.name + ", p50"
+		if q.four {
+			p, name = medianOf(m.four), q.name+", 4 clients, p50 / p99"
+		}
+		f := &figure{name, q.must, q.moonshot, []float64{benchkit.MS(p.p50)}, false, " ms", 1}
+		if len(q.must) > 1 {
+			f.measured = append(f.measured, benchkit.MS(p.p99))
+		}
+		out = append(out, f)
+	}
+	return append(out, one("memory of the store's process while doing all that", 400, 250, float64(peak)/1e6, " MB", false, 0))
+}
+
+func (r *report) print() error {
+	fmt.Printf("\n%d hours of the fleet in the store; ", r.options.hours)
+	fmt.Printf("queries: median of %d rounds, load average at the end: %s\n", r.options.rounds, benchkit.Machine())
+	figures := r.figures()
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "figure\tmust\tmoonshot\tmeasured\tmust held\tmoonshot held\t")
+	answer := map[bool]string{true: "yes", false: "no"}
+	missed := 0
+	for _, f := range figures {
+		if !f.within(f.must) {
+			missed++
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t\n", f.name, f.text(f.must), f.text(f.moonshot), f.text(f.measured), answer[f.within(f.must)], answer[f.within(f.moonshot)])
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	r.printStoring()
+	if err := r.printQueries(); err != nil {
+		return err
+	}
+	fmt.Println("checked: the sums of every (service, kind, type, stack), and every answer of every query, are those of the generator")
+	fmt.Printf("took %.0f s\n", time.Since(r.began).Seconds())
+	if missed > 0 && r.options.strict {
+		return fmt.Errorf("%d of %d figures are not what they must be", missed, len(figures))
+	}
+	return nil
+}
+
+func (r *report) printStoring() {
+	values := float64(r.hour.values)
+	fmt.Println("\nbytes per value by table, after the first hour:", tables(r.sizes, values))
+	ns := func(d time.Duration, values uint64) float64 { return float64(d.Nanoseconds()) / float64(values) }
+	storing, otlp, _ := r.rates()
+	fmt.Printf("CPU ns per value: storing OTLP %.0f in the collector (of which %.0f reading it) and %.0f in ClickHouse; compaction %.0f and %.0f; from gzipped pprof %.0f and %.0f, without compaction\n",
+		ns(r.hour.used.Collector, r.hour.values), ns(r.read.used.Collector, r.read.values), ns(r.hour.used.ClickHouse, r.hour.values),
+		ns(r.compacted.Collector, r.hour.values+r.pprof.values), ns(r.compacted.ClickHouse, r.hour.values+r.pprof.values),
+		ns(r.pprof.used.Collector, r.pprof.values), ns(r.pprof.used.ClickHouse, r.pprof.values))
+	fmt.Printf("million values per CPU second: stored %.2f, with reading OTLP %.2f; the hour took %.0f s, OPTIMIZE of all tables %.1f s of CPU\n",
+		storing, otlp, r.hour.took.Seconds(), r.optimized.Seconds())
+	if c := r.contrib; c != nil {
+		var all uint64
+		for _, n := range r.sizes {
+			all += n
+		}
+		speed := float64(c.values) / 1e6 / c.used.Total().Seconds()
+		bytes := float64(c.bytes) / float64(c.values)
+		fmt.Printf("contrib's clickhouse exporter, %d values: %.1f bytes per value, %.3f million values per CPU second; that is %.0f times the bytes and 1/%.0f of the speed of ours from OTLP\n",
+			c.values, bytes, speed, bytes*values/float64(all), otlp/speed)
+	}
+	for _, p := range r.peaks {
+		fmt.Printf("peak of memory, %s: %.0f MB\n", p.of, float64(p.bytes)/1e6)
+	}
+}
+
+func (r *report) printQueries() error {
+	fmt.Printf("\nqueries in ms; cold: median of %d; %d clients beside %.0f values/s, %.1f times what the fleet makes\n",
+		r.options.rounds, clientsBeside, r.besideRate, r.besideRate/r.fleet.rate())
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(w, "query\tcold\t1 client p50\tp99\tn\t4 clients p50\tp99\tn\t16 beside p50\tp99\tn\t")
+	for _, m := range r.queries {
+		slices.Sort(m.cold)
+		_, _ = fmt.Fprintf(w, "%s\t%.1f\t", m.op.Name, benchkit.MS(benchkit.Percentile(m.cold, 50)))
+		for _, rounds := range [][]percentiles{m.alone, m.four, m.beside} {
+			p := medianOf(rounds)
+			_, _ = fmt.Fprintf(w, "%.1f\t%.1f\t%d\t", benchkit.MS(p.p50), benchkit.MS(p.p99), p.n)
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	return w.Flush()
+}
+
+// tables lists bytes per value, the largest first.
+func tables(sizes map[string]uint64, values float64) string {
+	names := make([]string, 0, len(sizes))
+	for t := range sizes {
 		names = append(names, t)
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if c := int64(s.tableBytes[b]) - int64(s.tableBytes[a]); c != 0 {
-			return int(c)
-		}
-		return strings.Compare(a, b)
-	})
+	slices.SortFunc(names, func(a, b string) int { return int(int64(sizes[b]) - int64(sizes[a])) })
 	for i, t := range names {
-		names[i] = fmt.Sprintf("%s %.2f", t, float64(s.tableBytes[t])/samples)
+		names[i] = fmt.Sprintf("%s %.3f", t, float64(sizes[t])/values)
 	}
 	return strings.Join(names, ", ")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,18 +16,21 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// store is a profile_store of this process, to query what the collector stored.
+// store is a profile_store of this process.
 type store struct {
 	profilestore.Store
-	ext extension.Extension
+	querier profilestore.Querier
+	ext     extension.Extension
 }
 
-func openStore(ctx context.Context, ep chserver.Endpoint, mergeCache int64) (*store, error) {
+// openStore opens a store with its defaults; with maxStacks a merge may have more
+// rows.
+func openStore(ctx context.Context, ep chserver.Endpoint, maxStacks int) (*store, error) {
 	factory := profilestoreextension.NewFactory()
 	config := factory.CreateDefaultConfig().(*profilestoreextension.Config)
 	config.Endpoint = []string{ep.Addr}
 	config.Username, config.Password = ep.Username, configopaque.String(ep.Password)
-	config.Query.MaxStacks = 10_000_000
+	config.Query.MaxStacks = max(config.Query.MaxStacks, maxStacks)
 	ext, err := factory.Create(ctx, extension.Settings{
 		ID: component.NewID(factory.Type()), TelemetrySettings: componenttest.NewNopTelemetrySettings(),
 	}, config)
@@ -37,15 +41,19 @@ func openStore(ctx context.Context, ep chserver.Endpoint, mergeCache int64) (*st
 		return nil, err
 	}
 	s := &store{Store: ext.(profilestore.Store), ext: ext}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	s.querier, _ = ext.(profilestore.Querier)
+	if s.querier == nil {
+		return nil, errors.Join(errors.New("open store: it answers no queries of a profilestore.Querier"), s.close(ctx))
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		err := s.Ready()
 		if err == nil {
 			return s, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("open store: %w", err)
+			return nil, errors.Join(fmt.Errorf("open store: %w", err), s.close(ctx))
 		}
 	}
 }
 
-func (s *store) close(ctx context.Context) error { return s.ext.Shutdown(ctx) }
+func (s *store) close(ctx context.Context) error { return s.ext.Shutdown(context.WithoutCancel(ctx)) }
