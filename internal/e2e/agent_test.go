@@ -29,7 +29,7 @@ func (c *collector) pushUntilTaken(agent string, sequence uint64) {
 	require.Eventually(c.tb, func() bool {
 		ok, _ := c.push(agent, sequence)
 		return ok
-	}, time.Minute, 100*time.Millisecond, "%s", lazy(c.tail))
+	}, 2*time.Minute, 100*time.Millisecond, "%s", lazy(c.tail))
 }
 
 // What an agent takes arrives at the gateway over OTLP: counts, minimum and
@@ -47,7 +47,7 @@ func TestAgentToGateway(t *testing.T) {
 	}
 	gateway.waitEvents("", "far", 6*loadEvents)
 	// The batches of a window are stored beside its events, not in one go with them.
-	assert.Eventually(t, func() bool { return len(gateway.storedBatches("far")) == 6 }, 30*time.Second, 100*time.Millisecond)
+	assert.Eventually(t, func() bool { return len(gateway.storedBatches("far")) == 6 }, 2*time.Minute, 100*time.Millisecond)
 	a := gateway.aggregate("", map[string]any{"agent_id": "far"})
 	require.NotNil(t, a.CPU)
 	assert.EqualValues(t, 60, a.CPU.TotalSamples)

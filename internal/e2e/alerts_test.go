@@ -130,7 +130,7 @@ func TestAlertOnAFunction(t *testing.T) {
 	assert.Equal(t, "inactive", c.rules()[0].State)
 
 	c.pushBusy("agent-1", 1, 50, 50)
-	require.Eventually(t, func() bool { return len(h.with("firing")) == 1 }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.with("firing")) == 1 }, 2*time.Minute, 100*time.Millisecond)
 	fired := h.with("firing")[0]
 	assert.Equal(t, "Busy: Function Share of busy (cpu) > 0.4 (current: 0.5)", fired.Message)
 	assert.InDelta(t, 0.5, fired.Value, 1e-9)
@@ -150,7 +150,7 @@ func TestAlertOnAFunction(t *testing.T) {
 	assert.Equal(t, "firing", c.rules()[0].State)
 
 	c.pushBusy("agent-1", 2, 400, 0)
-	require.Eventually(t, func() bool { return len(h.with("resolved")) == 1 }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.with("resolved")) == 1 }, 2*time.Minute, 100*time.Millisecond)
 	assert.Equal(t, fired.Key, h.with("resolved")[0].Key, "the same alert")
 	assert.Equal(t, "resolved", c.rules()[0].State)
 	assert.Len(t, h.with("firing"), 1, "the kill made no second alert")
@@ -174,7 +174,7 @@ func (c *collector) checkSnapshot() {
 		require.Equal(c.tb, http.StatusOK, code, "%s", body)
 		require.NoError(c.tb, json.Unmarshal(body, &answer))
 		return answer.Snapshot["push_errors_total"] == 1 && answer.Snapshot["event_throughput"] > 0
-	}, time.Minute, 100*time.Millisecond, "%v", answer.Snapshot)
+	}, 2*time.Minute, 100*time.Millisecond, "%v", answer.Snapshot)
 	assert.Len(c.tb, answer.Snapshot, 6)
 	assert.Positive(c.tb, answer.Snapshot["push_error_rate"])
 }

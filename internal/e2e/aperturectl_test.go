@@ -133,7 +133,7 @@ func checkCtl(t *testing.T, c *collector, env []string) {
 	assert.Contains(t, c.works(env, "push", files["folded"], "--service", "shop", "--label", "env=prod"), "100 events of cpu")
 	assert.Contains(t, c.works(env, "push", files["pprof"], "--service", "heap"), "of inuse_objects, inuse_space")
 	assert.Contains(t, c.works(env, "push", files["jfr"], "--service", "java"), "of alloc_space, cpu, lock, off_cpu")
-	require.Eventually(t, func() bool { return len(c.ctlSums(env, "--service", "java")) == 4 }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(c.ctlSums(env, "--service", "java")) == 4 }, 2*time.Minute, 100*time.Millisecond)
 
 	assert.Equal(t, map[string]int64{"lock": 1500}, c.ctlSums(env, "--agent", "host-a"))
 	assert.Equal(t, map[string]int64{"cpu": 100}, c.ctlSums(env, "--service", "shop", "--label", "env=prod", "--since", "1h"))
@@ -218,7 +218,7 @@ func TestAperturectlTokenAndTLS(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, _, code := c.ctl(nil, append(flags, "alerts", "list")...)
 		return code == 0
-	}, time.Minute, 200*time.Millisecond, "collector is not ready:\n%s", lazy(c.tail))
+	}, 2*time.Minute, 200*time.Millisecond, "collector is not ready:\n%s", lazy(c.tail))
 
 	file := ctlFiles(t)
 	c.works(nil, append(flags, "push", file["folded"], "--service", "shop")...)
@@ -226,7 +226,7 @@ func TestAperturectlTokenAndTLS(t *testing.T) {
 	require.Eventually(t, func() bool {
 		out, _, code := c.ctl(nil, append(flags, "top", "--service", "shop")...)
 		return code == 0 && strings.Contains(out, "70    70.00%")
-	}, 20*time.Second, 100*time.Millisecond)
+	}, 2*time.Minute, 100*time.Millisecond)
 	assert.Contains(t, c.works([]string{"APERTURE_AUTH_TOKEN=" + token}, "query", "--ca", cert), "shop")
 
 	for _, command := range [][]string{{"top"}, {"query"}, {"push", file["folded"]}} {

@@ -233,7 +233,7 @@ func TestBlackBoxRefusesGarbage(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, body := c.get("/metrics")
 		return strings.Contains(string(body), `aperture_push_total{status="error"} 2`)
-	}, 20*time.Second, 100*time.Millisecond)
+	}, 2*time.Minute, 100*time.Millisecond)
 
 	// A time that cannot be true is corrected, so that it does not take others of
 	// its window with it.
@@ -244,7 +244,7 @@ func TestBlackBoxRefusesGarbage(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, body := c.get("/metrics")
 		return strings.Contains(string(body), "receiver_aperture_push_corrected")
-	}, 20*time.Second, 100*time.Millisecond)
+	}, 2*time.Minute, 100*time.Millisecond)
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -120,7 +120,7 @@ func (c *collector) waitReady() {
 		}
 		code, _ := c.get("/readyz")
 		return code == http.StatusOK
-	}, time.Minute, 50*time.Millisecond, "collector is not ready:\n%s", lazy(c.tail))
+	}, 2*time.Minute, 50*time.Millisecond, "collector is not ready:\n%s", lazy(c.tail))
 }
 
 // lazy is formatted only when a failure is printed.
@@ -172,7 +172,7 @@ func (c *collector) cleanup() {
 		_ = c.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-c.exited:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			_ = c.cmd.Process.Kill()
 			<-c.exited
 		}

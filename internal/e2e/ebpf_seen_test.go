@@ -25,7 +25,7 @@ func (c *collector) requireProfiles(kinds ...string) {
 			_, text = c.get("/metrics")
 			found = active.FindSubmatch(text)
 			return found != nil
-		}, 30*time.Second, 100*time.Millisecond, "no telemetry of the profile %s", kind)
+		}, 2*time.Minute, 100*time.Millisecond, "no telemetry of the profile %s", kind)
 		switch {
 		case string(found[1]) == "1":
 		case os.Getenv("EBPF_REQUIRED") == "1":
@@ -112,7 +112,7 @@ func (c *collector) eventuallySeen(kind string, pid int, functions ...string) {
 	require.Eventually(c.tb, func() bool {
 		all = c.seen(kind, pid)
 		return slices.ContainsFunc(all, func(s seen) bool { return s.has(functions...) })
-	}, time.Minute, time.Second, "no %s stack of process %d with %q, but %v", kind, pid, functions, lazyStacks{&all})
+	}, 2*time.Minute, time.Second, "no %s stack of process %d with %q, but %v", kind, pid, functions, lazyStacks{&all})
 }
 
 // lazyStacks prints some stacks when a failure is printed.

@@ -35,7 +35,7 @@ func (c *collector) up() {
 		code, _ := c.get("/healthz")
 		_, body := c.get("/readyz")
 		return code == http.StatusOK && !strings.Contains(string(body), "pipelines")
-	}, time.Minute, 50*time.Millisecond, "%s", lazy(c.tail))
+	}, 2*time.Minute, 50*time.Millisecond, "%s", lazy(c.tail))
 }
 
 // push pushes one batch of the load and reports whether it was acknowledged.
@@ -73,7 +73,7 @@ func TestClickHouseComesLater(t *testing.T) {
 	require.Eventually(t, func() bool {
 		code, _ := c.get("/readyz")
 		return code == http.StatusServiceUnavailable
-	}, time.Minute, 100*time.Millisecond, "readiness follows the store")
+	}, 2*time.Minute, 100*time.Millisecond, "readiness follows the store")
 	ok, err := c.push("patient", n)
 	require.NoError(t, err)
 	require.True(t, ok)
@@ -164,7 +164,7 @@ func TestDiskOfTheQueueIsFull(t *testing.T) {
 	require.Eventually(t, func() bool {
 		ok, _ := c.push("late", 1)
 		return ok
-	}, time.Minute, 200*time.Millisecond, "there is room again")
+	}, 2*time.Minute, 200*time.Millisecond, "there is room again")
 	c.waitEvents("", "late", loadEvents)
 	c.stop()
 }
@@ -189,7 +189,7 @@ func TestTwoGatewaysOverOneStore(t *testing.T) {
 	for _, c := range []*collector{a, b} {
 		c.waitEvents("", "shared", 6*loadEvents)
 		c.waitAll("", 6)
-		require.Eventually(t, func() bool { return len(c.storedBatches("shared")) == 6 }, time.Minute, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(c.storedBatches("shared")) == 6 }, 2*time.Minute, 100*time.Millisecond)
 	}
 
 	// Tenants are apart whichever gateway took and whichever answers.

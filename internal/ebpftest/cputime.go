@@ -9,7 +9,7 @@ import (
 
 // Patience is how long tests wait for what must happen: the machine may be slow, and
 // busy with other work, too. It only matters to tests that fail.
-const Patience = 2 * time.Minute
+const Patience = 5 * time.Minute
 
 // CPUTime returns the CPU time of a process, of all its threads, to the nanosecond. A
 // process that is gone has none.
@@ -33,7 +33,7 @@ func AwaitCPU(tb testing.TB, pid int, d time.Duration) {
 // the test.
 func Await(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
-	for end := time.Now().Add(Patience); !done(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(Patience); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			tb.Fatalf("no %s after %s", what, Patience)
 		}
