@@ -157,7 +157,7 @@ func perfEntryOf(t *testing.T, path, what string) (addr uint64) {
 			}
 		}
 		return addr != 0
-	}, 20*time.Second, 10*time.Millisecond)
+	}, 2*time.Minute, 10*time.Millisecond)
 	return addr
 }
 
@@ -208,7 +208,7 @@ func TestJava(t *testing.T) {
 		_ = exec.Command(jcmd, strconv.Itoa(pid), "Compiler.perfmap").Run()
 		b, _ := os.ReadFile(path)
 		return bytes.Contains(b, []byte("hotFunction"))
-	}, 30*time.Second, 200*time.Millisecond)
+	}, 2*time.Minute, 200*time.Millisecond)
 	addr := perfEntryOf(t, path, "int Busy.hotFunction(int)")
 	c := newTestCache(t, 64<<20)
 	s := c.Space(pid)

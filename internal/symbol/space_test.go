@@ -36,7 +36,7 @@ func lookup1(f *File, addr uint64) string {
 
 func wait(t testing.TB, c *Cache) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	require.NoError(t, c.Wait(ctx))
 }
@@ -129,7 +129,7 @@ func startCopy(t testing.TB) (path string, cmd *exec.Cmd) {
 	require.Eventually(t, func() bool {
 		line, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/cmdline")
 		return bytes.HasPrefix(line, []byte(path))
-	}, 5*time.Second, time.Millisecond)
+	}, 2*time.Minute, time.Millisecond)
 	return path, cmd
 }
 
@@ -310,7 +310,7 @@ func libc(t testing.TB) string {
 		}
 		return path != ""
 	}
-	for end := time.Now().Add(5 * time.Second); !found(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !found(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Skip("no dynamic C library here")
 		}

@@ -128,12 +128,12 @@ func TestStacksOfABinaryWithoutFramePointers(t *testing.T) {
 	require.Eventually(t, func() bool {
 		p.collect()
 		return p.samples(complete) > 0
-	}, 60*time.Second, 50*time.Millisecond)
+	}, ebpftest.Patience, 50*time.Millisecond)
 	clear(p.counts)
 	require.Eventually(t, func() bool {
 		p.collect()
 		return p.samples(ofBurn) > 400
-	}, 60*time.Second, 50*time.Millisecond)
+	}, ebpftest.Patience, 50*time.Millisecond)
 	burn.Stop()
 	all, good := p.samples(ofBurn), p.samples(complete)
 	t.Logf("%d of %d stacks complete, %+v", good, all, p.Stats())
@@ -146,8 +146,8 @@ func TestStormOfTheKernel(t *testing.T) {
 	bin := ebpftest.BuildC(t, "storm.c")
 	var located, burn, all uint64
 	// How soon mappings are read depends on who else wants a processor: one storm
-	// of three must be seen well.
-	for range 3 {
+	// of ten must be seen well.
+	for range 10 {
 		p := profile(t, 99)
 		storm := ebpftest.Start(t, bin, "60", "30", "2")
 		storm.Wait()

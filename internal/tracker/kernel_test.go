@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 	"github.com/aperture-collector/aperture-collector/internal/symbol"
 	"github.com/aperture-collector/aperture-collector/internal/unwind"
@@ -144,7 +145,7 @@ func (h *harness) settle() {
 			}
 		}
 		return true
-	}, 20*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 }
 
 func (h *harness) notify(kind bpf.NoticeKind, pid uint32, image uint64) {
@@ -158,7 +159,7 @@ func (h *harness) follow(p *program) {
 	require.Eventually(h.t, func() bool {
 		m, ok := h.kernel.process(p.pid())
 		return ok && m.image == p.image
-	}, 10*time.Second, time.Millisecond, "the kernel does not know the process")
+	}, ebpftest.Patience, time.Millisecond, "the kernel does not know the process")
 }
 
 // executable returns the number of the executable that a process runs.
@@ -180,7 +181,7 @@ func (h *harness) want(id uint16) {
 		defer h.mu.RUnlock()
 		s := h.executables.get(id).state
 		return s != tableNone && s != tableQueued
-	}, 20*time.Second, time.Millisecond, "nobody builds the table")
+	}, ebpftest.Patience, time.Millisecond, "nobody builds the table")
 }
 
 func (h *harness) ticks(n int) {

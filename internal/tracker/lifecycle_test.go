@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 	"github.com/aperture-collector/aperture-collector/internal/unwind"
 )
@@ -25,7 +26,7 @@ func TestExec(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m, ok := h.kernel.process(p.pid())
 		return ok && m.image == next
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	h.settle()
 	assert.Positive(t, h.Stats().Builds, "tables of new programs are built before samples ask")
 
@@ -61,7 +62,7 @@ func TestExit(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, ok := h.kernel.process(p.pid())
 		return !ok
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 
 	h.Tick()
 	for _, f := range []bpf.Frame{frame, bpf.Frame(addr | 1<<63)} {
@@ -123,7 +124,7 @@ func TestPIDIsUsedAgain(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m, _ := h.kernel.process(p.pid())
 		return m.image == later
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	h.ticks(keepEnded)
 	assert.True(t, proc.Gone())
 	assert.False(t, h.Process(p.pid(), later).Gone())

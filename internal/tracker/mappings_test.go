@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 	"github.com/aperture-collector/aperture-collector/internal/symbol"
 	"github.com/aperture-collector/aperture-collector/internal/unwind"
 )
@@ -109,7 +110,7 @@ func TestNoticesThatDoNotFit(t *testing.T) {
 	}
 	h.work.Unlock()
 	h.settle()
-	require.Eventually(t, func() bool { return h.kernel.state(id) == bpf.ExecUnknown }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return h.kernel.state(id) == bpf.ExecUnknown }, ebpftest.Patience, time.Millisecond,
 		"the kernel can ask again")
 	s := h.Stats()
 	assert.Positive(t, s.NoticesDropped)
@@ -118,7 +119,7 @@ func TestNoticesThatDoNotFit(t *testing.T) {
 	// The kernel can lose some, too.
 	require.NoError(t, h.kernel.SetExecutable(id, bpf.Executable{State: bpf.ExecRequested}))
 	h.Resync()
-	require.Eventually(t, func() bool { return h.kernel.state(id) == bpf.ExecUnknown }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.kernel.state(id) == bpf.ExecUnknown }, ebpftest.Patience, time.Millisecond)
 }
 
 func TestFilesWithoutUnwindInformation(t *testing.T) {
@@ -135,7 +136,7 @@ func TestFilesWithoutUnwindInformation(t *testing.T) {
 	require.Eventually(t, func() (ok bool) {
 		f, ok = h.kernel.frame(p.pid(), p.image, addr, true)
 		return ok
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	require.NotZero(t, f.Executable())
 	h.want(f.Executable())
 	assert.Equal(t, bpf.ExecFramePointers, h.kernel.state(f.Executable()))

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aperture-collector/aperture-collector/bpf"
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 	"github.com/aperture-collector/aperture-collector/internal/procinfo"
 	"github.com/aperture-collector/aperture-collector/internal/unwind"
 )
@@ -111,7 +112,7 @@ func TestMappingsAfterTheStart(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, ok := h.kernel.frame(p.pid(), p.image, addr, true)
 		return ok
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	f, _ := h.kernel.frame(p.pid(), p.image, addr, true)
 	assert.Equal(t, library, h.Resolve(p.pid(), p.image, f).File.Path)
 	assert.EqualValues(t, 1, h.Stats().Rescans)
@@ -126,7 +127,7 @@ func TestMappingsAfterTheStart(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, ok := h.kernel.frame(p.pid(), p.image, anonymous, true)
 		return ok
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	f, _ = h.kernel.frame(p.pid(), p.image, anonymous, true)
 	assert.Zero(t, f.Executable(), "code without a file is followed by frame pointers")
 	assert.Equal(t, anonymous, f.Addr())
@@ -144,7 +145,7 @@ func TestAddressesThatAreNowhereDoNotKeepUsBusy(t *testing.T) {
 	require.Eventually(t, func() bool {
 		s := h.Stats()
 		return s.Rescans+s.RescansDeferred == n
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	assert.GreaterOrEqual(t, h.Stats().Rescans, int64(rescanBurst))
 	assert.Less(t, h.Stats().Rescans, int64(n/2))
 }
@@ -189,7 +190,7 @@ func TestTheKernelRefuses(t *testing.T) {
 	h.kernel.refuse = errors.New("refused")
 	p := start(t, self(t))
 	h.notify(bpf.NoticeUnknownProcess, p.pid(), p.image)
-	require.Eventually(t, func() bool { return h.Stats().KernelErrors > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return h.Stats().KernelErrors > 0 }, ebpftest.Patience, time.Millisecond)
 	h.kernel.mu.Lock()
 	h.kernel.refuse = nil
 	h.kernel.mu.Unlock()

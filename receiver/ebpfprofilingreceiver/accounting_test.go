@@ -26,7 +26,7 @@ func TestAmount(t *testing.T) {
 		programs = append(programs, ebpftest.Start(t, bin, "2"))
 	}
 	for _, p := range programs {
-		awaitCPU(t, p.PID(), 1500*time.Millisecond)
+		ebpftest.AwaitCPU(t, p.PID(), 1500*time.Millisecond)
 	}
 	least, most, got := 0.0, 0.0, 0.0
 	for _, p := range programs {
@@ -43,8 +43,7 @@ func TestAmount(t *testing.T) {
 	t.Logf("%g samples of %g, %.4f, and of %g with stolen time, %.4f; %d lost", got, least, got/least, most, got/most, lost)
 	require.Positive(t, least)
 	assert.InEpsilon(t, min(max(got, least), most), got, 0.02)
-	// Of all programs of the host: there may be many that come and go.
-	assert.LessOrEqual(t, float64(lost), 1e-4*float64(s.counter("samples")))
+	s.checkLost()
 	assert.Positive(t, s.counter("expected_samples"))
 	assert.Positive(t, s.counter("bpf_time"))
 }
@@ -61,6 +60,10 @@ func TestOverload(t *testing.T) {
 	p := ebpftest.Start(t, ebpftest.BuildC(t, "storm.c"), "80", "15")
 	q := ebpftest.Start(t, ebpftest.BuildC(t, "mmaplock.c"), "4")
 	p.Wait()
+	ebpftest.Await(t, "loss", func() bool {
+		return s.counter("lost_samples", "profile", profile.KindCPU, "reason", "hash_full") > 0 &&
+			s.counter("lost_samples", "profile", profile.KindLock, "reason", "hash_full") > 0
+	})
 	q.Stop()
 	p.Stop()
 	emitted := map[string]int64{}
@@ -76,7 +79,6 @@ func TestOverload(t *testing.T) {
 		lost := s.counter("lost_samples", "profile", kind) // in the kernel
 		skipped := s.counter("skipped_events", "profile", kind)
 		assert.Equal(t, s.counter("bpf_runs", "profile", kind), samples+lost+skipped, kind)
-		assert.Positive(t, s.counter("lost_samples", "profile", kind, "reason", "hash_full"), kind)
 		of := emitted[kind]
 		if kind == profile.KindLock {
 			of += emitted[profile.KindLockIdle]
@@ -94,12 +96,19 @@ func TestOverload(t *testing.T) {
 func TestExpected(t *testing.T) {
 	ebpftest.Require(t)
 	bin := ebpftest.BuildC(t, "burn.c")
-	p, q := ebpftest.Start(t, bin, "2"), ebpftest.Start(t, bin, "2")
+	ebpftest.Start(t, bin, "2")
+	ebpftest.Start(t, bin, "2")
 	s := profileHost(t, testConfig(func(c *Config) { c.Profiles = kinds }))
-	awaitCPU(t, p.PID(), cpuTime(p.PID())+time.Second)
-	p.Stop()
-	q.Stop()
-	s.stop()
-	got := s.counter("samples", "profile", profile.KindCPU) + s.counter("lost_samples", "profile", profile.KindCPU)
-	assert.InEpsilon(t, s.counter("expected_samples"), got, 0.1)
+	stolen := stolenSeconds(t)
+	// The two numbers are of the same time when they are reported together, which is
+	// not so at the end: sampling ends before the last report.
+	var got, want float64
+	ebpftest.Await(t, "expected samples", func() bool {
+		want = float64(s.counter("expected_samples"))
+		got = float64(s.counter("samples", "profile", profile.KindCPU) + s.counter("lost_samples", "profile", profile.KindCPU))
+		return want > 4000 && want == float64(s.counter("expected_samples"))
+	})
+	t.Logf("%g samples, %g expected, %.3f s stolen", got, want, stolenSeconds(t)-stolen)
+	most := want + (stolenSeconds(t)-stolen)*float64(s.receiver.cfg.SamplingFrequency)
+	assert.InEpsilon(t, min(max(got, want), most), got, 0.1)
 }

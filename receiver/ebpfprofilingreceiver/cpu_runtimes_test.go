@@ -29,8 +29,9 @@ func (b busyProgram) Stop() fixtures.Report {
 // testGo is a Go program with threads and with all that its build left in it.
 func testGo(t *testing.T, s *session) {
 	busy := ebpftest.StartBusy(t, 2)
-	seen := s.observe(t, busyProgram{busy}, time.Second)
-	checkAmount(t, s.receiver.cfg.SamplingFrequency, seen.report.CPUSeconds, seen.all)
+	known := func(s *flatSample) bool { return s.has(ebpftest.BusyCaller) && s.has("runtime.goexit") }
+	seen := s.observe(t, busyProgram{busy}, known, time.Second)
+	checkAmount(t, s.receiver.cfg.SamplingFrequency, seen.report.CPUSeconds, seen)
 	shares := map[string]float64{}
 	for _, want := range ebpftest.BusyShares {
 		shares[want.Function] = want.Part
@@ -62,9 +63,9 @@ func testGo(t *testing.T, s *session) {
 // were inlined, too, and keeps the callers of a leaf function without a frame.
 func testStrippedGo(t *testing.T, s *session, flags ...string) {
 	p := ebpftest.Start(t, buildGo(t, flags...))
-	seen := s.observe(t, p, 500*time.Millisecond)
-	checkShares(t, map[string]float64{"main.frameless": 0.5, "main.outer": 0.5}, seen.settled)
 	chain := []string{"main.outer", "main.main", "runtime.main", "runtime.goexit"}
+	seen := s.observe(t, p, whole(append([]string{"main.frameless"}, chain...)...), 500*time.Millisecond)
+	checkShares(t, map[string]float64{"main.frameless": 0.5, "main.outer": 0.5}, seen.settled)
 	// The runtime has work of its own, on stacks of its own.
 	own := slices.DeleteFunc(slices.Clone(seen.settled), func(s flatSample) bool {
 		return !s.has("main.frameless") && !s.has("main.inlined")
@@ -96,11 +97,12 @@ func testPython(t *testing.T, s *session) {
 	path, err := filepath.EvalSymlinks(strings.TrimSpace(string(exe)))
 	require.NoError(t, err)
 	p := startCommand(t, path, "-c", "x = 1\nwhile True:\n  x = (x * 5 + sum(range(50))) % 1000003")
-	seen := s.observe(t, p, 500*time.Millisecond)
-	checkAmount(t, s.receiver.cfg.SamplingFrequency, seen.report.CPUSeconds, seen.all)
-	checkMost(t, 0.99, seen.settled, func(s *flatSample) bool {
+	right := func(s *flatSample) bool {
 		return strings.HasPrefix(folded(s.user()), "_start;") && s.has("Py_RunMain") && s.has("_PyEval_EvalFrameDefault")
-	})
+	}
+	seen := s.observe(t, p, right, 500*time.Millisecond)
+	checkAmount(t, s.receiver.cfg.SamplingFrequency, seen.report.CPUSeconds, seen)
+	checkMost(t, 0.99, seen.settled, right)
 }
 
 const nodeSource = `
@@ -122,17 +124,14 @@ func testNode(t *testing.T, s *session) {
 			user[len(user)-1].name == "_start" && s.has("node::Start")
 	}
 	// Perf maps are read anew once a second, and functions compiled anew.
-	require.Eventually(t, func() bool {
+	seen := s.observe(t, p, func(*flatSample) bool {
 		all := s.sink.AllProfiles()
 		right, n := sumOf(flatten(all[max(0, len(all)-4):], ofPID(p.PID())), inCode)
 		return n > 100 && right/n >= 0.95
-	}, time.Minute, 100*time.Millisecond, "complete stacks with the names of compiled functions")
-	report := p.Stop()
-	s.settle(t)
-	samples := flatten(s.sink.AllProfiles(), ofPID(p.PID()))
-	checkAmount(t, s.receiver.cfg.SamplingFrequency, report.CPUSeconds, samples)
+	}, 100*time.Millisecond)
+	checkAmount(t, s.receiver.cfg.SamplingFrequency, seen.report.CPUSeconds, seen)
 	for _, function := range []string{"jitLeaf", "jitCaller"} {
-		n, _ := sumOf(samples, in(function))
+		n, _ := sumOf(seen.all, in(function))
 		assert.Positive(t, n, function)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
 
+	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 	"github.com/aperture-collector/aperture-collector/receiver/ebpfprofilingreceiver/internal/metadata"
 )
 
@@ -56,7 +57,7 @@ func (s *scriptedSink) ConsumeProfiles(_ context.Context, pd pprofile.Profiles) 
 	return nil
 }
 
-func named(name string) batch {
+func namedBatch(name string) batch {
 	pd := pprofile.NewProfiles()
 	pd.ResourceProfiles().AppendEmpty().Resource().Attributes().PutStr("name", name)
 	return batch{pd: pd, samples: 10, count: 1}
@@ -86,14 +87,14 @@ func startDeliverer(t *testing.T, sink *scriptedSink) (*deliverer, *losses) {
 func TestDelivererRetries(t *testing.T) {
 	sink := &scriptedSink{errs: []error{errors.New("full"), nil, consumererror.NewPermanent(errors.New("bad"))}}
 	d, lost := startDeliverer(t, sink)
-	d.put(named("a"))
-	d.put(named("b"))
-	d.put(named("c"))
+	d.put(namedBatch("a"))
+	d.put(namedBatch("b"))
+	d.put(namedBatch("c"))
 	require.Eventually(t, func() bool {
 		sink.mu.Lock()
 		defer sink.mu.Unlock()
 		return len(sink.got) == 2
-	}, 10*time.Second, time.Millisecond)
+	}, ebpftest.Patience, time.Millisecond)
 	d.finish()
 	<-d.done
 	assert.Equal(t, []string{"a", "c"}, sink.got, "a was tried again with its data intact, b was refused for good")
@@ -103,10 +104,10 @@ func TestDelivererRetries(t *testing.T) {
 func TestDelivererIsBounded(t *testing.T) {
 	sink := &scriptedSink{entered: make(chan struct{}), release: make(chan struct{})}
 	d, lost := startDeliverer(t, sink)
-	d.put(named("0"))
+	d.put(namedBatch("0"))
 	<-sink.entered
 	for i := range maxBatches + 3 {
-		d.put(named(string(rune('a' + i))))
+		d.put(namedBatch(string(rune('a' + i))))
 	}
 	lost.Lock()
 	assert.Equal(t, map[string]int64{"queue_full": 30}, lost.by)
@@ -126,8 +127,8 @@ func TestDelivererShutdownTriesOnce(t *testing.T) {
 	full := errors.New("full")
 	sink := &scriptedSink{errs: []error{full, full, full, full, full, full}}
 	d, lost := startDeliverer(t, sink)
-	d.put(named("a"))
-	d.put(named("b"))
+	d.put(namedBatch("a"))
+	d.put(namedBatch("b"))
 	d.finish()
 	<-d.done
 	assert.Empty(t, sink.got)

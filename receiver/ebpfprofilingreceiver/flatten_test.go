@@ -129,18 +129,30 @@ func folded(frames []flatFrame) string {
 
 // endsLike reports whether the user half of the stack is as the innermost part
 // of chain, leaf first, left out: a sample can hit any function of a chain, and
-// must have all callers of it. "a|b" is one of two names, "?" any or none.
+// must have all callers of it. "a|b" is one of two names, "?" none or any but of the
+// chain: a stack that has lost its callers does not end like a chain that ends with it.
 func (s *flatSample) endsLike(chain ...string) bool {
 	frames := s.user()
 	if len(frames) == 0 || len(frames) > len(chain) {
 		return false
 	}
 	for i, want := range chain[len(chain)-len(frames):] {
-		if want != "?" && !slices.Contains(strings.Split(want, "|"), frames[i].name) {
+		if want == "?" && inChain(chain, frames[i].name) || want != "?" && !isOneOf(want, frames[i].name) {
 			return false
 		}
 	}
 	return true
+}
+
+func isOneOf(names, name string) bool { return slices.Contains(strings.Split(names, "|"), name) }
+
+func inChain(chain []string, name string) bool {
+	return name != "" && slices.ContainsFunc(chain, func(names string) bool { return isOneOf(names, name) })
+}
+
+// whole is a test for stacks from the innermost function of a chain to the outermost.
+func whole(chain ...string) matches {
+	return func(s *flatSample) bool { return len(s.user()) == len(chain) && s.endsLike(chain...) }
 }
 
 // sumOf adds up the values of samples, of those that match and of all.

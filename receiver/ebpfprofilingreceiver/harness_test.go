@@ -2,15 +2,18 @@ package ebpfprofilingreceiver
 
 import (
 	"context"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/otel/attribute"
@@ -18,7 +21,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
-	"golang.org/x/sys/unix"
 
 	"github.com/aperture-collector/aperture-collector/internal/ebpftest"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -91,7 +93,9 @@ func profileHost(t *testing.T, cfg *Config) *session {
 // stop ends the profile and returns what was emitted.
 func (s *session) stop() []pprofile.Profiles {
 	s.once.Do(func() {
-		require.NoError(s.t, s.receiver.Shutdown(context.Background()))
+		ctx, cancel := context.WithTimeout(context.Background(), ebpftest.Patience)
+		defer cancel()
+		require.NoError(s.t, s.receiver.Shutdown(ctx))
 		for _, e := range s.logs.FilterLevelExact(zapcore.ErrorLevel).All() {
 			s.t.Error(e.Message, e.ContextMap())
 		}
@@ -104,8 +108,22 @@ func (s *session) stop() []pprofile.Profiles {
 func (s *session) settle(t *testing.T) int {
 	t.Helper()
 	n := len(s.sink.AllProfiles()) + 2 // the current batch may have begun before
-	require.Eventually(t, func() bool { return len(s.sink.AllProfiles()) >= n }, time.Minute, 20*time.Millisecond)
+	ebpftest.Await(t, "further batch", func() bool { return len(s.sink.AllProfiles()) >= n })
 	return n
+}
+
+// await waits until a sample satisfies known, for which the receiver must have built
+// what its stack needs, and returns the number of batches that may be of before.
+func (s *session) await(t *testing.T, of func(pcommon.Map) bool, known matches) int {
+	t.Helper()
+	from := 0
+	ebpftest.Await(t, "sample as of a known program", func() bool {
+		all := s.sink.AllProfiles()
+		n, _ := sumOf(flatten(all[from:], of), known)
+		from = max(0, len(all)-1)
+		return n > 0
+	})
+	return s.settle(t)
 }
 
 // counter returns the sum of a counter of the receiver over the attribute sets
@@ -115,10 +133,32 @@ func (s *session) counter(name string, kv ...string) (sum int64) {
 	return counter(s.t, s.tel, name, kv...)
 }
 
+// checkLost requires that hardly anything was lost, of all programs of the host. There
+// may be many that come and go. Stacks that found the ring full are the machine's
+// doing: nobody had a processor to read it. Their samples are counted, and known by
+// nothing else.
+func (s *session) checkLost() {
+	s.t.Helper()
+	lost := s.counter("lost_samples")
+	if s.counter("ring_full") > 0 {
+		lost -= s.counter("lost_samples", "reason", "stack_unknown")
+	}
+	assert.LessOrEqual(s.t, float64(lost), 1e-4*float64(s.counter("samples")))
+}
+
+var documentation = sync.OnceValue(func() string {
+	b, _ := os.ReadFile("documentation.md")
+	return string(b)
+})
+
 func counter(t *testing.T, tel *componenttest.Telemetry, name string, kv ...string) (sum int64) {
 	t.Helper()
-	m, err := tel.GetMetric("otelcol_receiver_ebpf_profiling_" + name)
-	require.NoError(t, err)
+	name = "otelcol_receiver_ebpf_profiling_" + name
+	m, err := tel.GetMetric(name)
+	if err != nil { // there is none before the first event
+		require.Contains(t, documentation(), "### "+name+"\n")
+		return 0
+	}
 	var points []metricdata.DataPoint[int64]
 	switch data := m.Data.(type) {
 	case metricdata.Sum[int64]:
@@ -137,21 +177,4 @@ func counter(t *testing.T, tel *componenttest.Telemetry, name string, kv ...stri
 		}
 	}
 	return sum
-}
-
-// cpuTime returns the CPU time of a process, of all its threads, to the
-// nanosecond. A process that is gone has none.
-func cpuTime(pid int) time.Duration {
-	var t unix.Timespec
-	// As clock_getcpuclockid(3): the pid's complement, and CPUCLOCK_SCHED.
-	if unix.ClockGettime(int32(^pid<<3|2), &t) != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
-}
-
-// awaitCPU waits until a process has used so much CPU time.
-func awaitCPU(t *testing.T, pid int, d time.Duration) {
-	t.Helper()
-	require.Eventually(t, func() bool { return cpuTime(pid) >= d }, time.Minute, 10*time.Millisecond, "process %d is busy", pid)
 }

@@ -20,7 +20,7 @@ import (
 
 // openFiles returns how many files this process has open, and how many of them
 // are of BPF: maps, programs and links live as long as they are open.
-func openFiles(t *testing.T) (all, ofBPF int) {
+func openFiles(t *testing.T) (all int, ofBPF []string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func openFiles(t *testing.T) (all, ofBPF int) {
 		}
 		all++
 		if strings.Contains(to, "bpf") || strings.Contains(to, "perf_event") {
-			ofBPF++
+			ofBPF = append(ofBPF, to)
 		}
 	}
 	return all, ofBPF
@@ -45,20 +45,22 @@ func TestStartAndStop(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
 		_, ofBPF := openFiles(t)
-		require.Greater(t, ofBPF, 10)
-		require.NoError(t, r.Shutdown(context.Background()))
-		require.NoError(t, r.Shutdown(context.Background()), "once more")
+		require.Greater(t, len(ofBPF), 10)
+		ctx, cancel := context.WithTimeout(context.Background(), ebpftest.Patience)
+		defer cancel()
+		require.NoError(t, r.Shutdown(ctx))
+		require.NoError(t, r.Shutdown(ctx), "once more")
 	}
-	once() // what is made once stays
+	once() // what is made once stays, and what other tests left
 	goroutines := runtime.NumGoroutine()
-	files, _ := openFiles(t)
+	files, had := openFiles(t)
 	for range 5 {
 		once()
 	}
 	after, ofBPF := openFiles(t)
-	assert.Zero(t, ofBPF)
+	assert.LessOrEqual(t, len(ofBPF), len(had), "%v", ofBPF)
 	assert.LessOrEqual(t, after, files)
-	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(end); {
+	for end := time.Now().Add(ebpftest.Patience); runtime.NumGoroutine() > goroutines && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines)

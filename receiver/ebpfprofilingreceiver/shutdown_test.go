@@ -3,6 +3,7 @@ package ebpfprofilingreceiver
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,14 @@ import (
 )
 
 // stuckSink takes nothing until its context ends.
-type stuckSink struct{ consumertest.Consumer }
+type stuckSink struct {
+	consumertest.Consumer
+	entered chan struct{} // closed when it is given the first batch
+	once    *sync.Once
+}
 
-func (stuckSink) ConsumeProfiles(ctx context.Context, _ pprofile.Profiles) error {
+func (s stuckSink) ConsumeProfiles(ctx context.Context, _ pprofile.Profiles) error {
+	s.once.Do(func() { close(s.entered) })
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
@@ -34,12 +40,15 @@ func (stuckSink) ConsumeProfiles(ctx context.Context, _ pprofile.Profiles) error
 func TestShutdownOfAStuckPipeline(t *testing.T) {
 	ebpftest.Require(t)
 	cfg := testConfig()
-	r, err := NewFactory().(xreceiver.Factory).CreateProfiles(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, stuckSink{consumertest.NewNop()})
+	entered := make(chan struct{})
+	sink := stuckSink{consumertest.NewNop(), entered, new(sync.Once)}
+	r, err := NewFactory().(xreceiver.Factory).CreateProfiles(t.Context(), receivertest.NewNopSettings(metadata.Type), cfg, sink)
 	require.NoError(t, err)
 	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
 	ebpftest.StartBusy(t, 1)
-	time.Sleep(3 * cfg.Interval)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	<-entered
+	// The last samples are collected by then, even on a slow machine.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	require.NoError(t, r.Shutdown(ctx))
 }
@@ -76,7 +85,7 @@ func TestShutdownOfABusyLoop(t *testing.T) {
 	}
 	p.table.mu.Lock() // the loop needs it to emit
 	before := sampled()
-	require.Eventually(t, func() bool { return sampled() > before }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return sampled() > before }, ebpftest.Patience, time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	err := r.Shutdown(ctx)

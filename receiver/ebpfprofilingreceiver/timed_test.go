@@ -130,11 +130,7 @@ func checkBuckets(t *testing.T, samples []flatSample) {
 // what the report is about.
 func (s *session) measure(t *testing.T, p *ebpftest.Program, known matches, d time.Duration) (samples []flatSample, report fixtures.Report) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		all := s.sink.AllProfiles()
-		n, _ := sumOf(flatten(all[max(0, len(all)-3):], ofPID(p.PID())), known)
-		return n > 0
-	}, 2*time.Minute, 50*time.Millisecond, "the program is known")
+	s.await(t, ofPID(p.PID()), known)
 	p.Rest()
 	from := s.settle(t)
 	p.Continue()
@@ -142,6 +138,10 @@ func (s *session) measure(t *testing.T, p *ebpftest.Program, known matches, d ti
 		p.Wait()
 	}
 	time.Sleep(d)
+	ebpftest.Await(t, "sample of what is measured", func() bool {
+		n, _ := sumOf(flatten(s.sink.AllProfiles()[from:], ofPID(p.PID())), known)
+		return n > 0
+	})
 	report = p.Stop()
 	s.settle(t)
 	return flatten(s.sink.AllProfiles()[from:], ofPID(p.PID())), report

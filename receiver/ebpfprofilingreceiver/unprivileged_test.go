@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,9 +13,12 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
+// look asks a receiver what functions it has seen so far.
+type look func() map[int64]map[string][]string
+
 // runReceiver runs a receiver in a process of its own, by way of a command that
 // takes rights away, while body runs.
-func runReceiver(t *testing.T, mode string, required bool, body func(), via ...string) (report childReport) {
+func runReceiver(t *testing.T, mode string, required bool, body func(look), via ...string) (report childReport) {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -35,7 +37,12 @@ func runReceiver(t *testing.T, mode string, required bool, body func(), via ...s
 	dec := json.NewDecoder(out)
 	var started string
 	require.NoError(t, dec.Decode(&started))
-	body()
+	body(func() (seen map[int64]map[string][]string) {
+		_, err := in.Write([]byte{'\n'})
+		require.NoError(t, err)
+		require.NoError(t, dec.Decode(&seen))
+		return seen
+	})
 	require.NoError(t, in.Close())
 	require.NoError(t, dec.Decode(&report))
 	require.NoError(t, cmd.Wait())
@@ -72,7 +79,7 @@ func copyForAll(t *testing.T, exe string) string {
 // profiles are required.
 func TestUnprivileged(t *testing.T) {
 	const why = "loading the profiler needs root or CAP_BPF and CAP_PERFMON, missing: CAP_BPF, CAP_PERFMON: operation not permitted"
-	got := runReceiver(t, "plain", false, func() {}, setpriv(t, "-all")...)
+	got := runReceiver(t, "plain", false, func(look) {}, setpriv(t, "-all")...)
 	assert.Empty(t, got.Start)
 	assert.Len(t, got.Logs, 1)
 	assert.True(t, anyHas(got.Logs, "warn", "eBPF profiling of this host is off", why, "reason:missing_capability"), got.Logs)
@@ -80,8 +87,13 @@ func TestUnprivileged(t *testing.T) {
 	for _, kind := range kinds {
 		assert.Equal(t, "missing_capability", got.Active[kind], kind)
 	}
-	got = runReceiver(t, "plain", true, func() {}, setpriv(t, "-all")...)
+	got = runReceiver(t, "plain", true, func(look) {}, setpriv(t, "-all")...)
 	assert.Equal(t, "start profiles: "+why, got.Start)
+}
+
+// named reports whether the profiles of a process know its function.
+func named(by map[string][]string) bool {
+	return anyHas(by[profile.KindCPU], "mutex_worker") && anyHas(by[profile.KindLock], "mutex_worker")
 }
 
 // TestCapabilities runs as an ordinary user with the capabilities that are needed,
@@ -100,16 +112,18 @@ func TestCapabilities(t *testing.T) {
 		t.Run(c.caps, func(t *testing.T) {
 			via := setpriv(t, c.caps)
 			var pids [2]int64
-			got := runReceiver(t, "plain", true, func() {
+			got := runReceiver(t, "plain", true, func(look look) {
 				user := setpriv(t, "-all")
 				p := ebpftest.Start(t, foreign, "mutex", "4", "2000")
 				q := ebpftest.Start(t, user[0], append(user[1:], own, "mutex", "4", "2000")...)
 				pids = [2]int64{int64(p.PID()), int64(q.PID())}
-				awaitCPU(t, p.PID(), childTime)
-				awaitCPU(t, q.PID(), childTime)
+				ebpftest.Await(t, "profiles of all kinds with the names there are", func() bool {
+					seen := look()
+					return hasKinds(seen[pids[0]]) && hasKinds(seen[pids[1]]) &&
+						named(seen[pids[1]]) && (!c.names || named(seen[pids[0]]))
+				})
 				p.Stop()
 				q.Stop()
-				time.Sleep(300 * time.Millisecond) // a batch
 			}, via...)
 			assert.Empty(t, got.Start)
 			for _, kind := range kinds {
@@ -119,9 +133,9 @@ func TestCapabilities(t *testing.T) {
 				for _, kind := range kinds {
 					assert.Contains(t, got.Functions[pid], kind)
 				}
-				named := c.names || i == 1
+				want := c.names || i == 1
 				for _, kind := range []string{profile.KindCPU, profile.KindLock} {
-					assert.Equal(t, named, anyHas(got.Functions[pid][kind], "mutex_worker"), "process %d, %s: %v", i, kind, got.Functions[pid][kind])
+					assert.Equal(t, want, anyHas(got.Functions[pid][kind], "mutex_worker"), "process %d, %s: %v", i, kind, got.Functions[pid][kind])
 				}
 			}
 			assert.Equal(t, !c.names, anyHas(got.Logs, "kernel functions have no names"), got.Logs)
@@ -136,12 +150,14 @@ func TestRefusal(t *testing.T) {
 	ebpftest.Require(t)
 	bin := ebpftest.BuildC(t, "locks.c")
 	var pid int64
-	got := runReceiver(t, "seccomp", false, func() {
+	got := runReceiver(t, "seccomp", false, func(look look) {
 		p := ebpftest.Start(t, bin, "mutex", "4", "2000")
 		pid = int64(p.PID())
-		awaitCPU(t, p.PID(), childTime)
+		ebpftest.Await(t, "profiles of the other kinds", func() bool {
+			seen := look()[pid]
+			return seen[profile.KindOffCPU] != nil && seen[profile.KindSyscall] != nil
+		})
 		p.Stop()
-		time.Sleep(300 * time.Millisecond) // a batch
 	})
 	assert.Empty(t, got.Start)
 	const why = "starting the CPU profile is not permitted here although the capabilities are there"
