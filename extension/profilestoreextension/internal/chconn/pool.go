@@ -48,6 +48,12 @@ type Pool struct {
 	down   []time.Time // by endpoint: when it refused last
 	next   int
 	closed bool
+	kills  int
+
+	killing sync.WaitGroup
+	// life ends when the pool is closed.
+	life context.Context
+	end  context.CancelFunc
 }
 
 // Conn is a connection that one goroutine uses at a time.
@@ -70,11 +76,13 @@ func New(opts Options) *Pool {
 	if opts.DialTimeout <= 0 {
 		opts.DialTimeout = dialTimeout
 	}
-	return &Pool{
+	p := &Pool{
 		opts: opts,
 		sem:  make(chan struct{}, opts.MaxConnections),
 		down: make([]time.Time, len(opts.Endpoints)),
 	}
+	p.life, p.end = context.WithCancel(context.Background())
+	return p
 }
 
 // Close closes idle connections; those in use are closed when they come back.
@@ -86,6 +94,8 @@ func (p *Pool) Close() {
 	for _, c := range idle {
 		_ = c.client.Close()
 	}
+	p.end()
+	p.killing.Wait()
 }
 
 // Query is one statement. Settings and parameters are sent beside its text.
@@ -98,7 +108,8 @@ type Query struct {
 
 // Do runs q on a connection of the pool. A query that fails because a
 // connection from the pool was dead is tried once more on a new one, unless
-// results have been seen: every statement of this store may be repeated.
+// results have been seen: every statement of this store may be repeated. If ctx
+// ends or the time is over, the server is told to stop the query.
 func (p *Pool) Do(ctx context.Context, q Query) error {
 	select {
 	case p.sem <- struct{}{}:
@@ -111,13 +122,19 @@ func (p *Pool) Do(ctx context.Context, q Query) error {
 	if on := q.OnResult; on != nil {
 		q.OnResult = resultMarker(on, &answered)
 	}
-	for {
+	for attempt := q.QueryID; ; attempt = NewQueryID() {
+		if q.QueryID = attempt; attempt == "" {
+			q.QueryID = NewQueryID()
+		}
 		c, err := p.acquire(ctx)
 		if err != nil {
 			return classify(ctx, err)
 		}
 		reused := c.reused
 		err = c.do(ctx, q)
+		if c.aborted && err != nil {
+			p.kill(c.endpoint, q.QueryID)
+		}
 		p.release(c, err)
 		if err == nil {
 			return nil
