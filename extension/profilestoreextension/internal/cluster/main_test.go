@@ -1,0 +1,9 @@
+package cluster_test
+
+import (
+	"testing"
+
+	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
+)
+
+func TestMain(m *testing.M) { clickhousetest.Main(m) }
