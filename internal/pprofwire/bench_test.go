@@ -12,6 +12,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aperture-collector/aperture-collector/internal/corpus"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -49,6 +50,8 @@ func benchmarked(b *testing.B, run func(b *testing.B, data []byte, want int64)) 
 		{"go_cpu_short", goCPUOf(b, 40)},
 		{"go_heap", goHeap(b)},
 		{"own_heap", gunzipped(b, heap)},
+		{"pod_cpu", ofPod(b, corpus.KindCPU)},
+		{"pod_memory", ofPod(b, corpus.KindMemory)},
 		{"corpus_cpu", gunzipped(b, recorded(b, "cpu.pb.gz"))},
 	} {
 		b.Run(f.name, func(b *testing.B) {
@@ -71,6 +74,22 @@ func benchmarked(b *testing.B, run func(b *testing.B, data []byte, want int64)) 
 			b.ReportMetric(float64(values), "values")
 		})
 	}
+}
+
+// ofPod is the profile of a minute of a pod of package corpus.
+func ofPod(b *testing.B, kind string) (data []byte) {
+	c, err := corpus.New(corpus.Config{Services: 1, Pods: 1})
+	require.NoError(b, err)
+	g := c.NewGenerator()
+	g.Observe(func(m *corpus.Made) {
+		if m.Kind == kind {
+			var out bytes.Buffer
+			require.NoError(b, m.Pprof().WriteUncompressed(&out))
+			data = out.Bytes()
+		}
+	})
+	g.Batch(0, 1)
+	return data
 }
 
 func cpuTimeUsed(b *testing.B) time.Duration {

@@ -63,7 +63,7 @@ func (c *Converter) reserve(columns []Column, first, end int) {
 	}
 }
 
-// converters holds those that [ToProfiles] is done with.
+// converters holds those that were released.
 var converters = sync.Pool{New: func() any {
 	return &Converter{
 		own: make(map[string]int32, 8), attributes: make(map[Label]int32), links: make(map[uint32]int32),
@@ -75,8 +75,9 @@ var converters = sync.Pool{New: func() any {
 // memory of the largest profile that ever came.
 const maxKept = 1 << 16
 
-// release gives the memory of c to later calls. What c made is not touched.
-func (c *Converter) release() {
+// Release gives the memory of c to later calls of [NewConverter]. What c made is not
+// touched; c must not be used any more. Calling it is not necessary.
+func (c *Converter) Release() {
 	if len(c.slots) > maxKept || len(c.strings) > maxKept || len(c.locations) > maxKept || len(c.attributes) > maxKept ||
 		len(c.links) > maxKept || len(c.targets) > maxKept {
 		return

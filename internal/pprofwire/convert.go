@@ -22,7 +22,7 @@ func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 	scope := pd.ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
 	c := NewConverter(pd, p)
 	err = c.Append(scope, columns, o)
-	c.release()
+	c.Release()
 	return pd, err
 }
 

@@ -2,8 +2,11 @@ package pprofwire
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,6 +53,83 @@ func TestInflateDamaged(t *testing.T) {
 		}
 		if err == nil {
 			require.True(t, bytes.Equal(want, got), "byte %d", i)
+		}
+	}
+}
+
+// texts are data that compressors treat in different ways.
+func texts() map[string][]byte {
+	rng := rand.New(rand.NewPCG(1, 1))
+	noise := make([]byte, 200_000)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	skewed := make([]byte, 200_000) // codes of up to 15 bits
+	for i := range skewed {
+		skewed[i] = byte(rng.ExpFloat64() * 9)
+		if rng.IntN(5000) == 0 {
+			skewed[i] = byte(rng.Uint32())
+		}
+	}
+	var words bytes.Buffer
+	for words.Len() < 200_000 {
+		fmt.Fprintf(&words, "github.com/example/service%d.(*Server).handle%d", rng.IntN(50), rng.IntN(2000))
+	}
+	far := append(bytes.Clone(noise[:32768]), noise[:32768]...) // the largest offset
+	runs := bytes.Repeat([]byte{1}, 100_000)
+	for i := range 12 {
+		runs = append(runs, bytes.Repeat(noise[:i+1], 1000)...)
+	}
+	return map[string][]byte{
+		"empty": {}, "one": {7}, "noise": noise, "skewed": skewed, "words": words.Bytes(), "far": far, "runs": runs,
+	}
+}
+
+// What compressors write comes back, whatever room there is.
+func TestInflateOfAllLevels(t *testing.T) {
+	for name, data := range texts() {
+		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+			var out bytes.Buffer
+			z, err := gzip.NewWriterLevel(&out, level)
+			require.NoError(t, err)
+			z.Name, z.Comment, z.Extra = "profile", "of a test", []byte("extra")
+			for part := data; len(part) > 0; {
+				n := min(len(part), 60_000)
+				_, err = z.Write(part[:n])
+				require.NoError(t, err)
+				if part = part[n:]; level%2 == 0 {
+					require.NoError(t, z.Flush())
+				}
+			}
+			require.NoError(t, z.Close())
+			for _, room := range []int{0, len(data)} {
+				got, err := inflate(make([]byte, 0, room), out.Bytes(), len(data))
+				require.NoError(t, err, "%s, level %d", name, level)
+				require.True(t, bytes.Equal(data, got), "%s, level %d", name, level)
+			}
+			if len(data) > 0 {
+				_, err = inflate(nil, out.Bytes(), len(data)-1)
+				require.ErrorIs(t, err, ErrTooLarge)
+			}
+		}
+	}
+}
+
+// Each cut is an error, in the header, the codes, the symbols and the end.
+func TestInflateTruncated(t *testing.T) {
+	data := texts()["words"][:3000]
+	for level := flate.HuffmanOnly; level <= 9; level += 3 {
+		var out bytes.Buffer
+		z, err := gzip.NewWriterLevel(&out, level)
+		require.NoError(t, err)
+		z.Name = "profile"
+		_, err = z.Write(data)
+		require.NoError(t, err)
+		require.NoError(t, z.Close())
+		for n := range out.Bytes() {
+			_, err := inflate(nil, out.Bytes()[:n], 2*len(data))
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%d bytes at level %d", n, level)
+			require.ErrorIs(t, err, ErrInvalid)
 		}
 	}
 }
