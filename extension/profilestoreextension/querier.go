@@ -26,7 +26,9 @@ func (s *store) Series(ctx context.Context, sel profilestore.Selector, opts prof
 
 // TopFunctions implements [profilestore.Querier].
 func (s *store) TopFunctions(ctx context.Context, sel profilestore.Selector, opts profilestore.TopOptions) ([]profilestore.TopFunctions, error) {
-	return query(s, func(q profilestore.Querier) ([]profilestore.TopFunctions, error) { return q.TopFunctions(ctx, sel, opts) })
+	return query(s, func(q profilestore.Querier) ([]profilestore.TopFunctions, error) {
+		return q.TopFunctions(ctx, sel, opts)
+	})
 }
 
 // Profiles implements [profilestore.Querier].
