@@ -164,16 +164,16 @@ func (e *encoder) group(g *group) {
 		return
 	}
 	if sh.types[0].Unit == "count" {
-		e.profile(g, sh, scope, 0, all, func(s pcommon.Int64Slice, en *entry) { s.Append(en.values[0]) })
+		e.profile(g, sh, scope, 0, all, func(s pprofile.Sample, en *entry) { e.b.SetValue(s, en.values[0]) })
 	} else {
 		e.extremes(g, sh, scope)
 	}
 	for i := 1; i < len(sh.types); i++ {
-		e.profile(g, sh, scope, i, all, func(s pcommon.Int64Slice, en *entry) {
+		e.profile(g, sh, scope, i, all, func(s pprofile.Sample, en *entry) {
 			if own {
-				s.Append(int64(en.count))
+				e.b.SetValue(s, int64(en.count))
 			} else {
-				s.Append(en.values[i])
+				e.b.SetValue(s, en.values[i])
 			}
 		})
 	}
@@ -196,7 +196,7 @@ func (e *encoder) observations(g *group, sh *shape, scope pprofile.ScopeProfiles
 			told = uint64(valueCount(en))
 		}
 		if told != en.count {
-			e.encode(g, sh, profile.ObservationsType, scope, all, func(s pcommon.Int64Slice, en *entry) { s.Append(int64(en.count)) })
+			e.encode(g, sh, profile.ObservationsType, scope, all, func(s pprofile.Sample, en *entry) { e.b.SetValue(s, int64(en.count)) })
 			return
 		}
 	}
@@ -217,11 +217,11 @@ func (e *encoder) extremes(g *group, sh *shape, scope pprofile.ScopeProfiles) {
 		}
 	}
 	if known > 0 {
-		p := e.profile(g, sh, scope, 0, bounded, appendMinRestMax)
+		p := e.profile(g, sh, scope, 0, bounded, e.minRestMax)
 		p.AttributeIndices().Append(e.b.StringAttribute(profile.AttrValues, profile.ValuesMinRestMax))
 	}
 	if known < len(g.entries) {
-		e.profile(g, sh, scope, 0, open, func(s pcommon.Int64Slice, en *entry) { s.Append(en.values[0]) })
+		e.profile(g, sh, scope, 0, open, func(s pprofile.Sample, en *entry) { e.b.SetValue(s, en.values[0]) })
 	}
 }
 
@@ -237,25 +237,25 @@ func valueCount(en *entry) int {
 	return 3
 }
 
-func appendMinRestMax(s pcommon.Int64Slice, en *entry) {
+func (e *encoder) minRestMax(s pprofile.Sample, en *entry) {
 	switch valueCount(en) {
 	case 1:
-		s.Append(en.min)
+		e.b.SetValue(s, en.min)
 	case 2:
-		s.Append(en.min, en.max)
+		s.Values().Append(en.min, en.max)
 	default:
 		// Each is a value by itself for the next hop.
-		s.Append(en.min, profile.Bounded(en.values[0]-en.min-en.max), en.max)
+		s.Values().Append(en.min, profile.Bounded(en.values[0]-en.min-en.max), en.max)
 	}
 }
 
 // profile adds a Profile of one of the sample types of the group.
-func (e *encoder) profile(g *group, sh *shape, scope pprofile.ScopeProfiles, typ int, keep func(*entry) bool, values func(pcommon.Int64Slice, *entry)) pprofile.Profile {
+func (e *encoder) profile(g *group, sh *shape, scope pprofile.ScopeProfiles, typ int, keep func(*entry) bool, values func(pprofile.Sample, *entry)) pprofile.Profile {
 	return e.encode(g, sh, sh.types[typ], scope, keep, values)
 }
 
 // encode adds a Profile with the entries to be kept.
-func (e *encoder) encode(g *group, sh *shape, typ profile.ValueType, scope pprofile.ScopeProfiles, keep func(*entry) bool, values func(pcommon.Int64Slice, *entry)) pprofile.Profile {
+func (e *encoder) encode(g *group, sh *shape, typ profile.ValueType, scope pprofile.ScopeProfiles, keep func(*entry) bool, values func(pprofile.Sample, *entry)) pprofile.Profile {
 	p := e.b.AddProfile(scope, sh.kind, typ, sh.periodType, sh.period)
 	p.SetTime(pcommon.Timestamp(g.start))
 	p.SetDurationNano(uint64(g.end - g.start))
@@ -266,12 +266,7 @@ func (e *encoder) encode(g *group, sh *shape, typ profile.ValueType, scope pprof
 		if !keep(en) {
 			continue
 		}
-		s := samples.AppendEmpty()
-		values(s.Values(), en)
-		s.SetStackIndex(e.stacks[en.stack])
-		if a := e.attrs[en.attrs]; len(a) > 0 {
-			s.AttributeIndices().FromRaw(a)
-		}
+		values(e.b.AddSample(samples, e.stacks[en.stack], e.attrs[en.attrs]), en)
 	}
 	return p
 }

@@ -4,22 +4,8 @@ import (
 	"math/bits"
 	"sync"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
-
-	"github.com/aperture-collector/aperture-collector/internal/slab"
 )
-
-// blocks make what a dictionary and samples consist of.
-type blocks struct {
-	sampleList   slab.Elements[pprofile.Sample, pprofile.SampleSlice]
-	stackList    slab.Elements[pprofile.Stack, pprofile.StackSlice]
-	locationList slab.Elements[pprofile.Location, pprofile.LocationSlice]
-	lineList     slab.Elements[pprofile.Line, pprofile.LineSlice]
-	functionList slab.Elements[pprofile.Function, pprofile.FunctionSlice]
-	values       slab.Numbers[int64, pcommon.Int64Slice]
-	indices      slab.Numbers[int32, pcommon.Int32Slice]
-}
 
 // reserve makes room for the samples from first to end and what they refer to.
 func (c *Converter) reserve(columns []Column, first, end int) {
@@ -47,17 +33,17 @@ func (c *Converter) reserve(columns []Column, first, end int) {
 	d.FunctionTable().EnsureCapacity(d.FunctionTable().Len() + functions)
 	d.LocationTable().EnsureCapacity(d.LocationTable().Len() + locations)
 	d.StackTable().EnsureCapacity(d.StackTable().Len() + samples)
-	c.functionList.Reserve(functions)
-	c.locationList.Reserve(locations)
-	c.lineList.Reserve(lines)
-	c.stackList.Reserve(samples)
-	c.indices.Reserve(refs)
+	c.blocks.Functions.Reserve(functions)
+	c.blocks.Locations.Reserve(locations)
+	c.blocks.Lines.Reserve(lines)
+	c.blocks.Stacks.Reserve(samples)
+	c.blocks.Indices.Reserve(refs)
 	values := 0
 	for i := range columns {
 		values += p.present(columns[i].Index, first, end)
 	}
-	c.sampleList.Reserve(values)
-	c.values.Reserve(values)
+	c.blocks.Samples.Reserve(values)
+	c.blocks.Values.Reserve(values)
 	if n := 1 << bits.Len(uint(2*(c.stacks+samples)-1)); n > len(c.slots) {
 		c.growSlots(n)
 	}
@@ -89,12 +75,6 @@ func (c *Converter) Release() {
 	clear(c.targets)
 	clear(c.same[:cap(c.same)])
 	c.p, c.dict, c.arena, c.kernel, c.options = nil, pprofile.ProfilesDictionary{}, nil, nil, Options{}
-	c.sampleList.Forget()
-	c.stackList.Forget()
-	c.locationList.Forget()
-	c.lineList.Forget()
-	c.functionList.Forget()
-	c.values.Forget()
-	c.indices.Forget()
+	c.blocks.Forget()
 	converters.Put(c)
 }

@@ -73,14 +73,13 @@ func (c *Converter) AppendSamples(scope pprofile.ScopeProfiles, columns []Column
 					return fmt.Errorf("convert pprof: %w: labels of the series have more than %d different sets of values", ErrTooLarge, maxSeries)
 				}
 			}
-			c.sampleList.Append(to[n], 1)
-			sample := to[n].At(to[n].Len() - 1)
+			sample := c.blocks.Samples.One(to[n])
 			sample.SetStackIndex(stack)
 			if len(attributes) > 0 {
-				c.indices.Set(sample.AttributeIndices(), attributes)
+				c.blocks.Indices.Set(sample.AttributeIndices(), attributes)
 			}
 			sample.SetLinkIndex(link)
-			c.values.One(sample.Values(), v)
+			c.blocks.Values.One(sample.Values(), v)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/slab"
 )
 
 // Converter puts the stacks and labels of one profile into the dictionary of
@@ -46,7 +47,7 @@ type Converter struct {
 	key                []byte
 	targets            map[string][]pprofile.SampleSlice
 
-	blocks
+	blocks slab.Profiles
 }
 
 type stackSlot struct {
@@ -165,7 +166,7 @@ func (c *Converter) Stack(locations []uint32) int32 {
 	if c.stacks++; 2*c.stacks > len(c.slots) {
 		c.growSlots(2 * len(c.slots))
 	}
-	c.stackList.Append(t, 1)
+	to := c.blocks.Stacks.One(t)
 	c.stack = c.stack[:0]
 	for _, l := range locations {
 		i := c.locations[l]
@@ -174,7 +175,7 @@ func (c *Converter) Stack(locations []uint32) int32 {
 		}
 		c.stack = append(c.stack, i-1)
 	}
-	c.indices.Set(t.At(int(index)).LocationIndices(), c.stack)
+	c.blocks.Indices.Set(to.LocationIndices(), c.stack)
 	return index
 }
 
@@ -204,9 +205,8 @@ func (c *Converter) slot(locations []uint32) *stackSlot {
 func (c *Converter) location(l uint32) int32 {
 	at := &c.p.Locations[l]
 	t := c.dict.LocationTable()
-	c.locationList.Append(t, 1)
+	to := c.blocks.Locations.One(t)
 	c.locations[l] = int32(t.Len())
-	to := t.At(t.Len() - 1)
 	to.SetAddress(at.Address)
 	if at.Mapping >= 0 {
 		to.SetMappingIndex(c.mapping(at.Mapping))
@@ -219,7 +219,7 @@ func (c *Converter) location(l uint32) int32 {
 		}
 	}
 	if lines := c.p.Lines(l); len(lines) > 0 {
-		c.lineList.Append(to.Lines(), len(lines))
+		c.blocks.Lines.Append(to.Lines(), len(lines))
 		for i, line := range lines {
 			e := to.Lines().At(i)
 			e.SetFunctionIndex(c.function(line.Function))
@@ -259,8 +259,7 @@ func (c *Converter) function(i int) int32 {
 	if c.functions[i] == 0 {
 		f := &c.p.Functions[i]
 		t := c.dict.FunctionTable()
-		c.functionList.Append(t, 1)
-		to := t.At(t.Len() - 1)
+		to := c.blocks.Functions.One(t)
 		to.SetNameStrindex(c.name(f))
 		to.SetSystemNameStrindex(c.string(f.SystemName))
 		to.SetFilenameStrindex(c.string(f.Filename))

@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+
+	"github.com/aperture-collector/aperture-collector/internal/slab"
 )
 
 // Builder assembles a [pprofile.Profiles] whose dictionary holds every string,
@@ -29,6 +31,7 @@ type Builder struct {
 	attributes map[attributeKey]int32
 	links      map[Link]int32
 	scratch    []byte
+	blocks     slab.Profiles
 }
 
 type functionKey struct {
@@ -123,7 +126,7 @@ func (b *Builder) Function(f Function) int32 {
 	}
 	t := b.dict.FunctionTable()
 	i := int32(t.Len())
-	e := t.AppendEmpty()
+	e := b.blocks.Functions.One(t)
 	e.SetNameStrindex(k.name)
 	e.SetSystemNameStrindex(k.system)
 	e.SetFilenameStrindex(k.file)
@@ -171,14 +174,15 @@ func (b *Builder) Location(mapping int32, address uint64, frameType string, line
 	}
 	t := b.dict.LocationTable()
 	i := int32(t.Len())
-	e := t.AppendEmpty()
+	e := b.blocks.Locations.One(t)
 	e.SetMappingIndex(mapping)
 	e.SetAddress(address)
 	if frameType != "" {
 		e.AttributeIndices().Append(b.StringAttribute(AttrFrameType, frameType))
 	}
-	for _, l := range lines {
-		le := e.Lines().AppendEmpty()
+	b.blocks.Lines.Append(e.Lines(), len(lines))
+	for i, l := range lines {
+		le := e.Lines().At(i)
 		le.SetFunctionIndex(l.Function)
 		le.SetLine(l.Line)
 		le.SetColumn(l.Column)
@@ -220,7 +224,7 @@ func (b *Builder) Stack(locations []int32) int32 {
 	}
 	t := b.dict.StackTable()
 	i := int32(t.Len())
-	t.AppendEmpty().LocationIndices().FromRaw(locations)
+	b.blocks.Indices.Set(b.blocks.Stacks.One(t).LocationIndices(), locations)
 	b.stacks[string([]byte(key))] = i
 	return i
 }
@@ -287,18 +291,4 @@ func (b *Builder) Link(l Link) int32 {
 	e.SetSpanID(l.SpanID)
 	b.links[l] = i
 	return i
-}
-
-// AddProfile appends a Profile of the given kind and type to scope.
-func (b *Builder) AddProfile(scope pprofile.ScopeProfiles, kind string, sample, period ValueType, periodValue int64) pprofile.Profile {
-	p := scope.Profiles().AppendEmpty()
-	p.SampleType().SetTypeStrindex(b.String(sample.Type))
-	p.SampleType().SetUnitStrindex(b.String(sample.Unit))
-	if period != (ValueType{}) {
-		p.PeriodType().SetTypeStrindex(b.String(period.Type))
-		p.PeriodType().SetUnitStrindex(b.String(period.Unit))
-	}
-	p.SetPeriod(periodValue)
-	p.AttributeIndices().Append(b.StringAttribute(AttrKind, kind))
-	return p
 }

@@ -6,13 +6,17 @@ import (
 	"unsafe"
 )
 
-// blockSize is the number of elements or numbers that are made at a time where
-// nobody said how many there will be.
-const blockSize = 128
+// Where nobody said how many elements or numbers there will be, this many are made at
+// first, and then twice as many each time.
+const (
+	firstBlock   = 8
+	largestBlock = 512
+)
 
 // list is a slice of pdata whose elements are messages.
 type list[E any] interface {
 	Len() int
+	At(int) E
 	AppendEmpty() E
 }
 
@@ -23,7 +27,7 @@ type Elements[E any, S list[E]] struct {
 	size     uintptr
 	made     int // elements of block
 	used     int
-	next     int // elements of the next block
+	next     int // elements of the next block, if it is known
 	pointers []unsafe.Pointer
 	kind     reflect.Type // of an element, nil if it is not known
 	looked   bool
@@ -37,12 +41,12 @@ func (e *Elements[E, S]) Forget() {
 	e.block, e.made, e.used, e.next, e.pointers = nil, 0, 0, 0, nil
 }
 
-// blockOf returns how many are made at a time if so many were asked for.
-func blockOf(reserved int) int {
+// blockOf returns how many are made at a time.
+func blockOf(reserved, before int) int {
 	if reserved > 0 {
 		return reserved
 	}
-	return blockSize
+	return min(max(2*before, firstBlock), largestBlock)
 }
 
 // Append appends n empty elements to a slice.
@@ -69,10 +73,16 @@ func (e *Elements[E, S]) Append(to S, n int) {
 	}
 }
 
+// One appends an empty element to a slice and returns it.
+func (e *Elements[E, S]) One(to S) E {
+	e.Append(to, 1)
+	return to.At(to.Len() - 1)
+}
+
 // room returns an empty slice for n pointers.
 func (e *Elements[E, S]) room(n int) []unsafe.Pointer {
 	if n > len(e.pointers) {
-		e.pointers = make([]unsafe.Pointer, max(n, blockOf(e.next)))
+		e.pointers = make([]unsafe.Pointer, max(n, blockOf(e.next, e.made)))
 	}
 	room := e.pointers[:0:n]
 	e.pointers = e.pointers[n:]
@@ -81,7 +91,7 @@ func (e *Elements[E, S]) room(n int) []unsafe.Pointer {
 
 func (e *Elements[E, S]) element() unsafe.Pointer {
 	if e.used == e.made {
-		e.made, e.used, e.next = blockOf(e.next), 0, 0
+		e.made, e.used, e.next = blockOf(e.next, e.made), 0, 0
 		e.size = e.kind.Size()
 		e.block = reflect.MakeSlice(reflect.SliceOf(e.kind), e.made, e.made).UnsafePointer()
 	}

@@ -14,7 +14,7 @@ type numbers[T any] interface {
 // is not safe for concurrent use.
 type Numbers[T int32 | int64, S numbers[T]] struct {
 	block          []T
-	next           int
+	made, next     int
 	looked, isSame bool
 }
 
@@ -22,7 +22,7 @@ type Numbers[T int32 | int64, S numbers[T]] struct {
 func (n *Numbers[T, S]) Reserve(count int) { n.next = max(count-len(n.block), 0) }
 
 // Forget makes what comes next be in blocks of its own.
-func (n *Numbers[T, S]) Forget() { n.block, n.next = nil, 0 }
+func (n *Numbers[T, S]) Forget() { n.block, n.made, n.next = nil, 0, 0 }
 
 // Set makes a slice have a copy of values.
 func (n *Numbers[T, S]) Set(to S, values []T) {
@@ -52,7 +52,8 @@ func (n *Numbers[T, S]) known() bool {
 // take makes a slice have count zeros and returns them.
 func (n *Numbers[T, S]) take(to S, count int) []T {
 	if count > len(n.block) {
-		n.block, n.next = make([]T, max(count, blockOf(n.next))), 0
+		n.made, n.next = max(count, blockOf(n.next, n.made)), 0
+		n.block = make([]T, n.made)
 	}
 	// What is appended later must not run into what is next.
 	values := n.block[:count:count]

@@ -107,6 +107,7 @@ type other struct {
 }
 
 func (o other) Len() int             { return len(*o.list) }
+func (o other) At(i int) int         { return int((*o.list)[i]) }
 func (o other) AppendEmpty() int     { *o.list = append(*o.list, 0); return 0 }
 func (o other) FromRaw(from []int64) { *o.list = append((*o.list)[:0], from...) }
 
@@ -114,7 +115,8 @@ func TestOtherLayout(t *testing.T) {
 	o := other{list: new([]int64)}
 	var e Elements[int, other]
 	e.Append(o, 3)
-	assert.Equal(t, 3, o.Len())
+	assert.Zero(t, e.One(o))
+	assert.Equal(t, 4, o.Len())
 	var n Numbers[int64, other]
 	n.Set(o, []int64{1, 2})
 	assert.Equal(t, []int64{1, 2}, *o.list)

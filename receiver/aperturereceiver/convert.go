@@ -296,19 +296,19 @@ func (c *converter) sample(k *kindProfile, ev *aperturewire.Event, extra uint64,
 	if s := c.samples[key]; s != nil {
 		return s
 	}
-	ps := k.profile.Samples().AppendEmpty()
-	ps.SetStackIndex(key.stack)
-	attrs := ps.AttributeIndices()
+	var room [5]int32
+	attrs := room[:0]
 	if key.thread >= 0 {
-		attrs.Append(key.thread)
+		attrs = append(attrs, key.thread)
 	}
 	switch ev.Kind {
 	case aperturewire.KindLock:
-		attrs.Append(c.b.IntAttribute(profile.AttrLockAddress, int64(ev.LockAddress)))
+		attrs = append(attrs, c.b.IntAttribute(profile.AttrLockAddress, int64(ev.LockAddress)))
 	case aperturewire.KindSyscall:
 		call := c.call(ev, more)
-		attrs.Append(call[:]...)
+		attrs = append(attrs, call[:]...)
 	}
+	ps := c.b.AddSample(k.profile.Samples(), key.stack, attrs)
 	if len(c.slab) == cap(c.slab) {
 		// Full: the samples in it stay where they are, for there are pointers to them.
 		c.slab = make([]sample, 0, 128)
