@@ -106,6 +106,9 @@ func NewBuilder() *Builder {
 // profiles to it directly; call nothing of the Builder after handing it on.
 func (b *Builder) Profiles() pprofile.Profiles { return b.pd }
 
+// Blocks makes elements of the Profiles, for those who append to it directly.
+func (b *Builder) Blocks() *slab.Profiles { return &b.blocks }
+
 // String returns the index of s in the string table.
 func (b *Builder) String(s string) int32 {
 	if i, ok := b.strings[s]; ok {

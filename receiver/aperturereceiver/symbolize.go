@@ -176,7 +176,7 @@ func (s *symbolizer) resolve(f *frameKey) int32 {
 func (s *symbolizer) location(f *frameKey, function, module string) int32 {
 	table := s.dict.LocationTable()
 	index := int32(table.Len())
-	l := table.AppendEmpty()
+	l := s.b.Blocks().Locations.One(table)
 	l.SetAddress(f.Address)
 	if module != "" {
 		l.SetMappingIndex(s.mapping(module))
@@ -185,10 +185,10 @@ func (s *symbolizer) location(f *frameKey, function, module string) int32 {
 		if s.kernel == 0 {
 			s.kernel = s.b.StringAttribute(profile.AttrFrameType, profile.FrameKernel)
 		}
-		l.AttributeIndices().Append(s.kernel)
+		s.b.Blocks().Indices.One(l.AttributeIndices(), s.kernel)
 	}
 	if function != "" {
-		l.Lines().AppendEmpty().SetFunctionIndex(s.function(function))
+		s.b.Blocks().Lines.One(l.Lines()).SetFunctionIndex(s.function(function))
 	}
 	return index
 }
@@ -212,7 +212,7 @@ func (s *symbolizer) function(name string) int32 {
 	if s.functions[n] == 0 {
 		table := s.dict.FunctionTable()
 		s.functions[n] = int32(table.Len())
-		table.AppendEmpty().SetNameStrindex(int32(n))
+		s.b.Blocks().Functions.One(table).SetNameStrindex(int32(n))
 	}
 	return s.functions[n]
 }
