@@ -48,6 +48,9 @@ func (s *store) connect(ctx context.Context, warned bool) {
 	for ctx.Err() == nil {
 		err := s.prepare(ctx)
 		if err == nil {
+			err = s.convert(ctx)
+		}
+		if err == nil {
 			s.away.Store(nil)
 			s.announceReady(time.Since(begin))
 			return

@@ -63,9 +63,6 @@ const written = "toDateTime(written)"
 // each up to that much older than what refers to them: twice the retention is
 // always enough.
 var lifetimes = map[string]lifetime{
-	"profiles":       {column: "stored", age: retentions(1)},
-	"stack_hours":    {column: "stored", age: retentions(1)},
-	"kind_hours":     {column: "stored", age: retentions(1)},
 	"chunks":         {column: "stored", age: retentions(1)},
 	"batches":        {column: "stored", age: batchRetention},
 	"series":         {column: "last_seen", age: retentions(2)},

@@ -94,7 +94,7 @@ func TestMigrateFromVersion2(t *testing.T) {
 		}
 		require.NoError(t, record(ctx, p, o, m))
 	}
-	tables := []string{"profiles", "stack_hours", "kind_hours", "batches", "series", "attribute_sets", "stacks", "locations", "functions"}
+	tables := []string{"batches", "series", "attribute_sets", "stacks", "locations", "functions"}
 	for _, name := range tables {
 		stored := "stored"
 		if lifetimes[name].column == "last_seen" {

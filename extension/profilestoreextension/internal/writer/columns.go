@@ -30,17 +30,9 @@ func (a *array[T, C]) end() {
 	a.Offsets = append(a.Offsets, uint64(a.data.Rows()))
 }
 
-type (
-	idArray     = array[proto.UInt128, *proto.ColUInt128]
-	int64Array  = array[int64, *proto.ColInt64]
-	uint64Array = array[uint64, *proto.ColUInt64]
-	uint8Array  = array[uint8, *proto.ColUInt8]
-)
+type idArray = array[proto.UInt128, *proto.ColUInt128]
 
-func newIDs() idArray         { return newArray[proto.UInt128](new(proto.ColUInt128)) }
-func newInt64s() int64Array   { return newArray[int64](new(proto.ColInt64)) }
-func newUint64s() uint64Array { return newArray[uint64](new(proto.ColUInt64)) }
-func newUint8s() uint8Array   { return newArray[uint8](new(proto.ColUInt8)) }
+func newIDs() idArray { return newArray[proto.UInt128](new(proto.ColUInt128)) }
 
 // labelMap is a Map(LowCardinality(String), String) column.
 type labelMap struct {

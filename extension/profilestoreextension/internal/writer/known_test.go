@@ -35,7 +35,7 @@ func TestKnown(t *testing.T) {
 func TestBounds(t *testing.T) {
 	f := func(kind string, e profile.Entry, known bool) {
 		t.Helper()
-		lo, hi := bounds(&profile.Group{Kind: kind, Types: profile.Types(kind)}, &e)
+		lo, hi := Bounds(&profile.Group{Kind: kind, Types: profile.Types(kind)}, &e)
 		assert.Equal(t, known, lo <= hi, fmt.Sprint(kind, e))
 	}
 	sum := func(v int64) [profile.MaxTypes]int64 { return [profile.MaxTypes]int64{v} }

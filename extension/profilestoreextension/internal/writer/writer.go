@@ -3,7 +3,6 @@ package writer
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,20 +16,16 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// Writer implements [profilestore.Writer] over a pool. It is safe for
-// concurrent use.
+// Writer writes over a pool. It is safe for concurrent use.
 type Writer struct {
 	pool   *chconn.Pool
 	tables schema.Options
 	known  *Known
 	onRows func(ctx context.Context, table string, rows int, took time.Duration)
 
-	buffers sync.Pool
 	// epoch counts the calls of Forget.
 	epoch atomic.Uint64
 }
-
-var _ profilestore.Writer = (*Writer)(nil)
 
 // Options configure a [Writer].
 type Options struct {
@@ -44,12 +39,10 @@ type Options struct {
 
 // New returns a writer.
 func New(pool *chconn.Pool, o Options) *Writer {
-	w := &Writer{
+	return &Writer{
 		pool: pool, tables: o.Tables, onRows: o.OnRows,
 		known: NewKnown(o.KnownEntries, int64(o.Tables.Retention/time.Second/4)),
 	}
-	w.buffers.New = func() any { return newBuffer(w.known) }
-	return w
 }
 
 // Forget empties the cache of what is stored. It must be called before tables
@@ -64,120 +57,8 @@ func (w *Writer) Forget() {
 // KnownEntries returns the number of dictionary rows known to be stored.
 func (w *Writer) KnownEntries() int { return w.known.Len() }
 
-// buffer holds the columns of one Write.
-type buffer struct {
-	profiles   *profileRows
-	totals     *totals
-	stackHours *stackHourRows
-	kindHours  *kindHourRows
-	batches    *batchRows
-	dict       *dictionaries
-	types      map[typesKey]string
-	features   []features // by group
-}
-
-type typesKey struct {
-	n     int
-	types [profile.MaxTypes]profile.ValueType
-}
-
-func newBuffer(known *Known) *buffer {
-	return &buffer{
-		profiles: newProfileRows(), totals: newTotals(), stackHours: newStackHourRows(),
-		kindHours: newKindHourRows(), batches: newBatchRows(), dict: newDictionaries(known),
-		types: make(map[typesKey]string),
-	}
-}
-
-func (b *buffer) reset(now int64) {
-	resetAll(b.profiles.input)
-	resetAll(b.stackHours.input)
-	resetAll(b.kindHours.input)
-	resetAll(b.batches.input)
-	b.totals.reset()
-	b.dict.reset(now)
-	clear(b.types)
-}
-
-func (b *buffer) typesOf(g *profile.Group) string {
-	key := typesKey{n: len(g.Types)}
-	copy(key.types[:], g.Types)
-	s, ok := b.types[key]
-	if !ok {
-		s = layout.EncodeTypes(g.Types)
-		b.types[key] = s
-	}
-	return s
-}
-
-// Write implements [profilestore.Writer].
-func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
-	if err := validate(win); err != nil {
-		return err
-	}
-	epoch := w.epoch.Load()
-	now := time.Now().Unix()
-	b := w.buffers.Get().(*buffer)
-	defer w.buffers.Put(b)
-	b.reset(now)
-	w.fill(b, win.Groups, now)
-	if err := w.writeDictionaries(ctx, b.dict, epoch, now); err != nil {
-		return err
-	}
-	for _, t := range []struct {
-		name  string
-		input proto.Input
-	}{
-		{"profiles", b.profiles.input},
-		{"stack_hours", b.stackHours.input},
-		{"batches", b.batches.input},
-		// The last, because its numbers of events say what is there: who has seen
-		// them finds everything else, too.
-		{"kind_hours", b.kindHours.input},
-	} {
-		if err := w.insert(ctx, t.name, t.input, win.Token.String()+"-"+t.name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fill turns groups into columns.
-func (w *Writer) fill(b *buffer, groups *profile.Groups, now int64) {
-	stored := StoredUntil(now)
-	d := groups.Dict
-	b.features = b.features[:0]
-	for _, g := range groups.Groups {
-		b.features = append(b.features, featuresOf(g, d))
-	}
-	w.known.mu.Lock()
-	for i, g := range groups.Groups {
-		if len(g.Entries) == 0 {
-			continue
-		}
-		b.dict.addSeries(g.Series)
-		b.totals.add(g, d, &b.features[i], b.typesOf(g), func(stack int32) { b.dict.addStack(g.Series, d, stack) })
-		last := int32(0)
-		for i := range g.Entries {
-			if a := g.Entries[i].Attrs; a != last {
-				b.dict.addSet(g.Series.Tenant, &d.Attributes[a])
-				last = a
-			}
-		}
-	}
-	w.known.mu.Unlock()
-	for i, g := range groups.Groups {
-		if len(g.Entries) > 0 {
-			b.profiles.add(g, d, &b.features[i], b.typesOf(g), stored)
-		}
-	}
-	b.stackHours.fill(b.totals, d, stored)
-	b.kindHours.fill(b.totals, stored)
-	b.batches.fill(groups.Batches, stored)
-}
-
-// validate checks what the tables cannot hold.
-func validate(win *profilestore.Window) error {
+// Validate checks what the tables cannot hold.
+func Validate(win *profilestore.Window) error {
 	for i, g := range win.Groups.Groups {
 		for _, t := range [...]struct {
 			name string
@@ -201,8 +82,8 @@ func validate(win *profilestore.Window) error {
 	return nil
 }
 
-// insert sends one block. token is empty for rows that may be there twice.
-func (w *Writer) insert(ctx context.Context, table string, input proto.Input, token string) error {
+// Insert sends one block. token is empty for rows that may be there twice.
+func (w *Writer) Insert(ctx context.Context, table string, input proto.Input, token string) error {
 	rows := input[0].Data.Rows()
 	if rows == 0 {
 		return nil

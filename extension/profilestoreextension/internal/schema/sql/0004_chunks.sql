@@ -1,6 +1,8 @@
 {{ define "visible" -}}
-(level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM {{ read "chunks" }} WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM {{ read "chunks" }} WHERE level < 2)))
-    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM {{ read "chunks" }} GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
+(level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM {{ read "chunks" }} WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM {{ read "chunks" }} WHERE level < 2)
+        UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
+    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM {{ read "chunks" }} GROUP BY tenant, service, kind, hour, id HAVING count() > 1
+        UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
 {{- end -}}
 -- All profiles of a tenant, service, kind and hour that one window brought, or
 -- that were made of several such rows, transposed; docs/adr/0011-chunk-format.md
@@ -100,7 +102,9 @@ SETTINGS {{ dedup }};
 --
 -- Both leave out rows that were replaced, and all but the first of rows with equal
 -- ids. Only rows of levels 0 and 1 are ever replaced, and they are deleted soon, so
--- that it takes no time to find out. The setting makes one snapshot of all.
+-- that it takes no time to find out. The setting makes one snapshot of all. The
+-- lists are never empty, which the server would take for a constant and fail: no row
+-- has the id 0.
 
 -- One row for each profile.
 CREATE OR REPLACE VIEW {{ view "chunk_profiles" }} AS

@@ -1,97 +1,3 @@
-CREATE TABLE IF NOT EXISTS `aperture`.`profiles_local` ON CLUSTER `main`
-(
-    tenant LowCardinality(String),
-    service LowCardinality(String),
-    kind LowCardinality(String),
-    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    end DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    series UInt128 CODEC(ZSTD(1)),
-    types LowCardinality(String),
-    period_type LowCardinality(String),
-    period Int64 CODEC(T64, ZSTD(1)),
-    events UInt64 CODEC(T64, ZSTD(1)),
-    stacks Array(UInt128) CODEC(ZSTD(1)),
-    attribute_sets Array(UInt128) CODEC(ZSTD(1)),
-    counts Array(UInt64) CODEC(T64('bit'), ZSTD(1)),
-    same UInt8 CODEC(ZSTD(1)),
-    v0 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
-    v1 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
-    v2 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
-    v3 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
-    minima Array(Int64) CODEC(T64('bit'), ZSTD(1)),
-    maxima Array(Int64) CODEC(T64('bit'), ZSTD(1)),
-    lock_addresses Array(UInt64) CODEC(ZSTD(1)),
-    syscalls Array(Int64) CODEC(T64, ZSTD(1)),
-    buckets Array(UInt8) CODEC(ZSTD(1)),
-    errors Array(UInt8) CODEC(ZSTD(1)),
-    stored DateTime('UTC') CODEC(ZSTD(1))
-)
-ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
-PARTITION BY toMonday(time)
-ORDER BY (tenant, service, kind, time, series)
-TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `aperture`.`profiles` ON CLUSTER `main` AS `aperture`.`profiles_local`
-ENGINE = Distributed(`main`, `aperture`, `profiles_local`, cityHash64(tenant, service));
-
-CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours_local` ON CLUSTER `main`
-(
-    tenant LowCardinality(String),
-    service LowCardinality(String),
-    kind LowCardinality(String),
-    types LowCardinality(String),
-    hour DateTime('UTC') CODEC(ZSTD(1)),
-    stack UInt128 CODEC(ZSTD(1)),
-    lock_address UInt64 CODEC(ZSTD(1)),
-    syscall Int64 CODEC(T64, ZSTD(1)),
-    bucket UInt8 CODEC(ZSTD(1)),
-    error UInt8 CODEC(ZSTD(1)),
-    syscall_name SimpleAggregateFunction(max, LowCardinality(String)),
-    count SimpleAggregateFunction(sum, UInt64) CODEC(T64('bit'), ZSTD(1)),
-    v0 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
-    v1 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
-    v2 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
-    v3 SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
-    minimum SimpleAggregateFunction(min, Int64) CODEC(T64('bit'), ZSTD(1)),
-    maximum SimpleAggregateFunction(max, Int64) CODEC(T64('bit'), ZSTD(1)),
-    stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
-)
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
-PARTITION BY toMonday(hour)
-PRIMARY KEY (tenant, service, kind, types, hour, stack)
-ORDER BY (tenant, service, kind, types, hour, stack, lock_address, syscall, bucket, error)
-TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `aperture`.`stack_hours` ON CLUSTER `main` AS `aperture`.`stack_hours_local`
-ENGINE = Distributed(`main`, `aperture`, `stack_hours_local`, cityHash64(tenant, service));
-
-CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours_local` ON CLUSTER `main`
-(
-    tenant LowCardinality(String),
-    service LowCardinality(String),
-    kind LowCardinality(String),
-    types LowCardinality(String),
-    hour DateTime('UTC') CODEC(ZSTD(1)),
-    events SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
-    profiles SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
-    first_time SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
-    last_time SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
-    period_min SimpleAggregateFunction(min, Int64) CODEC(ZSTD(1)),
-    period_max SimpleAggregateFunction(max, Int64) CODEC(ZSTD(1)),
-    counts_only SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)),
-    stored SimpleAggregateFunction(max, DateTime('UTC')) CODEC(ZSTD(1))
-)
-ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
-PARTITION BY toYYYYMM(hour)
-ORDER BY (tenant, service, kind, types, hour)
-TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
-
-CREATE TABLE IF NOT EXISTS `aperture`.`kind_hours` ON CLUSTER `main` AS `aperture`.`kind_hours_local`
-ENGINE = Distributed(`main`, `aperture`, `kind_hours_local`, cityHash64(tenant, service));
-
 CREATE TABLE IF NOT EXISTS `aperture`.`batches_local` ON CLUSTER `main`
 (
     tenant LowCardinality(String),
@@ -455,8 +361,10 @@ ARRAY JOIN
     times AS ns, durations AS duration, arrayMap(s -> series_ids[s + 1], series) AS series,
     if(empty(events_by_profile), arrayMap(v -> toUInt64(v), pt0), events_by_profile) AS events,
     pt0 AS v0, arrayResize(pt1, length(times)) AS v1, arrayResize(pt2, length(times)) AS v2, arrayResize(pt3, length(times)) AS v3
-WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)))
-    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
+WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
+        UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
+    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1
+        UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
 SETTINGS enable_shared_storage_snapshot_in_query = 1;
 
 CREATE OR REPLACE VIEW `aperture`.`chunk_stacks` ON CLUSTER `main` AS
@@ -473,8 +381,10 @@ ARRAY JOIN
     entry_profiles AS profiles, if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS count,
     t0 AS v0, arrayResize(t1, length(stacks)) AS v1, arrayResize(t2, length(stacks)) AS v2, arrayResize(t3, length(stacks)) AS v3,
     arrayResize(minima, length(stacks), 9223372036854775807) AS lowest, arrayResize(maxima, length(stacks), -9223372036854775808) AS highest
-WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)))
-    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1)
+WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
+        UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
+    AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1
+        UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
 SETTINGS enable_shared_storage_snapshot_in_query = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs_local` ON CLUSTER `main`

@@ -5,21 +5,23 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ClickHouse/ch-go/proto"
-
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// What every layout of the observations has in common: what rows refer to, the
-// batches, and how a block is sent.
-
-// Validate checks what the tables cannot hold.
-func Validate(win *profilestore.Window) error { return validate(win) }
-
 // Bounds returns the extremes of an entry's observations, or layout.NoMinimum and
-// layout.NoMaximum where they are not known.
-func Bounds(g *profile.Group, e *profile.Entry) (lo, hi int64) { return bounds(g, e) }
+// layout.NoMaximum where they are not known. (0, 0) means unknown, but for our own
+// kinds of durations a sum of 0 says that all were 0.
+func Bounds(g *profile.Group, e *profile.Entry) (lo, hi int64) {
+	if e.Min != 0 || e.Max != 0 {
+		return e.Min, e.Max
+	}
+	if e.Count > 0 && e.Values[0] == 0 && len(profile.Types(g.Kind)) == 2 {
+		return 0, 0
+	}
+	return layout.NoMinimum, layout.NoMaximum
+}
 
 // StoredUntil returns the column stored of what is written at a time, both in Unix
 // seconds. Rows live from the end of the hour they were stored in: a coarse time
@@ -74,18 +76,13 @@ func (w *Writer) WriteBatches(ctx context.Context, win *profilestore.Window) err
 	}
 	rows := newBatchRows()
 	rows.fill(win.Groups.Batches, StoredUntil(time.Now().Unix()))
-	return w.insert(ctx, "batches", rows.input, win.Token.String()+"-batches")
-}
-
-// Insert sends one block. token is empty for rows that may be there twice.
-func (w *Writer) Insert(ctx context.Context, table string, input proto.Input, token string) error {
-	return w.insert(ctx, table, input, token)
+	return w.Insert(ctx, "batches", rows.input, win.Token.String()+"-batches")
 }
 
 // writeDictionaries stores what is in d. epoch is that from before d was filled.
 func (w *Writer) writeDictionaries(ctx context.Context, d *dictionaries, epoch uint64, now int64) error {
 	for _, t := range d.tables() {
-		if err := w.insert(ctx, t.name, t.input, ""); err != nil {
+		if err := w.Insert(ctx, t.name, t.input, ""); err != nil {
 			return err
 		}
 	}
