@@ -29,10 +29,10 @@ func (c *Converter) reserve(columns []Column, first, end int) {
 		}
 		c.arena = make([]byte, 0, size)
 	}
-	d.StringTable().EnsureCapacity(d.StringTable().Len() + texts)
-	d.FunctionTable().EnsureCapacity(d.FunctionTable().Len() + functions)
-	d.LocationTable().EnsureCapacity(d.LocationTable().Len() + locations)
-	d.StackTable().EnsureCapacity(d.StackTable().Len() + samples)
+	makeRoom(d.StringTable(), texts)
+	makeRoom(d.FunctionTable(), functions)
+	makeRoom(d.LocationTable(), locations)
+	makeRoom(d.StackTable(), samples)
 	c.blocks.Functions.Reserve(functions)
 	c.blocks.Locations.Reserve(locations)
 	c.blocks.Lines.Reserve(lines)
@@ -77,4 +77,16 @@ func (c *Converter) Release() {
 	c.p, c.dict, c.arena, c.kernel, c.options = nil, pprofile.ProfilesDictionary{}, nil, nil, Options{}
 	c.blocks.Forget()
 	converters.Put(c)
+}
+
+// makeRoom makes room in a table for n more, unless it has more than that already: the
+// dictionary of many profiles would be copied for each of them.
+func makeRoom(table interface {
+	Len() int
+	EnsureCapacity(capacity int)
+}, n int,
+) {
+	if table.Len() <= n {
+		table.EnsureCapacity(table.Len() + n)
+	}
 }
