@@ -61,14 +61,13 @@ func (b *bench) profiled(name string, f func() error) error {
 		return f()
 	}
 	file := fmt.Sprintf("%s/%s.cpu.pb.gz", b.profile, strings.ReplaceAll(name, " ", "-"))
-	if _, err := b.worker.call(call{Profile: &file}); err != nil {
+	if _, err := b.worker.call(call{Profile: &profileCall{file}}); err != nil {
 		return err
 	}
 	if err := f(); err != nil {
 		return err
 	}
-	end := ""
-	_, err := b.worker.call(call{Profile: &end})
+	_, err := b.worker.call(call{Profile: &profileCall{}})
 	return err
 }
 

@@ -17,12 +17,11 @@ import (
 
 // call is what the worker is asked to do: one of the fields.
 type call struct {
-	Open   *chserver.Endpoint // opens the store, anew if it was
-	Load   *loadCall
-	Query  *queryCall
-	Beside *besideCall
-	// Profile begins to write a CPU profile to a file, and ends the one before.
-	Profile *string
+	Open    *chserver.Endpoint // opens the store, anew if it was
+	Load    *loadCall
+	Query   *queryCall
+	Beside  *besideCall
+	Profile *profileCall
 	// ResetPeak gives back unused memory and forgets the largest resident set.
 	ResetPeak bool
 }
@@ -53,6 +52,10 @@ type besideCall struct {
 	Windows int
 	Every   time.Duration
 }
+
+// profileCall begins to write a CPU profile to a file, unless that is empty, and
+// ends the one before.
+type profileCall struct{ File string }
 
 // reply answers a call.
 type reply struct {

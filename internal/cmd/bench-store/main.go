@@ -41,7 +41,7 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "8 services, 2 hours, fewer repetitions: for a first look")
 	flag.IntVar(&o.corpus.Services, "services", 50, "services of the fleet")
 	flag.IntVar(&o.corpus.Pods, "pods", 20, "pods of each service")
-	flag.Float64Var(&o.corpus.Samples, "samples", 208, "mean number of observations in a CPU profile of 15 s; 208 make 35 million samples an hour with 50 services of 20 pods")
+	flag.Float64Var(&o.corpus.Samples, "samples", 220, "mean number of observations in a CPU profile of 15 s; 220 make 35 million samples an hour with 50 services of 20 pods")
 	flag.IntVar(&o.hours, "hours", 24, "hours in the store, of which the first is stored and the others are copies")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each query is measured; figures are the median of the rounds")
 	flag.DurationVar(&o.each, "each", time.Second, "how long a query is repeated in a round")

@@ -43,15 +43,15 @@ const (
 
 // queries is what the worker asks: the store and what the API keeps beside it.
 type queries struct {
-	profilestore.Store
 	profilestore.Querier
+	reader profilestore.Reader
 	forest *flame.Forest
 }
 
 const forestSize = 64 << 20
 
 func newQueries(s *store) *queries {
-	return &queries{Store: s.Store, Querier: s.querier, forest: flame.NewForest(forestSize, flame.Options{})}
+	return &queries{Querier: s.querier, reader: s, forest: flame.NewForest(forestSize, flame.Options{})}
 }
 
 // answer is what an op returns: one of the fields.
@@ -88,13 +88,13 @@ func (q *queries) run(ctx context.Context, o *op) (a answer, err error) {
 	case heatmap:
 		a.heatmap, err = q.Heatmap(ctx, o.Sel, o.Step, 0)
 	case countEvents:
-		a.count, err = q.CountEvents(ctx, o.Sel)
+		a.count, err = q.reader.CountEvents(ctx, o.Sel)
 	}
 	return a, err
 }
 
 func (q *queries) flameGraph(ctx context.Context, o *op) (answer, error) {
-	m, err := q.MergeStacks(ctx, o.Sel, profilestore.MergeOptions{MaxStacks: o.Rows})
+	m, err := q.reader.MergeStacks(ctx, o.Sel, profilestore.MergeOptions{MaxStacks: o.Rows})
 	if err != nil {
 		return answer{}, err
 	}

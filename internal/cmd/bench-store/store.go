@@ -40,11 +40,7 @@ func openStore(ctx context.Context, ep chserver.Endpoint, maxStacks int) (*store
 	if err := ext.Start(ctx, componenttest.NewNopHost()); err != nil {
 		return nil, err
 	}
-	s := &store{Store: ext.(profilestore.Store), ext: ext}
-	s.querier, _ = ext.(profilestore.Querier)
-	if s.querier == nil {
-		return nil, errors.Join(errors.New("open store: it answers no queries of a profilestore.Querier"), s.close(ctx))
-	}
+	s := &store{Store: ext.(profilestore.Store), querier: ext.(profilestore.Querier), ext: ext}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		err := s.Ready()
 		if err == nil {

@@ -98,7 +98,7 @@ func (w *working) do(ctx context.Context, c *call, r *reply) error {
 		r.Stored, err = w.beside.stop()
 		return err
 	case c.Profile != nil:
-		return w.startProfile(*c.Profile)
+		return w.startProfile(c.Profile.File)
 	case c.ResetPeak:
 		debug.FreeOSMemory()
 		return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
