@@ -26,7 +26,7 @@ func TestDocumentedQueries(t *testing.T) {
 	doc, err := os.ReadFile("../../../../docs/schema.md")
 	require.NoError(t, err)
 	parts := strings.Split(string(doc), "```sql\n")[1:]
-	require.Len(t, parts, 4)
+	require.Len(t, parts, 11)
 	for _, p := range parts {
 		query, _, _ := strings.Cut(p, "```")
 		answer := clickhousetest.Exec(t, server, strings.ReplaceAll(query, "aperture.", database+"."))
