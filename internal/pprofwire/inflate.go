@@ -3,20 +3,15 @@ package pprofwire
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"sync"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // inflaters holds those of earlier profiles: one has some 40 KB of tables.
-var inflaters = sync.Pool{New: func() any { return new(inflater) }}
-
-type inflater struct {
-	in bytes.Reader
-	z  gzip.Reader
-}
+var inflaters = sync.Pool{New: func() any { return new(deflate) }}
 
 // maxRatio is how much DEFLATE can inflate a byte at most.
 const maxRatio = 1032
@@ -25,54 +20,118 @@ const maxRatio = 1032
 // bytes: 0x1f would be field 3 of a wire type that protobuf does not have.
 func isGzip(data []byte) bool { return len(data) >= 2 && data[0] == 0x1f && data[1] == 0x8b }
 
-// inflate appends the inflated data to buf. It takes no more memory than limit
-// and the next power of two for it.
+// inflate appends the inflated data, RFC 1952, to buf: all members, one after another.
+// It takes no more memory than limit and outputRoom.
 func inflate(buf, data []byte, limit int) ([]byte, error) {
-	f := inflaters.Get().(*inflater)
-	defer inflaters.Put(f)
-	f.in.Reset(data)
-	defer f.in.Reset(nil)
-	if err := f.z.Reset(&f.in); err != nil {
-		return buf, inflateError(err)
+	d := inflaters.Get().(*deflate)
+	defer inflaters.Put(d)
+	first := len(buf)
+	if n := expected(data, limit); cap(buf)-first < n {
+		buf = append(make([]byte, 0, first+n), buf...)
 	}
-	if n := expected(data, limit); cap(buf)-len(buf) < n {
-		buf = append(make([]byte, 0, len(buf)+n), buf...)
+	d.in, d.at, d.out, d.limit = data, 0, buf, first+limit
+	err := d.members()
+	out := d.out
+	d.in, d.out = nil, nil
+	if err != nil {
+		return out[:first], err
 	}
+	return out, nil
+}
+
+func (d *deflate) members() error {
 	for {
-		if len(buf) == cap(buf) {
-			// Room for one more byte than allowed, to see whether there is one.
-			bigger := make([]byte, len(buf), min(2*cap(buf), limit)+1)
-			copy(bigger, buf)
-			buf = bigger
+		if err := d.header(); err != nil {
+			return inflateError(err)
 		}
-		n, err := f.z.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > limit {
-			return buf[:0], tooLarge("the inflated profile has more than %d bytes", limit)
+		first := len(d.out)
+		if err := d.stream(); err != nil {
+			if errors.Is(err, ErrTooLarge) {
+				return err
+			}
+			return inflateError(err)
 		}
-		if err == io.EOF {
-			return buf, nil
+		tail := d.in[d.at:]
+		if len(tail) < 8 {
+			return inflateError(io.ErrUnexpectedEOF)
 		}
-		if err != nil {
-			return buf[:0], inflateError(err)
+		content := d.out[first:]
+		if crc32.ChecksumIEEE(content) != binary.LittleEndian.Uint32(tail) || uint32(len(content)) != binary.LittleEndian.Uint32(tail[4:]) {
+			return inflateError(errChecksum)
+		}
+		if d.at += 8; d.at == len(d.in) {
+			return nil
 		}
 	}
+}
+
+var (
+	errHeader   = errors.New("gzip: invalid header")
+	errChecksum = errors.New("gzip: invalid checksum")
+)
+
+// Flags of a gzip header.
+const (
+	gzipCRC     = 1 << 1
+	gzipExtra   = 1 << 2
+	gzipName    = 1 << 3
+	gzipComment = 1 << 4
+	gzipFixed   = 10 // bytes of a header that are always there
+)
+
+// header reads the header of a member.
+func (d *deflate) header() error {
+	b := d.in[d.at:]
+	if len(b) < gzipFixed {
+		return io.ErrUnexpectedEOF
+	}
+	if !isGzip(b) || b[2] != 8 {
+		return errHeader
+	}
+	flags, i := b[3], gzipFixed
+	if flags&gzipExtra != 0 {
+		if len(b) < i+2 {
+			return io.ErrUnexpectedEOF
+		}
+		i += 2 + int(binary.LittleEndian.Uint16(b[i:]))
+	}
+	for _, text := range []byte{gzipName, gzipComment} {
+		if flags&text == 0 {
+			continue
+		}
+		n := bytes.IndexByte(b[min(i, len(b)):], 0)
+		if n < 0 {
+			return io.ErrUnexpectedEOF
+		}
+		i += n + 1
+	}
+	if flags&gzipCRC != 0 {
+		if len(b) < i+2 {
+			return io.ErrUnexpectedEOF
+		}
+		if uint16(crc32.ChecksumIEEE(b[:i])) != binary.LittleEndian.Uint16(b[i:]) {
+			return errHeader
+		}
+		i += 2
+	}
+	if i > len(b) {
+		return io.ErrUnexpectedEOF
+	}
+	d.at += i
+	return nil
 }
 
 func inflateError(err error) error {
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
 	return fmt.Errorf("decode pprof: %w: inflate: %w", ErrInvalid, err)
 }
 
-// expected guesses the inflated size, plus 1 to see the end, from the last four
-// bytes of a gzip file, which are not to be trusted.
+// expected guesses the inflated size, with outputRoom, from the last four bytes of a
+// gzip file, which are not to be trusted.
 func expected(data []byte, limit int) int {
 	n := len(data)
 	size := min(int64(n)*maxRatio, int64(limit))
 	if n >= 4 {
 		size = min(size, int64(binary.LittleEndian.Uint32(data[n-4:])))
 	}
-	return int(size) + 1
+	return int(size) + outputRoom
 }

@@ -23,6 +23,11 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 	d.Frames = slices.Grow(d.Frames, t.Len())
 	d.FrameIDs = slices.Grow(d.FrameIDs, t.Len())
 	d.locations = slices.Grow(d.locations, t.Len())
+	var origin struct { // of the frame before
+		mappingInfo
+		frameType string
+		text      []byte
+	}
 	for i := range t.Len() {
 		e := t.At(i)
 		var m mappingInfo
@@ -62,8 +67,12 @@ func (d *Dictionary) readLocations(dic pprofile.ProfilesDictionary) error {
 				}
 				f.Line, f.Inlined = line.Line(), l+1 < n
 			}
+			if m != origin.mappingInfo || frameType != origin.frameType || origin.text == nil {
+				origin.mappingInfo, origin.frameType = m, frameType
+				origin.text = appendOrigin(origin.text[:0], f)
+			}
 			var id ID
-			id, d.scratch = f.ID(d.scratch)
+			id, d.scratch = f.id(d.scratch[:0], origin.text)
 			d.FrameIDs = append(d.FrameIDs, id)
 		}
 		d.locations = append(d.locations, location{first, int32(len(d.Frames)) - first})
@@ -169,9 +178,9 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 				return invalid("stack_table[%d].location_indices has %d; location_table has %d entries", i, l, len(d.locations))
 			}
 			at := d.locations[l]
-			for f := at.first; f < at.first+at.n; f++ {
-				frames = append(frames, f)
-				key = AppendID(key, d.FrameIDs[f])
+			for i, id := range d.FrameIDs[at.first : at.first+at.n] {
+				frames = append(frames, at.first+int32(i))
+				key = AppendID(key, id)
 			}
 			if len(frames)-first > d.limits.MaxFrames {
 				return invalid("stack_table[%d] has more than %d frames", i, d.limits.MaxFrames)

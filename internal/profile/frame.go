@@ -47,17 +47,27 @@ type Frame struct {
 // ID returns the content hash of f. It covers the address, so two unsymbolised
 // frames are never taken for one. scratch is reused and returned.
 func (f *Frame) ID(scratch []byte) (ID, []byte) {
-	b := append(scratch[:0], 'l')
-	b = AppendID(b, f.FunctionID)
-	b = binary.LittleEndian.AppendUint64(b, f.Address)
-	b = binary.AppendVarint(b, f.Line)
-	b = AppendString(b, f.Mapping)
-	b = AppendString(b, f.BuildID)
-	b = AppendString(b, f.Type)
+	return f.id(scratch[:0], appendOrigin(nil, f))
+}
+
+// id is the ID of f, whose origin is as appendOrigin encodes it.
+func (f *Frame) id(b, origin []byte) (ID, []byte) {
+	var head [1 + 16 + 8 + binary.MaxVarintLen64]byte
+	head[0] = 'l'
+	binary.LittleEndian.PutUint64(head[1:], f.FunctionID.Hi)
+	binary.LittleEndian.PutUint64(head[9:], f.FunctionID.Lo)
+	binary.LittleEndian.PutUint64(head[17:], f.Address)
+	n := 25 + binary.PutVarint(head[25:], f.Line)
+	b = append(append(b, head[:n]...), origin...)
 	if f.Inlined {
 		b = append(b, 1)
 	}
 	return HashBytes(b), b
+}
+
+// appendOrigin encodes what many frames have in common, for their IDs.
+func appendOrigin(b []byte, f *Frame) []byte {
+	return AppendString(AppendString(AppendString(b, f.Mapping), f.BuildID), f.Type)
 }
 
 // IsKernel reports whether the frame ran in the kernel.

@@ -50,9 +50,11 @@ func Convert(p *pprofwire.Profile, o Options) ([]pprofile.Profiles, error) {
 		scope := rp.ScopeProfiles().AppendEmpty()
 		scope.Scope().SetName("github.com/aperture-collector/aperture-collector/internal/profileimport")
 		end := min(first+samplesPerMessage, p.NumSamples())
-		if err := pprofwire.NewConverter(pd, p).AppendSamples(scope, columns, pprofwire.Options{Time: o.Time}, first, end); err != nil {
+		c := pprofwire.NewConverter(pd, p)
+		if err := c.AppendSamples(scope, columns, pprofwire.Options{Time: o.Time}, first, end); err != nil {
 			return nil, err
 		}
+		c.Release()
 		parts = append(parts, pd)
 	}
 	return parts, nil

@@ -109,9 +109,11 @@ func readPprof(data []byte) (pprofile.Profiles, error) {
 		for _, l := range u.Labels {
 			rp.Resource().Attributes().PutStr(l[0], l[1])
 		}
-		if err := pprofwire.NewConverter(pd, &p).Append(rp.ScopeProfiles().AppendEmpty(), columns, pprofwire.Options{}); err != nil {
+		c := pprofwire.NewConverter(pd, &p)
+		if err := c.Append(rp.ScopeProfiles().AppendEmpty(), columns, pprofwire.Options{}); err != nil {
 			return pd, err
 		}
+		c.Release()
 	}
 	return pd, nil
 }
