@@ -36,6 +36,8 @@ type Options struct {
 	MaxConnections int
 	// DialTimeout bounds connecting and the handshake (default 5 s).
 	DialTimeout time.Duration
+	// Settings are sent with every query.
+	Settings []ch.Setting
 }
 
 // Pool is a bounded set of connections. It is safe for concurrent use.
@@ -271,6 +273,7 @@ func (p *Pool) dialEndpoint(ctx context.Context, endpoint int) (*Conn, error) {
 		Compression: ch.CompressionLZ4,
 		ClientName:  "aperture-collector",
 		ReadTimeout: packetTimeout,
+		Settings:    p.opts.Settings,
 		Dialer:      d,
 	})
 	if err != nil {

@@ -22,6 +22,9 @@ type DB interface {
 type Options struct {
 	// Tables say where the rows are.
 	Tables schema.Options
+	// Everywhere runs statements on all servers that have rows of the tables; nil if
+	// the servers see to that themselves.
+	Everywhere DB
 	// MaxMemoryUsage bounds the memory of every statement in bytes.
 	MaxMemoryUsage int64
 	// OnProgress is told how many hours of how many are done.
@@ -39,6 +42,9 @@ func Convert(ctx context.Context, db DB, o Options) error {
 
 // convertBlocks is Convert with inserts of about that many bytes.
 func convertBlocks(ctx context.Context, db DB, o Options, size int) error {
+	if o.Everywhere == nil {
+		o.Everywhere = db
+	}
 	c := &converter{db: db, opts: o, maxBlockBytes: size, rows: newRows()}
 	there, err := c.there(ctx)
 	if err != nil || len(there) == 0 {
@@ -197,7 +203,7 @@ func (c *converter) alter(ctx context.Context, script string) error {
 		q := chconn.Query{Query: ch.Query{Body: s, Settings: []ch.Setting{
 			chconn.SettingInt("max_table_size_to_drop", 0), chconn.SettingInt("max_partition_size_to_drop", 0),
 		}}}
-		if err := c.db.Do(ctx, q); err != nil {
+		if err := c.opts.Everywhere.Do(ctx, q); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}

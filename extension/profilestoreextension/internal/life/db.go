@@ -19,7 +19,10 @@ type DB interface {
 
 // tables runs statements on the tables of the store, within small limits.
 type tables struct {
-	db      DB
+	db DB
+	// everywhere runs statements on all servers.
+	everywhere DB
+
 	options schema.Options
 	timeout time.Duration
 	memory  int64
@@ -77,7 +80,7 @@ func (t *tables) alter(ctx context.Context, table, command string) error {
 	if err != nil {
 		return err
 	}
-	err = t.db.Do(ctx, chconn.Query{
+	err = t.everywhere.Do(ctx, chconn.Query{
 		Query: ch.Query{
 			Body: statements[0] + " " + command,
 			Settings: t.settings(chconn.SettingInt("max_query_size", 4<<20),

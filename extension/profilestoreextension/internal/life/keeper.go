@@ -17,6 +17,9 @@ import (
 type Options struct {
 	// Tables say where the rows are. Their retention is the longest of all.
 	Tables schema.Options
+	// Everywhere runs statements on all servers that have rows of the tables; nil if
+	// the servers see to that themselves.
+	Everywhere DB
 	// Retention says how long rows live that live shorter.
 	Retention Retention
 	// Limits bound what the tables take.
@@ -93,8 +96,11 @@ func New(db DB, o Options) *Keeper {
 	if o.MaxMemoryUsage <= 0 {
 		o.MaxMemoryUsage = 1 << 30
 	}
+	if o.Everywhere == nil {
+		o.Everywhere = db
+	}
 	return &Keeper{
-		t:    tables{db: db, options: o.Tables, timeout: o.Timeout, memory: o.MaxMemoryUsage},
+		t:    tables{db: db, everywhere: o.Everywhere, options: o.Tables, timeout: o.Timeout, memory: o.MaxMemoryUsage},
 		opts: o, wake: make(chan struct{}, 1), asked: make(map[string]asked),
 	}
 }

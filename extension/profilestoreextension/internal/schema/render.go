@@ -9,6 +9,10 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/ClickHouse/ch-go"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 )
 
 //go:embed sql/*.sql
@@ -30,6 +34,10 @@ type Options struct {
 	// is a shard of its own, and statements that create or alter tables must be run
 	// on each. Otherwise the tables are replicated, and ON CLUSTER does that.
 	Unreplicated bool
+	// Replica says which replica of every shard is asked first, counted modulo their
+	// number: always the same, so that queries of one collector see what queries
+	// before them saw.
+	Replica uint32
 	// Retention is the longest that observations are kept, at least a second, and
 	// BatchRetention that of the list of batches, 0 for the same.
 	Retention, BatchRetention time.Duration
@@ -78,6 +86,32 @@ func (o Options) local(name string) string {
 // Replicated reports whether there may be several copies of a row, of which some
 // may lag behind others.
 func (o Options) Replicated() bool { return o.Cluster != "" && !o.Unreplicated }
+
+// maxDelay is how many seconds a replica may lag behind others and still be asked.
+// Rows that were replaced are deleted after twice that at the earliest.
+const maxDelay = 300
+
+// Settings are those of every statement.
+func (o Options) Settings() []ch.Setting {
+	if o.Cluster == "" {
+		return nil
+	}
+	out := []ch.Setting{
+		chconn.Setting("distributed_foreground_insert", "1"),
+		// All of the rows or an error, whatever the profile of the user says.
+		chconn.Setting("skip_unavailable_shards", "0"),
+	}
+	if o.Replicated() {
+		out = append(out,
+			chconn.Setting("load_balancing", "first_or_random"),
+			chconn.SettingInt("load_balancing_first_offset", int64(o.Replica)),
+			chconn.Setting("prefer_localhost_replica", "0"),
+			chconn.SettingInt("max_replica_delay_for_distributed_queries", maxDelay),
+			chconn.Setting("fallback_to_stale_replicas_for_distributed_queries", "0"),
+		)
+	}
+	return out
+}
 
 func (o Options) onCluster() string {
 	if !o.Replicated() {
