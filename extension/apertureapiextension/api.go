@@ -189,5 +189,5 @@ func (a *api) routes() []route {
 		{"GET /api/export/otlp", a.exportOTLP, nil},
 		{"GET /debug/pprof/profile", a.debugPprofProfile, nil},
 	}
-	return append(routes, a.alertRoutes()...)
+	return append(append(routes, a.dataRoutes()...), a.alertRoutes()...)
 }

@@ -37,6 +37,9 @@ type Config struct {
 	// requests without it belong to the tenant `anonymous`. If it is empty, all
 	// do. Default x-scope-orgid.
 	TenantHeader string `mapstructure:"tenant_header"`
+	// AllowDelete lets clients delete the data of a service, an agent or a tenant.
+	// Default false.
+	AllowDelete bool `mapstructure:"allow_delete"`
 	// Alerts says how alert rules are evaluated and who is told.
 	Alerts AlertsConfig `mapstructure:"alerts"`
 

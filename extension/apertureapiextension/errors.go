@@ -63,6 +63,12 @@ func outcomeOf(err error) outcome {
 	case errors.Is(err, profilestore.ErrLimit):
 		// The same query would meet the same limit again.
 		return outcome{status: http.StatusUnprocessableEntity, code: codes.ResourceExhausted}
+	case errors.Is(err, profilestore.ErrBusy):
+		return outcome{status: http.StatusTooManyRequests, code: codes.ResourceExhausted, retry: true}
+	case errors.Is(err, errDeleteForbidden):
+		return outcome{status: http.StatusForbidden, code: codes.PermissionDenied}
+	case errors.Is(err, profilestore.ErrNotFound):
+		return outcome{status: http.StatusNotFound, code: codes.NotFound}
 	case errors.Is(err, errNoStorage):
 		return outcome{status: http.StatusServiceUnavailable, code: codes.FailedPrecondition}
 	case errors.Is(err, alert.ErrNotFound):

@@ -24,6 +24,8 @@ type healthJSON struct {
 	QueueUtilization float64 `json:"queue_utilization"`
 	Ready            bool    `json:"ready"`
 	Reason           string  `json:"reason,omitempty"`
+	// Storage is what the store takes, left out if that is not known.
+	Storage *storageJSON `json:"storage,omitempty"`
 }
 
 // health answers always: what cannot be known is 0 and `reason` says why.
@@ -44,6 +46,7 @@ func (a *api) health(w http.ResponseWriter, r *http.Request) {
 		QueueUtilization:      max(stats.QueueUtilization, a.scrape.queueUtilization()),
 		Ready:                 true,
 	}
+	h.Storage = a.storage(r)
 	if err != nil {
 		h.Reason = err.Error()
 	}
@@ -52,7 +55,7 @@ func (a *api) health(w http.ResponseWriter, r *http.Request) {
 	}
 	// A buffer of recent batches that is full works as it should; a full queue
 	// refuses data.
-	if !h.Ready || h.QueueUtilization >= degradedAbove {
+	if !h.Ready || h.QueueUtilization >= degradedAbove || h.Storage != nil && h.Storage.Short != "" {
 		h.Status = "degraded"
 	}
 	w.Header().Set("Content-Type", "application/json")

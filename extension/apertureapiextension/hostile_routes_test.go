@@ -74,7 +74,10 @@ var surfaces = map[string]surface{
 		"comparison_agent_id": text, "comparison_start_ns": integer, "comparison_end_ns": integer,
 		"event_type": enum, "limit": integer, "normalize": enum, "service": text, "labels": object, "frame_order": enum,
 	}},
-	"GET /api/alerts": {},
+	"DELETE /api/data":        {params: map[string]shape{"service": text, "agent_id": text, "tenant": text, "confirm": text}},
+	"GET /api/data/jobs":      {},
+	"GET /api/data/jobs/{id}": {path: "/api/data/jobs/nosuchjob"},
+	"GET /api/alerts":         {},
 	"POST /api/alerts": {
 		keys: map[string]shape{"name": text, "metric": enum, "operator": enum, "threshold": number, "severity": enum},
 		required: map[string]string{

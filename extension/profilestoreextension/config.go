@@ -33,6 +33,13 @@ type Config struct {
 	TLS configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
 	// Retention is how long observations are kept after they were stored (default 720h).
 	Retention time.Duration `mapstructure:"retention"`
+	// RetentionOverrides are for some tenants and services.
+	RetentionOverrides []RetentionOverride `mapstructure:"retention_overrides"`
+	// BatchRetention is how long the list of batches is kept (default 0: as long as
+	// Retention).
+	BatchRetention time.Duration `mapstructure:"batch_retention"`
+	// Storage bounds what is kept by its size.
+	Storage StorageConfig `mapstructure:"storage"`
 	// AlertRetention is how long the history of alerts is kept (default 2160h, 90
 	// days). The current state of a rule is kept as long as the rule.
 	AlertRetention time.Duration `mapstructure:"alert_retention"`
@@ -65,6 +72,8 @@ type QueryConfig struct {
 	// MaxStacks is the most rows of a merge, by kind of profile, where the caller
 	// does not say; the largest are kept (default 100000).
 	MaxStacks int `mapstructure:"max_stacks"`
+	// Tenants are lower bounds for some tenants, by name.
+	Tenants map[string]TenantQueryConfig `mapstructure:"tenants"`
 }
 
 // DefaultUsername is the user where none is configured.
@@ -109,6 +118,7 @@ func (c *Config) Validate() error {
 	if c.Retention < time.Hour {
 		add("`retention` is %s: must be at least 1h", c.Retention)
 	}
+	errs = append(errs, c.validateLife()...)
 	if c.AlertRetention < time.Hour {
 		add("`alert_retention` is %s: must be at least 1h", c.AlertRetention)
 	}
@@ -147,7 +157,11 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) tables() schema.Options {
-	return schema.Options{Database: c.Database, Cluster: c.Cluster, Retention: c.Retention, AlertRetention: c.AlertRetention}
+	lifetimes := c.lifetimes()
+	return schema.Options{
+		Database: c.Database, Cluster: c.Cluster,
+		Retention: lifetimes.Longest(), BatchRetention: lifetimes.LongestBatches(), AlertRetention: c.AlertRetention,
+	}
 }
 
 // deleteDelay is how long rows stay that were replaced by others: longer than a

@@ -36,7 +36,7 @@ var errTablesMissing = errors.New("tables are missing")
 func (s *store) run(ctx context.Context) {
 	for warned := false; ctx.Err() == nil; warned = true {
 		s.connect(ctx, warned)
-		s.compacting(ctx, s.watch)
+		s.compacting(ctx, func(ctx context.Context) { s.keeping(ctx, s.watch) })
 	}
 }
 
@@ -132,7 +132,7 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 	}
 	lagging := s.cfg.Cluster != "" || len(o.Endpoints) > 1
 	pool := chconn.New(o)
-	return &connection{
+	c := &connection{
 		pool: pool, lagging: lagging,
 		reader: chunkreader.New(pool, chunkreader.Options{
 			Options: reader.Options{
@@ -143,6 +143,7 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 				MaxStacks:        s.cfg.Query.MaxStacks,
 				StackCacheSize:   s.cfg.StackCacheSize,
 				OnQuery:          s.tele.query,
+				Limits:           s.cfg.Query.limits,
 			},
 			DeleteDelay: s.cfg.deleteDelay(),
 			BufferBytes: bufferBytes,
@@ -160,5 +161,7 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 			OnQuery:          s.tele.query,
 			OnRows:           s.tele.rows,
 		}),
-	}, nil
+	}
+	c.keeper = s.newKeeper(c)
+	return c, nil
 }

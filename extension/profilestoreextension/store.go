@@ -20,6 +20,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkreader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/life"
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -57,6 +58,7 @@ type connection struct {
 	reader *chunkreader.Reader
 	writer *chunkwriter.Writer
 	alerts *alerts.Store
+	keeper *life.Keeper
 	// lagging says that a query may not see what was stored before it.
 	lagging bool
 }

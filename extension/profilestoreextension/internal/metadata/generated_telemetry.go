@@ -37,14 +37,20 @@ type TelemetryBuilder struct {
 	ProfileStoreCompactionOldest       metric.Float64ObservableGauge
 	ProfileStoreCompactionRows         metric.Int64Counter
 	ProfileStoreDictionaryCacheEntries metric.Int64ObservableGauge
+	ProfileStoreDiskFree               metric.Int64ObservableGauge
 	ProfileStoreInsertDuration         metric.Float64Histogram
+	ProfileStoreLifeErrors             metric.Int64Counter
 	ProfileStoreQueries                metric.Int64Counter
 	ProfileStoreQueryDuration          metric.Float64Histogram
+	ProfileStoreRowsDropped            metric.Int64Counter
 	ProfileStoreRowsWritten            metric.Int64Counter
 	ProfileStoreStackCacheHits         metric.Int64ObservableCounter
 	ProfileStoreStackCacheMisses       metric.Int64ObservableCounter
 	ProfileStoreStackCacheSize         metric.Int64ObservableGauge
 	ProfileStoreStacksAbsent           metric.Int64ObservableCounter
+	ProfileStoreTableParts             metric.Int64ObservableGauge
+	ProfileStoreTableRows              metric.Int64ObservableGauge
+	ProfileStoreTableSize              metric.Int64ObservableGauge
 	ProfileStoreUp                     metric.Int64ObservableGauge
 	ProfileStoreWriteErrors            metric.Int64Counter
 }
@@ -120,6 +126,21 @@ func (builder *TelemetryBuilder) RegisterProfileStoreDictionaryCacheEntriesCallb
 	return nil
 }
 
+// RegisterProfileStoreDiskFreeCallback sets callback for observable ProfileStoreDiskFree metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreDiskFreeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreDiskFree, obs: o})
+		return nil
+	}, builder.ProfileStoreDiskFree)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterProfileStoreStackCacheHitsCallback sets callback for observable ProfileStoreStackCacheHits metric.
 func (builder *TelemetryBuilder) RegisterProfileStoreStackCacheHitsCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -171,6 +192,51 @@ func (builder *TelemetryBuilder) RegisterProfileStoreStacksAbsentCallback(cb met
 		cb(ctx, &observerInt64{inst: builder.ProfileStoreStacksAbsent, obs: o})
 		return nil
 	}, builder.ProfileStoreStacksAbsent)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreTablePartsCallback sets callback for observable ProfileStoreTableParts metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreTablePartsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreTableParts, obs: o})
+		return nil
+	}, builder.ProfileStoreTableParts)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreTableRowsCallback sets callback for observable ProfileStoreTableRows metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreTableRowsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreTableRows, obs: o})
+		return nil
+	}, builder.ProfileStoreTableRows)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreTableSizeCallback sets callback for observable ProfileStoreTableSize metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreTableSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreTableSize, obs: o})
+		return nil
+	}, builder.ProfileStoreTableSize)
 	if err != nil {
 		return err
 	}
@@ -288,11 +354,23 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{row}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ProfileStoreDiskFree, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_disk_free",
+		metric.WithDescription("Space that is free on the disks of ClickHouse by name. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProfileStoreInsertDuration, err = builder.meter.Float64Histogram(
 		"otelcol_profile_store_insert_duration",
 		metric.WithDescription("Duration of acknowledged inserts by table. [Development]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreLifeErrors, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_life_errors",
+		metric.WithDescription("Number of failures to delete data; it is tried again. [Development]"),
+		metric.WithUnit("{error}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreQueries, err = builder.meter.Int64Counter(
@@ -306,6 +384,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithDescription("Duration of queries by name. [Development]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreRowsDropped, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_rows_dropped",
+		metric.WithDescription("Number of rows that were asked to be deleted for good by table and reason (job, retention, limit). [Development]"),
+		metric.WithUnit("{row}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreRowsWritten, err = builder.meter.Int64Counter(
@@ -336,6 +420,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_profile_store_stacks_absent",
 		metric.WithDescription("Number of stacks that observations refer to and the store does not have. Expected to stay 0. [Development]"),
 		metric.WithUnit("{stack}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreTableParts, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_table_parts",
+		metric.WithDescription("Number of active parts by table. [Development]"),
+		metric.WithUnit("{part}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreTableRows, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_table_rows",
+		metric.WithDescription("Number of rows of active parts by table. [Development]"),
+		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreTableSize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_table_size",
+		metric.WithDescription("Size on disk of active parts by table. [Development]"),
+		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreUp, err = builder.meter.Int64ObservableGauge(
