@@ -49,7 +49,12 @@ func (a *api) exportKind(w http.ResponseWriter, r *http.Request, e *kindExport) 
 		plain(w, http.StatusNotFound, noData(q.kind))
 		return
 	}
-	e.send(w, r, q.kind, truncated, func(out io.Writer) error { return e.write(out, p) })
+	e.send(w, r, q.kind, truncated, func(out io.Writer) error {
+		_, step := profilestore.StartStep(r.Context(), "write")
+		err := e.write(out, p)
+		step.End(err)
+		return err
+	})
 }
 
 // send sends the answer that write writes.

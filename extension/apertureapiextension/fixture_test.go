@@ -53,6 +53,8 @@ func (h testHost) GetExtensions() map[component.ID]component.Component { return 
 // memoryStore is a profile store over the reader that profile_buffer answers
 // from, with a switch that takes it away.
 type memoryStore struct {
+	profilestore.Querier // nothing of it is used
+
 	component.StartFunc
 	component.ShutdownFunc
 	*aggregate.Recent

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/internal/aperturejson"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
 // truncatedHeader is set on answers that leave stacks out because of a limit.
@@ -55,7 +56,8 @@ func (a *api) aggregateHTTP(w http.ResponseWriter, r *http.Request) {
 // answerAggregate returns what sends the answer. It is not compressed: dashboards
 // on the same host ask for it all the time.
 func (a *api) answerAggregate(w http.ResponseWriter, r *http.Request, q *query) (func(), error) {
-	if key := a.live.key(q, q.rows(a.cfg.MaxStacks, a.cfg.StacksCap), time.Now()); key != "" {
+	// What others asked for before says nothing of what it takes.
+	if key := a.live.key(q, q.rows(a.cfg.MaxStacks, a.cfg.StacksCap), time.Now()); key != "" && !profilestore.Traced(r.Context()) {
 		return a.aggregateLive(w, r, key, q)
 	}
 	res, err := a.aggregate(r.Context(), q)

@@ -23,6 +23,7 @@ var ErrBusy = errors.New("too much at once")
 type Store interface {
 	Writer
 	Reader
+	Querier
 	// Ready reports whether the store can be used: nil, or why not. It does not
 	// block.
 	Ready() error

@@ -49,6 +49,12 @@ func WithTrace(ctx context.Context, name string) (context.Context, *Trace) {
 	return context.WithValue(ctx, stepKey{}, root), &Trace{root}
 }
 
+// Traced reports whether the steps of ctx are kept.
+func Traced(ctx context.Context) bool {
+	_, ok := ctx.Value(stepKey{}).(*Step)
+	return ok
+}
+
 // maxSteps bounds the steps within one.
 const maxSteps = 1000
 

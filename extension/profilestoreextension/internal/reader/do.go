@@ -53,9 +53,13 @@ func traced(step *profilestore.Step, q *chconn.Query) {
 		step.Add("clickhouse_elapsed_us", int64(p.ElapsedNs/1000))
 		return nil
 	}
-	q.OnProfile = func(_ context.Context, p proto.Profile) error {
+	inner := q.OnProfile
+	q.OnProfile = func(ctx context.Context, p proto.Profile) error {
 		step.Add("result_rows", int64(p.Rows))
 		step.Add("result_bytes", int64(p.Bytes))
+		if inner != nil {
+			return inner(ctx, p)
+		}
 		return nil
 	}
 	memory := int64(0)

@@ -37,6 +37,10 @@ func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Ro
 	}
 	for key, rows := range byKind {
 		a := aggregation{g: g, kind: key, wanted: idTable(rows)}
+		// The largest are found by ClickHouse if it sums everything.
+		if len(g.twice) == 0 && len(g.scan.cut) == 0 {
+			a.keep = k.keep
+		}
 		for _, row := range rows {
 			a.to = k.of(row, row.First, row.Last)
 		}
@@ -53,6 +57,7 @@ type aggregation struct {
 	kind   kindKey
 	wanted ch.ExternalTable
 	to     *kindSums
+	keep   int // rows, 0 for all
 }
 
 func (a *aggregation) query(list string) chconn.Query {
@@ -116,6 +121,17 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 	q := a.query(strings.Join(inner, ", "))
 	q.Body = "SELECT " + strings.Join(outer, ", ") + " FROM (" + q.Body + ") ARRAY JOIN " + strings.Join(join, ", ") + " GROUP BY stack"
 	q.Result = result
+	var groups uint64
+	if a.keep > 0 {
+		a.to.largest = new(largest)
+		// The row without a stack is needed, however small it is.
+		q.Body += fmt.Sprintf(" WITH TOTALS ORDER BY stack = 0 DESC, s0 DESC, stack LIMIT %d", a.keep+1)
+		q.Settings = append(q.Settings, chconn.Setting("exact_rows_before_limit", "1"))
+		q.OnProfile = func(_ context.Context, p proto.Profile) error {
+			groups = p.RowsBeforeLimit
+			return nil
+		}
+	}
 	q.OnResult = func(context.Context, proto.Block) error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -132,12 +148,33 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 			if bounds {
 				f.lo, f.hi = lo[i], hi[i]
 			}
-			a.to.sums.at(layout.FromID(stack[i])).add(&f)
+			a.take(layout.FromID(stack[i]), &f)
 		}
 		return k.bounded()
 	}
 	if err := a.g.base.Do(ctx, "merge", q); err != nil {
 		return fmt.Errorf("sum up chunks: %w", err)
 	}
-	return nil
+	if a.keep == 0 {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a.to.largest.rows = int(groups); groups == 0 {
+		a.to.sums = newSums() // the totals of nothing
+	}
+	return k.bounded()
+}
+
+// take takes a row of the answer. If it is sorted, a row without a stack that is
+// not the first is that of the totals.
+func (a *aggregation) take(stack profile.ID, f *figures) {
+	if l := a.to.largest; l != nil && stack.IsZero() {
+		if a.to.sums.len() > 0 {
+			l.all = *f
+			return
+		}
+		l.stackless = *f
+	}
+	a.to.sums.at(stack).add(f)
 }

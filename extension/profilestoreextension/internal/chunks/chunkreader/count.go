@@ -2,9 +2,10 @@ package chunkreader
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
@@ -14,31 +15,44 @@ func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (ui
 	if err != nil || s.start >= s.end {
 		return 0, err
 	}
-	out, err := r.gather(ctx, s, "count", columns{0, chunkrow.Times | chunkrow.Series | chunkrow.ProfileTotals}, func() sink { return new(counting) })
+	ctx, done, err := r.begin(ctx, sel, "count_events")
 	if err != nil {
 		return 0, err
 	}
-	return out.(*counting).n.Load(), nil
+	out, err := r.gather(ctx, s, "count", columns{chunkrow.Rest, chunkrow.Rest | byProfile}, func() sink { return new(counting) })
+	if done(err) != nil {
+		return 0, err
+	}
+	return out.(*counting).n, nil
 }
 
 // counting is the sink of CountEvents.
-type counting struct{ n atomic.Uint64 }
+type counting struct {
+	mu sync.Mutex
+	n  uint64
+}
+
+func (c *counting) add(n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n = profile.AddCount(c.n, n)
+}
 
 func (c *counting) whole(row *chunkrow.Row) error {
-	c.n.Add(row.Events)
+	c.add(row.Events)
 	return nil
 }
 
 func (c *counting) cut(row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfileTotals(row); err != nil {
+	if err := checkProfileTotals(row, false); err != nil {
 		return err
 	}
 	var n uint64
 	for i := range row.Columns.Profiles.Times {
 		if selected(i) {
-			n += events(row, i)
+			n = profile.AddCount(n, events(row, i))
 		}
 	}
-	c.n.Add(n)
+	c.add(n)
 	return nil
 }

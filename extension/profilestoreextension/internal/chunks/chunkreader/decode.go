@@ -164,7 +164,7 @@ func (d *decoder) any(profiles []uint32) bool {
 
 // checkProfileTotals checks what is used of a row that is summed by the totals of
 // its profiles.
-func checkProfileTotals(row *chunkrow.Row) error {
+func checkProfileTotals(row *chunkrow.Row, durations bool) error {
 	p := &row.Columns.Profiles
 	n := len(p.Times)
 	for _, a := range [...]struct {
@@ -172,7 +172,7 @@ func checkProfileTotals(row *chunkrow.Row) error {
 		n        int
 		optional bool
 	}{
-		{"durations", len(p.Durations), false},
+		{"durations", len(p.Durations), !durations},
 		{"series", len(p.Series), false},
 		{"events_by_profile", len(p.Events), true},
 		{"pt0", len(p.Totals[0]), false},

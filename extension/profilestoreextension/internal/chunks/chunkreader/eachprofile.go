@@ -7,8 +7,9 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 )
 
-// byProfile are the columns that say what is known of profiles without entries.
-const byProfile = chunkrow.Times | chunkrow.Series | chunkrow.ProfileTotals
+// byProfile are the columns that say what is known of profiles without entries, but
+// for durations.
+const byProfile = chunkrow.Begins | chunkrow.Series | chunkrow.ProfileTotals
 
 // taker takes profiles one by one, those of a row after its begin.
 type taker interface {
@@ -18,14 +19,16 @@ type taker interface {
 
 // eachProfile is the sink of a taker.
 type eachProfile struct {
+	to        taker
+	durations bool // that they are needed
+
 	mu sync.Mutex
-	to taker
 }
 
 func (e *eachProfile) whole(row *chunkrow.Row) error { return e.cut(row, nil) }
 
 func (e *eachProfile) cut(row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfileTotals(row); err != nil {
+	if err := checkProfileTotals(row, e.durations); err != nil {
 		return err
 	}
 	e.mu.Lock()

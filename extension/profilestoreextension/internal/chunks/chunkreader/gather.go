@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // sink takes the rows that count, each once. It is called by several goroutines.
@@ -29,6 +30,7 @@ type gathering struct {
 	sink    sink
 
 	known  *seriesSet
+	types  *typeCount
 	twice  map[uint64]struct{} // ids of several rows, if the headers are known
 	bytes  int
 	queue  *errgroup.Group
@@ -36,27 +38,53 @@ type gathering struct {
 }
 
 // errBuffer says that too many rows may be covered, and errTwice that a row is
-// there twice, for a query that does not know the headers.
+// there twice, for a query that does not know the headers. errTypes says that the
+// totals of more types are needed than were read.
 var (
 	errBuffer = errors.New("rows take more than the buffer")
 	errTwice  = errors.New("a row is there twice")
+	errTypes  = errors.New("a row has more types")
 )
 
-// gather reads all rows of a scan. For one service, one SELECT takes everything,
-// by hour: rows of the highest level are never covered, others wait until it is
-// known. In all other cases the headers come first.
+// gather reads all rows of a scan. Mostly one SELECT for each part of the time
+// takes everything: rows of the highest level are never covered, others wait until
+// it is known. What would be too much, or is summed by ClickHouse, reads the
+// headers first. Either begins with the number of types that rows had the last
+// time, as columns that are not there cost almost what others do.
 func (r *Reader) gather(ctx context.Context, s *scan, name string, c columns, sink func() sink) (sink, error) {
-	out := sink()
-	if s.service != "" && r.opts.BufferBytes > 0 {
-		g := &gathering{Reader: r, scan: s, name: name, columns: c, sink: out}
-		err := g.direct(ctx)
-		if !errors.Is(err, errBuffer) && !errors.Is(err, errTwice) {
+	var known *seriesSet
+	if s.labels != "" && s.service == "" {
+		var err error
+		if known, err = r.series(ctx, s); err != nil || len(known.ids) == 0 {
+			return sink(), err
+		}
+		s.narrow(known.services)
+	}
+	key := s.widthKey()
+	types := r.widths.get(key)
+	direct := r.opts.BufferBytes > 0
+	for {
+		out := sink()
+		g := &gathering{Reader: r, scan: s, name: name, columns: c.of(types), sink: out, known: known, types: &typeCount{limit: types}}
+		_, aggregates := out.(aggregator)
+		var err error
+		if direct && (s.service != "" || !aggregates) {
+			err = g.direct(ctx)
+		} else {
+			err = g.byHeader(ctx)
+		}
+		switch {
+		case errors.Is(err, errTypes):
+			types = profile.MaxTypes
+		case direct && (errors.Is(err, errBuffer) || errors.Is(err, errTwice)):
+			direct = false
+		default:
+			if err == nil {
+				r.widths.put(key, int(g.types.most.Load()))
+			}
 			return out, err
 		}
-		out = sink()
 	}
-	g := &gathering{Reader: r, scan: s, name: name, columns: c, sink: out}
-	return out, g.byHeader(ctx)
 }
 
 // workers starts decoding, runs f, and waits for what was decoded.
@@ -81,8 +109,8 @@ func (g *gathering) direct(ctx context.Context) error {
 		parts = append(parts, part{g.ofCut(h), g.columns.cut})
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	known := future{done: make(chan struct{})}
-	if g.labels == "" {
+	known := future{done: make(chan struct{}), series: g.known}
+	if g.labels == "" || g.known != nil {
 		close(known.done)
 	} else {
 		// What is written is in series before it is in chunks: a row that is read
@@ -116,8 +144,12 @@ type part struct {
 }
 
 func (g *gathering) directPart(ctx context.Context, p part, known *future) error {
-	top := make(map[uint64]struct{})
+	seen := make(map[uint64]struct{})
 	err := g.selectRows(ctx, g.name, g.scan, p.fields|chunkrow.Covers, p.where, func(row *chunkrow.Row) error {
+		if _, twice := seen[row.ID]; twice {
+			return errTwice
+		}
+		seen[row.ID] = struct{}{}
 		if row.Level < chunkrow.ClosedHour || g.labels != "" {
 			if g.bytes += row.Bytes(); g.bytes > g.opts.BufferBytes {
 				return errBuffer
@@ -125,10 +157,6 @@ func (g *gathering) directPart(ctx context.Context, p part, known *future) error
 			g.buffer = append(g.buffer, row.Clone())
 			return nil
 		}
-		if _, twice := top[row.ID]; twice {
-			return errTwice
-		}
-		top[row.ID] = struct{}{}
 		// Of a row of the highest level its covers alone are needed later.
 		header := &chunkrow.Row{Header: row.Header}
 		header.Covers = slices.Clone(row.Covers)
@@ -158,7 +186,7 @@ func (g *gathering) directPart(ctx context.Context, p part, known *future) error
 // byHeader finds out which rows there are, and reads those that count.
 func (g *gathering) byHeader(ctx context.Context) error {
 	begin := time.Now()
-	if g.labels != "" {
+	if g.labels != "" && g.known == nil {
 		var err error
 		if g.known, err = g.series(ctx, g.scan); err != nil || len(g.known.ids) == 0 {
 			return err
@@ -177,6 +205,9 @@ func (g *gathering) byHeader(ctx context.Context) error {
 
 // take hands a row that counts to the sink. owned is true if the row stays valid.
 func (g *gathering) take(row *chunkrow.Row, owned bool) error {
+	if err := g.types.see(row.Types); err != nil {
+		return err
+	}
 	selected, n, err := g.selection(row)
 	switch {
 	case err != nil || n == 0:

@@ -32,7 +32,7 @@ func visible(rows []*chunkrow.Row) []*chunkrow.Row {
 // that count.
 func (g *gathering) headers(ctx context.Context) ([]*chunkrow.Row, error) {
 	var rows []*chunkrow.Row
-	err := g.selectRows(ctx, "headers", g.scan, chunkrow.Covers, g.everything(), func(row *chunkrow.Row) error {
+	err := g.selectRows(ctx, "headers", g.scan, chunkrow.Covers|chunkrow.Order|chunkrow.Rest, g.everything(), func(row *chunkrow.Row) error {
 		if int64(len(rows)) >= g.opts.MaxRows {
 			return fmt.Errorf("%w: more than %d rows of chunks", profilestore.ErrLimit, g.opts.MaxRows)
 		}

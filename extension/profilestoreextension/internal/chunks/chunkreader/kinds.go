@@ -26,6 +26,23 @@ type kindSums struct {
 	start, end int64
 	sums       *sums
 	syscalls   map[int64]*syscallSums
+	// largest is there if sums has the largest rows only.
+	largest *largest
+}
+
+// largest is what is known of all rows where sums has some.
+type largest struct {
+	all, stackless figures
+	rows           int
+}
+
+// total sums all rows and those without a stack, and counts the rows.
+func (s *kindSums) total() (all, stackless figures, rows int) {
+	if l := s.largest; l != nil {
+		return l.all, l.stackless, l.rows
+	}
+	all, stackless = s.sums.total()
+	return all, stackless, s.sums.len()
 }
 
 // kinds is the sink of a merge.
@@ -33,6 +50,8 @@ type kinds struct {
 	opts profilestore.MergeOptions
 	// limit bounds the rows of all kinds together.
 	limit int64
+	// keep is how many of the largest rows are needed of each kind, 0 for all.
+	keep int
 
 	mu    sync.Mutex
 	kinds map[kindKey]*kindSums
@@ -124,6 +143,9 @@ func (k *kinds) bounded() error {
 	var n int64
 	for _, s := range k.kinds {
 		n += int64(s.sums.len())
+		if s.largest != nil {
+			n += int64(s.largest.rows - s.sums.len())
+		}
 	}
 	if k.limit > 0 && n > k.limit {
 		return fmt.Errorf("%w: more than %d rows", profilestore.ErrLimit, k.limit)
@@ -146,9 +168,9 @@ func (s *kindSums) addStacks(row *chunkrow.Row) {
 				f.values[j] += e.Totals[j][i]
 			}
 			if len(e.Counts) > 0 {
-				f.count += e.Counts[i]
+				f.count = profile.AddCount(f.count, e.Counts[i])
 			} else {
-				f.count += uint64(e.Totals[0][i])
+				f.count = profile.AddCount(f.count, uint64(e.Totals[0][i]))
 			}
 			if len(e.Minima) > 0 && e.Minima[i] <= e.Maxima[i] {
 				f.lo, f.hi = min(f.lo, e.Minima[i]), max(f.hi, e.Maxima[i])
@@ -187,11 +209,15 @@ func (k *kinds) add(s *kindSums, row *chunkrow.Row, i int, f *figures) {
 	to.add(f)
 }
 
+// add adds o. Sums of values are modulo 2^64, as those of chunks and of ClickHouse:
+// whatever the order, they are exact if the sum is one of an int64, which takes
+// 128 of the largest values that there are ([profile.MaxValue]) to leave. Stopping
+// at the bounds would depend on the order where values have both signs.
 func (f *figures) add(o *figures) {
 	for j := range f.values {
 		f.values[j] += o.values[j]
 	}
-	f.count += o.count
+	f.count = profile.AddCount(f.count, o.count)
 	if o.lo <= o.hi {
 		f.lo, f.hi = min(f.lo, o.lo), max(f.hi, o.hi)
 	}

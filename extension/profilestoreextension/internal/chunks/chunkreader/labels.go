@@ -29,7 +29,7 @@ func (r *Reader) LabelNames(ctx context.Context, sel profilestore.Selector, limi
 	if err != nil || limit <= 0 {
 		return nil, err
 	}
-	return r.texts(ctx, "label_names", s.params.Clone(), "SELECT DISTINCT toString(arrayJoin(mapKeys(labels))) AS v FROM "+
+	return r.texts(ctx, sel, "label_names", s.params.Clone(), "SELECT DISTINCT toString(arrayJoin(mapKeys(labels))) AS v FROM "+
 		r.opts.Tables.Table("series")+" WHERE "+s.seriesFilter(), limit)
 }
 
@@ -41,7 +41,7 @@ func (r *Reader) LabelValues(ctx context.Context, sel profilestore.Selector, nam
 	}
 	params := s.params.Clone()
 	params.String("name", name)
-	return r.texts(ctx, "label_values", params, "SELECT DISTINCT labels[{name:String}] AS v FROM "+
+	return r.texts(ctx, sel, "label_values", params, "SELECT DISTINCT labels[{name:String}] AS v FROM "+
 		r.opts.Tables.Table("series")+" WHERE "+s.seriesFilter()+" AND mapContains(labels, {name:String})", limit)
 }
 
@@ -52,6 +52,10 @@ func (r *Reader) LabelSets(ctx context.Context, sel profilestore.Selector, names
 	}
 	s, err := newScan(sel)
 	if err != nil || limit <= 0 || len(names) == 0 {
+		return nil, err
+	}
+	ctx, done, err := r.begin(ctx, sel, "label_sets")
+	if err != nil {
 		return nil, err
 	}
 	values := proto.NewArray[string](new(proto.ColStr))
@@ -68,7 +72,7 @@ func (r *Reader) LabelSets(ctx context.Context, sel profilestore.Selector, names
 	}}
 	q.Params.Strings("names", names)
 	q.Params.Int("limit", int64(limit))
-	if err := r.base.Do(ctx, "label_sets", q); err != nil {
+	if err := done(r.base.Do(ctx, "label_sets", q)); err != nil {
 		return nil, fmt.Errorf("read label_sets: %w", err)
 	}
 	return out, nil
@@ -113,7 +117,11 @@ func (r *Reader) labelsOf(ctx context.Context, sel profilestore.Selector, wanted
 }
 
 // texts runs a query for texts and returns them sorted.
-func (r *Reader) texts(ctx context.Context, name string, params chconn.Params, body string, limit int) ([]string, error) {
+func (r *Reader) texts(ctx context.Context, sel profilestore.Selector, name string, params chconn.Params, body string, limit int) ([]string, error) {
+	ctx, done, err := r.begin(ctx, sel, name)
+	if err != nil {
+		return nil, err
+	}
 	var v proto.ColStr
 	var out []string
 	params.Int("limit", int64(limit))
@@ -127,7 +135,7 @@ func (r *Reader) texts(ctx context.Context, name string, params chconn.Params, b
 			return nil
 		},
 	}}
-	if err := r.base.Do(ctx, name, q); err != nil {
+	if err := done(r.base.Do(ctx, name, q)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return out, nil
@@ -143,6 +151,10 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 	where := s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour})
 	if s.labels != "" {
 		where += " AND hasAny(series_ids, (SELECT groupUniqArray(series) FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter() + "))"
+	}
+	ctx, done, err := r.begin(ctx, sel, "profile_types")
+	if err != nil {
+		return nil, err
 	}
 	lc := func() *proto.ColLowCardinality[string] { return proto.NewLowCardinality[string](new(proto.ColStr)) }
 	service, kind, types, period := lc(), lc(), lc(), lc()
@@ -165,7 +177,7 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 			return nil
 		},
 	}})
-	if err != nil {
+	if done(err) != nil {
 		return nil, fmt.Errorf("read profile types: %w", err)
 	}
 	return out, nil

@@ -17,11 +17,24 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 	if s.start >= s.end {
 		return &profilestore.Merge{}, nil
 	}
+	ctx, done, err := r.begin(ctx, sel, "merge_stacks")
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.mergeStacks(ctx, sel, s, opts)
+	return out, done(err)
+}
+
+func (r *Reader) mergeStacks(ctx context.Context, sel profilestore.Selector, s *scan, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
 	limit := r.opts.MaxStacks
 	if opts.MaxStacks > 0 {
 		limit = opts.MaxStacks
 	}
-	out, err := r.gather(ctx, s, "merge", columnsFor(opts), func() sink { return newKinds(opts, r.opts.MaxRows) })
+	out, err := r.gather(ctx, s, "merge", columnsFor(opts), func() sink {
+		k := newKinds(opts, r.opts.MaxRows)
+		k.keep = limit
+		return k
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +45,17 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 			return nil, err
 		}
 	}
-	return r.assemble(ctx, sel, k, names, limit)
+	sel.Service = s.service // which labels may have told
+	ctx, step := profilestore.StartStep(ctx, "assemble")
+	before := r.Stacks().Stats()
+	merge, err := r.assemble(ctx, sel, k, names, limit)
+	if merge != nil && step != nil {
+		step.Add("stacks", int64(len(merge.Stacks)))
+		// Other queries at the same time may count, too.
+		step.Add("stacks_missed", r.Stacks().Stats().Misses-before.Misses)
+	}
+	step.End(err)
+	return merge, err
 }
 
 // assemble makes the answer and resolves the stacks it refers to.
@@ -42,10 +65,10 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 	stacks := reader.StackNumbers{Unique: len(keys) == 1 && !kinds.opts.ByLock && !kinds.opts.SyscallRows}
 	for i, key := range keys {
 		k := kinds.kinds[key]
-		all, stackless := k.sums.total()
+		all, stackless, total := k.total()
 		m := profilestore.KindMerge{
 			Kind: key.kind, Types: layout.DecodeTypes(key.types), Start: k.start, End: k.end,
-			Totals: all.values, Events: all.count, TotalRows: k.sums.len(), Syscalls: k.stats(names),
+			Totals: all.values, Events: all.count, TotalRows: total, Syscalls: k.stats(names),
 		}
 		if !k.periods {
 			m.Period = k.period

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
@@ -182,7 +181,9 @@ func TestMergeEqualsReference(t *testing.T) {
 		buffer int
 	}{{"direct", 64 << 20}, {"by header", 0}, {"both", 10_000}}
 	t.Run("written", func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, 64<<20), 0, 6) })
+	t.Run("written/limit", s.compareLimited)
 	s.compact(t)
+	t.Run("compacted/limit", s.compareLimited)
 	for turn, r := range readers {
 		t.Run("compacted/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn, 3) })
 	}
@@ -190,14 +191,22 @@ func TestMergeEqualsReference(t *testing.T) {
 	for turn, r := range readers {
 		t.Run("repeated/"+r.name, func(t *testing.T) { s.compare(t, newReader(s.pool, s.o, r.buffer), turn+1, 6) })
 	}
-	t.Run("limit", func(t *testing.T) {
-		sel := profilestore.Selector{Tenant: "anonymous"}
-		m, err := newReader(s.pool, s.o, 64<<20).MergeStacks(t.Context(), sel, profilestore.MergeOptions{MaxStacks: 5})
-		require.NoError(t, err)
-		all := s.merge(sel, profilestore.MergeOptions{})
-		for i := range all {
-			all[i].Rows = all[i].Rows[:5]
+	t.Run("repeated/limit", s.compareLimited)
+}
+
+// compareLimited asks for the largest rows, which ClickHouse finds if it sums
+// everything.
+func (s *store) compareLimited(t *testing.T) {
+	for _, name := range []string{"all", "after", "edges of all", "service"} {
+		sel := selectors()[name]
+		for _, limit := range []int{1, 5, 50} {
+			m, err := newReader(s.pool, s.o, 64<<20).MergeStacks(t.Context(), sel, profilestore.MergeOptions{MaxStacks: limit})
+			require.NoError(t, err)
+			all := s.merge(sel, profilestore.MergeOptions{})
+			for i := range all {
+				all[i].Rows = all[i].Rows[:min(limit, len(all[i].Rows))]
+			}
+			require.Equal(t, all, got(m), "%s, %d", name, limit)
 		}
-		assert.Equal(t, all, got(m))
-	})
+	}
 }

@@ -24,8 +24,18 @@ func (r *Reader) Profiles(ctx context.Context, sel profilestore.Selector, limit 
 	if err != nil || s.start >= s.end || limit <= 0 {
 		return nil, err
 	}
-	out, err := r.gather(ctx, s, "profiles", columns{byProfile, byProfile}, func() sink {
-		return &eachProfile{to: &newest{limit: min(limit, maxProfiles)}}
+	ctx, done, err := r.begin(ctx, sel, "profiles")
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.newest(ctx, sel, s, min(limit, maxProfiles))
+	return out, done(err)
+}
+
+func (r *Reader) newest(ctx context.Context, sel profilestore.Selector, s *scan, limit int) ([]profilestore.Profile, error) {
+	const single = byProfile | chunkrow.Durations | chunkrow.Rest
+	out, err := r.gather(ctx, s, "profiles", columns{single, single}, func() sink {
+		return &eachProfile{durations: true, to: &newest{limit: limit}}
 	})
 	if err != nil {
 		return nil, err
@@ -101,10 +111,14 @@ func (r *Reader) Heatmap(ctx context.Context, sel profilestore.Selector, step in
 	if err != nil || s.start >= s.end {
 		return nil, err
 	}
+	ctx, done, err := r.begin(ctx, sel, "heatmap")
+	if err != nil {
+		return nil, err
+	}
 	out, err := r.gather(ctx, s, "heatmap", columns{byProfile, byProfile}, func() sink {
 		return &eachProfile{to: &heatmapTaker{step: step, column: column, kinds: make(map[kindKey]map[int64]*profilestore.HeatmapStep)}}
 	})
-	if err != nil {
+	if done(err) != nil {
 		return nil, err
 	}
 	return out.(*eachProfile).to.(*heatmapTaker).answer(), nil

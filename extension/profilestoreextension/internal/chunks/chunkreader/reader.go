@@ -35,8 +35,9 @@ type Reader struct {
 	opts Options
 	from string // the table
 
-	names names
-	calls *calls
+	names  names
+	calls  *calls
+	widths widths
 }
 
 var (
@@ -58,17 +59,36 @@ func (r *Reader) Stacks() *reader.Stacks { return r.base.Stacks() }
 
 // Batches implements [profilestore.Reader].
 func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit int) ([]profile.Batch, error) {
-	return r.base.Batches(ctx, sel, limit)
+	ctx, done, err := r.begin(ctx, sel, "batches")
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.base.Batches(ctx, sel, limit)
+	return out, done(err)
 }
 
 // columns are the fields of rows that a query needs: of rows that count as a
 // whole, and of those that are cut.
 type columns struct{ whole, cut chunkrow.Fields }
 
+// of returns the columns without the totals of further types than the first n.
+func (c columns) of(n int) columns {
+	for j := n; j < profile.MaxTypes; j++ {
+		f := chunkrow.Total(j) | chunkrow.ProfileTotal(j)
+		c.whole, c.cut = c.whole&^f, c.cut&^f
+	}
+	return c
+}
+
 // selectRows runs one SELECT, which sees one state of the table, and calls f with
 // each row. What row refers to is valid until f returns.
 func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
-	res := chunkrow.NewResult(fields)
+	if s.service == "" {
+		fields |= chunkrow.Names
+	} else {
+		fields &^= chunkrow.Names
+	}
+	res := chunkrow.NewNarrowResult(fields)
 	var row chunkrow.Row
 	q := chconn.Query{Params: s.params, Query: ch.Query{
 		Body:   "SELECT " + res.Columns() + " FROM " + r.from + " WHERE " + where,
@@ -76,6 +96,9 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 		OnResult: func(context.Context, proto.Block) error {
 			for i := range res.Rows() {
 				res.Row(i, &row)
+				if s.service != "" {
+					row.Tenant, row.Service = s.tenant, s.service
+				}
 				if err := f(&row); err != nil {
 					return err
 				}

@@ -21,7 +21,7 @@ func (r *Reader) EachProfile(ctx context.Context, sel profilestore.Selector, f f
 		return err
 	}
 	s := sampler{Reader: r, sel: sel, f: f, labels: make(map[proto.UInt128][]profile.Label)}
-	stream := streaming{Reader: r, name: "samples", fields: chunkrow.Decodable | chunkrow.Keys, f: s.row}
+	stream := streaming{Reader: r, name: "samples", fields: chunkrow.Decodable | chunkrow.Keys | chunkrow.Rest, f: s.row}
 	return done(stream.run(ctx, sel))
 }
 
@@ -39,7 +39,7 @@ type sampler struct {
 const maxLabels = 1 << 14
 
 func (s *sampler) row(ctx context.Context, row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfileTotals(row); err != nil {
+	if err := checkProfileTotals(row, true); err != nil {
 		return err
 	}
 	c, err := decodable(row)

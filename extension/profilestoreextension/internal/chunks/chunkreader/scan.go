@@ -2,6 +2,8 @@ package chunkreader
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
@@ -18,6 +20,7 @@ type scan struct {
 	// filter holds for rows of every table, kinds for those of chunks only, labels
 	// for those of series only; the last two may be empty.
 	filter, kinds, labels string
+	kindNames             []string
 	// start and end bound the begin of profiles, in Unix nanoseconds.
 	start, end int64
 	// whole are the hours of which every profile is selected, cut the others.
@@ -44,6 +47,7 @@ func newScan(sel profilestore.Selector) (*scan, error) {
 	if len(sel.Kinds) > 0 {
 		s.kinds = " AND kind IN {kinds:Array(String)}"
 		s.params.Strings("kinds", sel.Kinds)
+		s.kindNames = sel.Kinds
 	}
 	var err error
 	if s.labels, err = reader.LabelConditions(sel, &s.params); err != nil {
@@ -52,6 +56,24 @@ func newScan(sel profilestore.Selector) (*scan, error) {
 	s.times(sel)
 	return s, nil
 }
+
+// narrow leaves out rows of other services, if they are not too many to name.
+func (s *scan) narrow(services map[string]struct{}) {
+	names := slices.Sorted(maps.Keys(services))
+	switch {
+	case s.service != "" || len(names) > maxServices:
+	case len(names) == 1 && names[0] != "":
+		s.service = names[0]
+		s.filter += " AND service = {service:String}"
+		s.params.String("service", names[0])
+	default:
+		s.filter += " AND service IN {services:Array(String)}"
+		s.params.Strings("services", names)
+	}
+}
+
+// maxServices bounds the names of services in one query.
+const maxServices = 1000
 
 // times tells hours that lie in the time of a selector from those that it cuts.
 func (s *scan) times(sel profilestore.Selector) {

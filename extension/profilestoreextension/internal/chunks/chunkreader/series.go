@@ -32,6 +32,15 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts pro
 	if err != nil || s.start >= s.end {
 		return nil, err
 	}
+	ctx, done, err := r.begin(ctx, sel, "series")
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.sumSeries(ctx, s, opts)
+	return out, done(err)
+}
+
+func (r *Reader) sumSeries(ctx context.Context, s *scan, opts profilestore.SeriesOptions) ([]profilestore.Series, error) {
 	groups, err := r.groups(ctx, s, opts.By)
 	if err != nil {
 		return nil, err
@@ -153,7 +162,7 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 	for j, v := range totalsOf(row, i) {
 		point.Values[j] += v
 	}
-	point.Events += events(row, i)
+	point.Events = profile.AddCount(point.Events, events(row, i))
 	point.Profiles++
 	return nil
 }

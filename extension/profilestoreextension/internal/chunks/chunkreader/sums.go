@@ -54,6 +54,10 @@ func (s *sums) hash(stack profile.ID) uint64 {
 
 // grow makes room for n more rows.
 func (s *sums) grow(n int) {
+	if want := len(s.stacks) + n; want > cap(s.figures) {
+		// append would grow long slices by a quarter only.
+		s.stacks, s.figures = slices.Grow(s.stacks, max(n, len(s.stacks))), slices.Grow(s.figures, max(n, len(s.figures)))
+	}
 	want := max(minSlots, len(s.slots))
 	for want < 2*(len(s.stacks)+n) {
 		want *= 2

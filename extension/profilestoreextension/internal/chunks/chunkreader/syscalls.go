@@ -36,14 +36,14 @@ func (s *kindSums) addSyscall(key *entryKeyed, f *figures) {
 	if key.set != (proto.UInt128{}) {
 		st.sets[key.set] = struct{}{}
 	}
-	st.Count += f.count
+	st.Count = profile.AddCount(st.Count, f.count)
 	st.Total += f.values[0]
 	if f.lo <= f.hi {
 		st.Min, st.Max = min(st.Min, f.lo), max(st.Max, f.hi)
 	}
-	st.Histogram[key.bucket] += f.count
+	st.Histogram[key.bucket] = profile.AddCount(st.Histogram[key.bucket], f.count)
 	if key.failed != 0 {
-		st.Errors += f.count
+		st.Errors = profile.AddCount(st.Errors, f.count)
 	}
 }
 

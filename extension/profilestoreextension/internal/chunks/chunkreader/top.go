@@ -62,16 +62,16 @@ func (r *Reader) topFunctions(ctx context.Context, sel profilestore.Selector, s 
 // functions sums by function.
 func (p *callPaths) functions(s *sums, leaves []uint32, types int, opts profilestore.TopOptions) (list []profilestore.FunctionSums, count int) {
 	self, total := make([][profile.MaxTypes]int64, len(p.names)), make([][profile.MaxTypes]int64, len(p.names))
+	var none [profile.MaxTypes]int64
 	nodes := make([]int64, len(p.parent))
-	met := make([]bool, len(p.names))
 	for j := range types {
 		clear(nodes)
 		for i, leaf := range leaves {
 			v := s.figures[i].values[j]
-			nodes[leaf] = profile.Add(nodes[leaf], v)
+			nodes[leaf] += v
 			if leaf != 0 {
 				f := p.function[leaf] &^ again
-				self[f][j] = profile.Add(self[f][j], v)
+				self[f][j] += v
 			}
 		}
 		for i := len(nodes) - 1; i > 0; i-- {
@@ -79,10 +79,9 @@ func (p *callPaths) functions(s *sums, leaves []uint32, types int, opts profiles
 			if v == 0 {
 				continue
 			}
-			nodes[p.parent[i]] = profile.Add(nodes[p.parent[i]], v)
+			nodes[p.parent[i]] += v
 			if f := p.function[i]; f&again == 0 {
-				total[f][j] = profile.Add(total[f][j], v)
-				met[f] = true
+				total[f][j] += v
 			}
 		}
 	}
@@ -91,8 +90,8 @@ func (p *callPaths) functions(s *sums, leaves []uint32, types int, opts profiles
 		by = total
 	}
 	var numbers []uint32
-	for f, ok := range met {
-		if ok {
+	for f := range p.names {
+		if self[f] != none || total[f] != none {
 			numbers = append(numbers, uint32(f))
 		}
 	}
