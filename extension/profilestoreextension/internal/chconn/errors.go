@@ -32,7 +32,12 @@ var stateCodes = []proto.Error{
 	proto.ErrAllConnectionTriesFailed, proto.ErrAllReplicasAreStale, proto.ErrTooFewLiveReplicas,
 	proto.ErrUnsatisfiedQuorumForPreviousWrite, proto.ErrReplicaIsNotInQuorum, proto.ErrUnknownStatusOfInsert,
 	proto.ErrNoZookeeper, proto.ErrKeeperException,
+	errPermanentlyReadOnly,
 }
+
+// errPermanentlyReadOnly is what tables with the setting table_readonly answer: until
+// somebody changes it back.
+const errPermanentlyReadOnly = proto.Error(774)
 
 // classify gives err the cause that callers look for. outer is the context of
 // the caller, without the time limit of the query.
