@@ -39,7 +39,7 @@ func TestDecodeUsesMemoryAgain(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(1, worker))
 			made := make(map[int]pprofile.Profiles)
-			for range 12 {
+			for range 6 {
 				i := rng.IntN(len(files))
 				data := append([]byte(nil), files[i]...)
 				pd, err := Decode(data, Limits{}, Options{Time: time.Unix(1, 0)})

@@ -134,7 +134,7 @@ func (d *deflate) reserve(n int) error {
 
 // block decodes the symbols of a block.
 func (d *deflate) block() error {
-	literals, offsets := &d.codes.literals, &d.codes.offsets
+	codes := &d.codes
 	in, at, bits, n := d.in, d.at, d.bits, d.n
 	out, o := d.out[:cap(d.out)], len(d.out)
 	bad := ""
@@ -157,20 +157,14 @@ func (d *deflate) block() error {
 			}
 			at, bits, n = d.at, d.bits, d.n
 		}
-		e := literals[bits&(1<<literalBits-1)]
-		if e&isLink != 0 {
-			e = literals[e>>16+uint32(bits>>literalBits)&(1<<(maxCode-literalBits)-1)]
-		}
+		e := codes.literal(bits)
 		if e&isLiteral != 0 {
 			out[o] = byte(e >> 16)
 			o++
 			bits >>= e & codeMask
 			n -= uint(e & codeMask)
 			// Another one: no more bits are needed for it.
-			e = literals[bits&(1<<literalBits-1)]
-			if e&isLink != 0 {
-				e = literals[e>>16+uint32(bits>>literalBits)&(1<<(maxCode-literalBits)-1)]
-			}
+			e = codes.literal(bits)
 			if e&isLiteral != 0 {
 				out[o] = byte(e >> 16)
 				o++
@@ -201,10 +195,7 @@ func (d *deflate) block() error {
 			d.refill()
 			at, bits, n = d.at, d.bits, d.n
 		}
-		e = offsets[bits&(1<<offsetBits-1)]
-		if e&isLink != 0 {
-			e = offsets[e>>16+uint32(bits>>offsetBits)&(1<<(maxCode-offsetBits)-1)]
-		}
+		e = codes.offset(bits)
 		if e == 0 {
 			bad = "a code of an offset is none"
 			break

@@ -45,6 +45,24 @@ type codes struct {
 	sorted   [maxLiterals]uint16
 }
 
+// literal returns the entry of the code that bits begin with.
+func (c *codes) literal(bits uint64) entry {
+	e := c.literals[bits&(1<<literalBits-1)]
+	if e&isLink != 0 {
+		e = c.literals[e>>16+uint32(bits>>literalBits)&(1<<(maxCode-literalBits)-1)]
+	}
+	return e
+}
+
+// offset is the same for offsets.
+func (c *codes) offset(bits uint64) entry {
+	e := c.offsets[bits&(1<<offsetBits-1)]
+	if e&isLink != 0 {
+		e = c.offsets[e>>16+uint32(bits>>offsetBits)&(1<<(maxCode-offsetBits)-1)]
+	}
+	return e
+}
+
 // The extra bits and least values of lengths, RFC 1951, 3.2.5; those of offsets
 // follow a rule.
 var (

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// inflaters holds those of earlier profiles: one has some 40 KB of tables.
+// inflaters holds those of earlier profiles: one has some 30 KB of tables.
 var inflaters = sync.Pool{New: func() any { return new(deflate) }}
 
 // maxRatio is how much DEFLATE can inflate a byte at most.

@@ -60,11 +60,11 @@ func TestInflateDamaged(t *testing.T) {
 // texts are data that compressors treat in different ways.
 func texts() map[string][]byte {
 	rng := rand.New(rand.NewPCG(1, 1))
-	noise := make([]byte, 200_000)
+	noise := make([]byte, 60_000)
 	for i := range noise {
 		noise[i] = byte(rng.Uint32())
 	}
-	skewed := make([]byte, 200_000) // codes of up to 15 bits
+	skewed := make([]byte, 60_000) // codes of up to 15 bits
 	for i := range skewed {
 		skewed[i] = byte(rng.ExpFloat64() * 9)
 		if rng.IntN(5000) == 0 {
@@ -72,11 +72,11 @@ func texts() map[string][]byte {
 		}
 	}
 	var words bytes.Buffer
-	for words.Len() < 200_000 {
+	for words.Len() < 60_000 {
 		fmt.Fprintf(&words, "github.com/example/service%d.(*Server).handle%d", rng.IntN(50), rng.IntN(2000))
 	}
 	far := append(bytes.Clone(noise[:32768]), noise[:32768]...) // the largest offset
-	runs := bytes.Repeat([]byte{1}, 100_000)
+	runs := bytes.Repeat([]byte{1}, 70_000)
 	for i := range 12 {
 		runs = append(runs, bytes.Repeat(noise[:i+1], 1000)...)
 	}
@@ -88,13 +88,13 @@ func texts() map[string][]byte {
 // What compressors write comes back, whatever room there is.
 func TestInflateOfAllLevels(t *testing.T) {
 	for name, data := range texts() {
-		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, 4, flate.BestCompression} {
 			var out bytes.Buffer
 			z, err := gzip.NewWriterLevel(&out, level)
 			require.NoError(t, err)
 			z.Name, z.Comment, z.Extra = "profile", "of a test", []byte("extra")
 			for part := data; len(part) > 0; {
-				n := min(len(part), 60_000)
+				n := min(len(part), 40_000)
 				_, err = z.Write(part[:n])
 				require.NoError(t, err)
 				if part = part[n:]; level%2 == 0 {
