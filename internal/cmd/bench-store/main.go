@@ -44,7 +44,7 @@ func main() {
 	flag.Float64Var(&o.corpus.Samples, "samples", 220, "mean number of observations in a CPU profile of 15 s; 220 make 35 million samples an hour with 50 services of 20 pods")
 	flag.IntVar(&o.hours, "hours", 24, "hours in the store, of which the first is stored and the others are copies")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each query is measured; figures are the median of the rounds")
-	flag.DurationVar(&o.each, "each", time.Second, "how long a query is repeated in a round")
+	flag.DurationVar(&o.each, "each", 700*time.Millisecond, "how long a query is repeated in a round")
 	flag.IntVar(&o.pprofWindows, "pprof", 8, "windows of 15 s that are stored from gzipped pprof")
 	flag.IntVar(&o.contrib, "contrib", 3, "windows that are also sent to contrib's exporter; 0 leaves it out")
 	flag.Float64Var(&o.factor, "factor", 10, "how many times the rate of the fleet is stored beside the queries of 16 clients")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -20,7 +22,7 @@ type report struct {
 	hour, pprof, read stored
 	compacted         benchkit.Usage
 	optimized         time.Duration
-	sizes             map[string]uint64
+	sizes, columns    map[string]uint64
 	contrib           *contrib
 	queries           []*measured
 	besideRate        float64
@@ -196,7 +198,11 @@ func (r *report) print() error {
 
 func (r *report) printStoring() {
 	values := float64(r.hour.values)
-	fmt.Println("\nbytes per value by table, after the first hour:", tables(r.sizes, values))
+	fmt.Println("\nbytes per value by table, after the first hour:", perValue(r.sizes, values))
+	// Small parts do not say how large their columns are.
+	if text := perValue(r.columns, values); text != "" {
+		fmt.Println("by column of chunks:", text)
+	}
 	ns := func(d time.Duration, values uint64) float64 { return float64(d.Nanoseconds()) / float64(values) }
 	storing, otlp, _ := r.rates()
 	fmt.Printf("CPU ns per value: storing OTLP %.0f in the collector (of which %.0f reading it) and %.0f in ClickHouse; compaction %.0f and %.0f; from gzipped pprof %.0f and %.0f, without compaction\n",
@@ -237,15 +243,16 @@ func (r *report) printQueries() error {
 	return w.Flush()
 }
 
-// tables lists bytes per value, the largest first.
-func tables(sizes map[string]uint64, values float64) string {
-	names := make([]string, 0, len(sizes))
-	for t := range sizes {
-		names = append(names, t)
+// perValue lists bytes per value, the largest first.
+func perValue(sizes map[string]uint64, values float64) string {
+	names := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, n := range names {
+		if v := float64(sizes[n]) / values; v >= 0.0005 {
+			parts = append(parts, fmt.Sprintf("%s %.3f", n, v))
+		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return int(int64(sizes[b]) - int64(sizes[a])) })
-	for i, t := range names {
-		names[i] = fmt.Sprintf("%s %.3f", t, float64(sizes[t])/values)
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(parts, ", ")
 }

@@ -35,13 +35,28 @@ func (b *bench) load(c loadCall, f *facts) (out stored, err error) {
 	return out, err
 }
 
-func (b *bench) storeHour(context.Context) (err error) {
+// storeHour ends when the rows that the hour left are merged and compacted as they
+// are before the hour is closed.
+func (b *bench) storeHour(ctx context.Context) (err error) {
 	f := b.fleet.hour
 	if b.report.hour, err = b.load(loadCall{Dir: b.path("hour"), N: f.windows, Concurrency: 2}, f); err != nil {
 		return err
 	}
+	rest, err := b.use(func() error {
+		if err := benchkit.Sleep(ctx, passes); err != nil {
+			return err
+		}
+		return settle(ctx, b.server.Endpoint())
+	})
+	b.report.hour.used = b.report.hour.used.Plus(rest)
+	if err != nil {
+		return err
+	}
 	return b.peak("storing OTLP")
 }
+
+// passes is longer than the compactor pauses.
+const passes = 12 * time.Second
 
 func (b *bench) storePprof(context.Context) (err error) {
 	f := b.fleet.pprof
@@ -62,22 +77,10 @@ func (b *bench) readOTLP(context.Context) (err error) {
 // compact waits until the hours are compacted and the replaced rows could go, and
 // takes the size.
 func (b *bench) compact(ctx context.Context) (err error) {
-	ep := b.server.Endpoint()
-	b.report.compacted, err = b.use(func() error {
-		const waiting = "SELECT count() FROM " + database + ".chunks WHERE level < 2 AND id NOT IN (SELECT arrayJoin(covers) FROM " + database + ".chunks WHERE level = 2)"
-		for {
-			n, err := benchkit.QueryUint(ctx, ep, waiting)
-			if err != nil || n == 0 {
-				return err
-			}
-			if err := benchkit.Sleep(ctx, time.Second); err != nil {
-				return err
-			}
-		}
-	})
-	if err != nil {
+	if b.report.compacted, err = b.untilCompacted(ctx); err != nil {
 		return err
 	}
+	ep := b.server.Endpoint()
 	if err := b.peak("compacting"); err != nil {
 		return err
 	}
@@ -100,7 +103,10 @@ func (b *bench) compact(ctx context.Context) (err error) {
 		return err
 	}
 	b.report.optimized = optimized.Total()
-	b.report.sizes, err = sizes(ctx, ep, database)
+	if b.report.sizes, err = sizes(ctx, ep, database); err != nil {
+		return err
+	}
+	b.report.columns, err = bytesBy(ctx, ep, "column", "column_bytes_on_disk", "system.parts_columns", database+"' AND table = 'chunks")
 	return err
 }
 
@@ -119,8 +125,14 @@ func optimize(ctx context.Context, ep chserver.Endpoint, database string) error 
 
 // sizes returns the bytes of each table.
 func sizes(ctx context.Context, ep chserver.Endpoint, database string) (map[string]uint64, error) {
+	return bytesBy(ctx, ep, "table", "bytes_on_disk", "system.parts", database)
+}
+
+// bytesBy sums up a column of a system table of parts.
+func bytesBy(ctx context.Context, ep chserver.Endpoint, by, sum, from, database string) (map[string]uint64, error) {
 	out := make(map[string]uint64)
-	err := benchkit.Query(ctx, ep, "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = '"+database+"' GROUP BY table", func(c []string) error {
+	sql := fmt.Sprintf("SELECT %s AS k, sum(%s) FROM %s WHERE active AND database = '%s' GROUP BY k", by, sum, from, database)
+	err := benchkit.Query(ctx, ep, sql, func(c []string) error {
 		var n uint64
 		_, err := fmt.Sscan(c[1], &n)
 		out[c[0]] = n

@@ -20,6 +20,11 @@ func UsageOf(collector, clickhouse int) (u Usage, err error) {
 // Total is the CPU time of both.
 func (u Usage) Total() time.Duration { return u.Collector + u.ClickHouse }
 
+// Plus returns the sum of both.
+func (u Usage) Plus(v Usage) Usage {
+	return Usage{u.Collector + v.Collector, u.ClickHouse + v.ClickHouse}
+}
+
 // Minus returns what was used since v.
 func (u Usage) Minus(v Usage) Usage {
 	return Usage{u.Collector - v.Collector, u.ClickHouse - v.ClickHouse}

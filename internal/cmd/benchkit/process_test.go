@@ -54,6 +54,7 @@ func TestUsage(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, before.Collector+before.ClickHouse, before.Total())
 	assert.Equal(t, Usage{1, 2}, Usage{4, 6}.Minus(Usage{3, 4}))
+	assert.Equal(t, Usage{4, 6}, Usage{1, 2}.Plus(Usage{3, 4}))
 	_, err = UsageOf(os.Getpid(), 0)
 	require.Error(t, err)
 }
