@@ -12,6 +12,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/compact"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -24,10 +25,12 @@ type eraser struct {
 	filter filter
 	merger compact.Merger
 	block  *chunkrow.Block
+	dicts  *stackdict.Cache
 }
 
 func newEraser(ctx context.Context, t *tables, j *job) (*eraser, error) {
 	e := &eraser{t: t, job: j, block: chunkrow.NewBlock()}
+	e.dicts = stackdict.New(stackdict.Options{Tables: t.options, Do: t.read, Bytes: 16 << 20})
 	if j.target.Scope == profilestore.ScopeAgent {
 		var err error
 		if e.series, err = e.agentSeries(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
@@ -38,10 +39,27 @@ func (e *eraser) load(ctx context.Context, r *chunkrow.Row) (*chunkrow.Row, erro
 	// A repeated insert may have brought a row twice; one is as good as the other.
 	for _, row := range rows {
 		if row.Nonce == r.Nonce {
-			return row, nil
+			return row, e.spell(ctx, row)
 		}
 	}
 	return nil, fmt.Errorf("read row %016x: %w: it is gone", r.ID, profilestore.ErrUnavailable)
+}
+
+// spell fills in the hashes of stacks of a row that has numbers for them: what is
+// left of it has no dictionary.
+func (e *eraser) spell(ctx context.Context, row *chunkrow.Row) error {
+	if row.Dictionary == 0 {
+		return nil
+	}
+	found, err := e.dicts.Get(ctx, row.Tenant, []stackdict.Ref{{Service: row.Service, ID: row.Dictionary, Stacks: row.Stacks()}})
+	if err == nil {
+		err = row.Spell(found[0].IDs())
+	}
+	if err != nil {
+		return fmt.Errorf("read row %016x: %w", row.ID, err)
+	}
+	row.Dictionary, row.Dense = 0, nil
+	return nil
 }
 
 func (e *eraser) rows(ctx context.Context, what, where string, q chconn.Query, fields chunkrow.Fields) (out []*chunkrow.Row, err error) {

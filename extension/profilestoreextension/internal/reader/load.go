@@ -56,47 +56,17 @@ func idTable(ids []profile.ID) []ch.ExternalTable {
 
 // stackLocations reads the locations of stacks, and lists all of them once.
 func (r *Reader) stackLocations(ctx context.Context, tenant, service string, ids []profile.ID) (stacks map[profile.ID][]profile.ID, all []profile.ID, err error) {
-	var id proto.ColUInt128
-	var data proto.ColUInt128
-	locations := proto.ColArr[proto.UInt128]{Data: &data}
-	stacks = make(map[profile.ID][]profile.ID, len(ids))
-	seen := make(map[profile.ID]struct{})
-	q := chconn.Query{Query: ch.Query{
-		Result: proto.Results{{Name: "stack", Data: &id}, {Name: "locations", Data: &locations}},
-		OnResult: func(context.Context, proto.Block) error {
-			for i := range id {
-				key := layout.FromID(id[i])
-				if _, dup := stacks[key]; dup {
-					continue
-				}
-				begin := uint64(0)
-				if i > 0 {
-					begin = locations.Offsets[i-1]
-				}
-				locs := make([]profile.ID, 0, locations.Offsets[i]-begin)
-				for _, l := range data[begin:locations.Offsets[i]] {
-					loc := layout.FromID(l)
-					locs = append(locs, loc)
-					if _, ok := seen[loc]; !ok {
-						seen[loc] = struct{}{}
-						all = append(all, loc)
-					}
-				}
-				stacks[key] = locs
-			}
-			return nil
-		},
-		ExternalTables: idTable(ids),
-	}}
-	where := "tenant = {tenant:String}"
-	q.Params.String("tenant", tenant)
-	if service != "" {
-		where += " AND service = {service:String}"
-		q.Params.String("service", service)
+	if stacks, err = r.dicts.Find(ctx, tenant, service, ids); err != nil {
+		return nil, nil, err
 	}
-	q.Body = "SELECT stack, locations FROM " + r.opts.Tables.Table("stacks") + " WHERE " + where + " AND stack IN (SELECT id FROM ids)"
-	if err := r.Do(ctx, "stacks", q); err != nil {
-		return nil, nil, fmt.Errorf("read %d stacks: %w", len(ids), err)
+	seen := make(map[profile.ID]struct{})
+	for _, locations := range stacks {
+		for _, l := range locations {
+			if _, ok := seen[l]; !ok {
+				seen[l] = struct{}{}
+				all = append(all, l)
+			}
+		}
 	}
 	return stacks, all, nil
 }

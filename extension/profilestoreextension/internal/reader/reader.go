@@ -9,6 +9,7 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -42,6 +43,7 @@ type Reader struct {
 	pool   *chconn.Pool
 	opts   Options
 	stacks *Stacks
+	dicts  *stackdict.Cache
 
 	tenants tenants
 	guesses guesses
@@ -54,11 +56,15 @@ var _ profilestore.Reader = (*Reader)(nil)
 func New(pool *chconn.Pool, o Options) *Reader {
 	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize), merges: newMerges(o.MergeCacheSize)}
 	r.stacks.load = r.loadStacks
+	r.dicts = stackdict.New(stackdict.Options{Tables: o.Tables, Do: r.Do, Bytes: o.StackCacheSize / 2})
 	return r
 }
 
 // Stacks returns the cache of resolved stacks.
 func (r *Reader) Stacks() *Stacks { return r.stacks }
+
+// Dictionaries returns the cache of stacks by their numbers.
+func (r *Reader) Dictionaries() *stackdict.Cache { return r.dicts }
 
 // Merges counts what the cache of merges did since the start.
 func (r *Reader) Merges() CacheStats { return r.merges.snapshot() }

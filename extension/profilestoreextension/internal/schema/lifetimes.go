@@ -71,6 +71,7 @@ var lifetimes = map[string]lifetime{
 	"locations":      {column: "last_seen", age: retentions(2)},
 	"functions":      {column: "last_seen", age: retentions(2)},
 
+	"stack_segments": {column: "stored", age: retentions(2)},
 	"chunk_leases": {column: written, age: fixed(time.Hour)},
 	"data_jobs":    {column: written, age: fixed(jobs)},
 

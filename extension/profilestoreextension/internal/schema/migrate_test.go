@@ -22,7 +22,7 @@ func pool(t *testing.T) *chconn.Pool {
 }
 
 // views is the number of those, which have no lifetime.
-const views = 2
+const views = 3
 
 // TestMigrateAtOnce runs the migrations from many collectors at once, and again.
 func TestMigrateAtOnce(t *testing.T) {

@@ -28,7 +28,7 @@ func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Ro
 	}
 	byKind := make(map[kindKey][]*chunkrow.Row)
 	for _, row := range rows {
-		if _, twice := g.twice[row.ID]; twice {
+		if _, twice := g.twice[row.ID]; twice || row.Dictionary != 0 {
 			left = append(left, row)
 			continue
 		}

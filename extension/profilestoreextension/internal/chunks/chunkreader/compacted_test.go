@@ -1,9 +1,11 @@
 package chunkreader
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
@@ -62,13 +65,33 @@ func compacted(tb testing.TB, level uint8, seq uint32, rows []*chunkrow.Row) *ch
 	return out
 }
 
-// insert adds rows to the table.
+// newAuthor returns one that writes dictionaries of stacks.
+func newAuthor(pool *chconn.Pool, o schema.Options) *stackdict.Author {
+	do := func(ctx context.Context, _ string, q chconn.Query) error { return pool.Do(ctx, q) }
+	insert := func(ctx context.Context, table string, input proto.Input, _ string) error {
+		return pool.Do(ctx, chconn.Query{Query: ch.Query{
+			Body: "INSERT INTO " + o.Table(table) + " (" + chconn.ColumnNames(input) + ") VALUES", Input: input,
+			Settings: []ch.Setting{chconn.Setting("async_insert", "0")},
+		}})
+	}
+	return stackdict.NewAuthor(stackdict.New(stackdict.Options{Tables: o, Do: do, Bytes: 1 << 20}), insert, 1<<20)
+}
+
+// insert adds rows to the table. Most of closed hours have numbers for their stacks.
 func insert(tb testing.TB, pool *chconn.Pool, o schema.Options, rows ...*chunkrow.Row) {
 	tb.Helper()
+	author := newAuthor(pool, o)
 	b := chunkrow.NewBlock()
 	for _, r := range rows {
+		if r.Level == chunkrow.ClosedHour && r.Seq%3 != 0 {
+			var err error
+			r.Dictionary, r.Dense, err = author.Number(tb.Context(), r.Tenant, r.Service, time.Now().Unix(), r.Keys.Stacks)
+			require.NoError(tb, err)
+		}
 		b.Append(r)
 	}
+	_, err := author.Drain(tb.Context(), time.Now().Unix())
+	require.NoError(tb, err)
 	require.NoError(tb, pool.Do(tb.Context(), chconn.Query{Query: ch.Query{
 		Body:     "INSERT INTO " + o.Table("chunks") + " (" + chconn.ColumnNames(b.Input()) + ") VALUES",
 		Input:    b.Input(),

@@ -96,6 +96,11 @@ func (g *gathering) read(ctx context.Context, rows []*chunkrow.Row) error {
 			cut = append(cut, row)
 		}
 	}
+	if (g.columns.whole|g.columns.cut)&chunkrow.Stacks != 0 {
+		if err := g.loadDictionaries(ctx, whole, cut); err != nil {
+			return err
+		}
+	}
 	if a, ok := g.sink.(aggregator); ok && len(whole) > 0 {
 		var err error
 		if whole, err = a.aggregate(ctx, g, whole); err != nil {

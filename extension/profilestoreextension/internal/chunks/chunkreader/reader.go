@@ -89,6 +89,7 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 		fields &^= chunkrow.Names
 	}
 	res := chunkrow.NewNarrowResult(fields)
+	numbered := numbered{Reader: r, scan: s}
 	var row chunkrow.Row
 	q := chconn.Query{Params: s.params, Query: ch.Query{
 		Body:   "SELECT " + res.Columns() + " FROM " + r.from + " WHERE " + where,
@@ -98,6 +99,9 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 				res.Row(i, &row)
 				if s.service != "" {
 					row.Tenant, row.Service = s.tenant, s.service
+				}
+				if numbered.later(&row) {
+					continue
 				}
 				if err := f(&row); err != nil {
 					return err
@@ -117,7 +121,7 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 	if err := r.base.Do(ctx, name, q); err != nil {
 		return fmt.Errorf("read chunks: %w", err)
 	}
-	return nil
+	return numbered.each(ctx, f)
 }
 
 // series reads the series that a scan is about.

@@ -55,6 +55,7 @@ func (b *Block) Append(r *Row) {
 	c.seq = append(c.seq, r.Seq)
 	c.id = append(c.id, r.ID)
 	c.nonce = append(c.nonce, r.Nonce)
+	c.dictionary = append(c.dictionary, r.Dictionary)
 	c.covers.add(r.Covers)
 	c.first.Data = append(c.first.Data, proto.DateTime64(r.First))
 	c.last.Data = append(c.last.Data, proto.DateTime64(r.Last))
@@ -63,6 +64,13 @@ func (b *Block) Append(r *Row) {
 	c.entries = append(c.entries, r.Entries)
 	c.stored.Data = append(c.stored.Data, proto.DateTime(r.Stored))
 	b.profiles(&r.Columns.Profiles, r.SeriesIDs)
+	if r.Dictionary == 0 {
+		c.stacks.add(r.Keys.Stacks)
+		c.dense.add(nil)
+	} else {
+		c.stacks.add(nil)
+		c.dense.add(r.Dense)
+	}
 	b.entries(&r.Columns.Entries, &r.Keys)
 	for i, s := range streamsOf(&r.Columns.Streams) {
 		c.streams[i].Append(*s)
@@ -84,7 +92,6 @@ func (b *Block) profiles(p *chunk.ProfileColumns, series []proto.UInt128) {
 
 func (b *Block) entries(e *chunk.EntryColumns, k *EntryKeys) {
 	c := b.columns
-	c.stacks.add(k.Stacks)
 	c.sets.add(k.Sets)
 	c.locks.add(k.Locks)
 	c.syscalls.add(k.Syscalls)
@@ -104,7 +111,7 @@ func (r *Row) Bytes() int {
 	p, e, k := &r.Columns.Profiles, &r.Columns.Entries, &r.Keys
 	n := 8*(len(r.Covers)+len(p.Times)+len(p.Durations)+len(p.Events)) + 4*len(p.Series) + 16*len(r.SeriesIDs)
 	n += 16*(len(k.Stacks)+len(k.Sets)) + 8*(len(k.Locks)+len(k.Syscalls)) + len(k.Buckets) + len(k.Errors)
-	n += 4*len(e.Profiles) + 8*(len(e.Counts)+len(e.Minima)+len(e.Maxima))
+	n += 4*(len(e.Profiles)+len(r.Dense)) + 8*(len(e.Counts)+len(e.Minima)+len(e.Maxima))
 	for i := range p.Totals {
 		n += 8 * (len(p.Totals[i]) + len(e.Totals[i]))
 	}

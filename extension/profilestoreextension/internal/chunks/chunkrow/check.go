@@ -41,10 +41,17 @@ func (r *Row) check(c *chunk.Chunk) error {
 	if err := r.checkProfiles(c); err != nil {
 		return err
 	}
+	return r.checkKeys(c.Entries())
+}
+
+func (r *Row) checkKeys(entries int) error {
+	if len(r.Dense) > 0 && r.Keys.Len() == 0 {
+		return r.Keys.checkLengths("dense", len(r.Dense), entries)
+	}
 	if r.Keys.Len() == 0 && r.Keys.Plain() {
 		return nil // not asked for
 	}
-	return r.Keys.Check(c.Entries())
+	return r.Keys.Check(entries)
 }
 
 // checkProfiles checks the times, the series and the number of events.
@@ -79,21 +86,8 @@ func (r *Row) checkProfiles(c *chunk.Chunk) error {
 // Check reports whether these are the keys of n entries: arrays of one length, in
 // strictly ascending order.
 func (k *EntryKeys) Check(n int) error {
-	for _, a := range [...]struct {
-		name     string
-		n        int
-		optional bool
-	}{
-		{"stacks", len(k.Stacks), false},
-		{"attribute_sets", len(k.Sets), true},
-		{"lock_addresses", len(k.Locks), true},
-		{"syscalls", len(k.Syscalls), true},
-		{"buckets", len(k.Buckets), true},
-		{"errors", len(k.Errors), true},
-	} {
-		if a.n != n && (a.n != 0 || !a.optional) {
-			return invalid("%s: %d elements for %d entries", a.name, a.n, n)
-		}
+	if err := k.checkLengths("stacks", len(k.Stacks), n); err != nil {
+		return err
 	}
 	for i := 1; i < n; i++ {
 		c := CompareIDs(k.Stacks[i-1], k.Stacks[i])
@@ -103,6 +97,27 @@ func (k *EntryKeys) Check(n int) error {
 		}
 		if c >= 0 {
 			return invalid("key of entry %d is not above the one before", i)
+		}
+	}
+	return nil
+}
+
+// checkLengths checks those of all arrays, of which the one of the stacks has a name.
+func (k *EntryKeys) checkLengths(name string, stacks, n int) error {
+	for _, a := range [...]struct {
+		name     string
+		n        int
+		optional bool
+	}{
+		{name, stacks, false},
+		{"attribute_sets", len(k.Sets), true},
+		{"lock_addresses", len(k.Locks), true},
+		{"syscalls", len(k.Syscalls), true},
+		{"buckets", len(k.Buckets), true},
+		{"errors", len(k.Errors), true},
+	} {
+		if a.n != n && (a.n != 0 || !a.optional) {
+			return invalid("%s: %d elements for %d entries", a.name, a.n, n)
 		}
 	}
 	return nil

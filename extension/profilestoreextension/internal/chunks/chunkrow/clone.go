@@ -10,6 +10,7 @@ import (
 func (r *Row) Clone() *Row {
 	out := *r
 	out.Covers, out.SeriesIDs = clone(r.Covers), clone(r.SeriesIDs)
+	out.Dense = clone(r.Dense)
 	k := &out.Keys
 	k.Stacks, k.Sets, k.Locks = clone(k.Stacks), clone(k.Sets), clone(k.Locks)
 	k.Syscalls, k.Buckets, k.Errors = clone(k.Syscalls), clone(k.Buckets), clone(k.Errors)

@@ -51,13 +51,13 @@ type columns struct {
 	hour, stored                             proto.ColDateTime
 	level                                    proto.ColUInt8
 	seq, profiles, entries                   proto.ColUInt32
-	id, events                               proto.ColUInt64
+	id, events, dictionary                   proto.ColUInt64
 	nonce                                    proto.ColUInt128
 	first, last, written                     proto.ColDateTime64
 	covers                                   uint64s
 
 	times, durations int64s
-	series           uint32s
+	series, dense    uint32s
 	seriesIDs        ids
 	eventsByProfile  uint64s
 	profileTotals    [chunk.MaxTypes]int64s
@@ -104,7 +104,7 @@ func newColumns() *columns {
 	c.written.WithPrecision(proto.PrecisionMilli)
 	for _, a := range []interface{ init() }{
 		&c.covers, &c.times, &c.durations, &c.series, &c.seriesIDs, &c.eventsByProfile,
-		&c.stacks, &c.sets, &c.locks, &c.syscalls, &c.buckets, &c.errors, &c.entryProfiles, &c.counts, &c.minima, &c.maxima,
+		&c.stacks, &c.dense, &c.sets, &c.locks, &c.syscalls, &c.buckets, &c.errors, &c.entryProfiles, &c.counts, &c.minima, &c.maxima,
 	} {
 		a.init()
 	}
@@ -131,6 +131,7 @@ func (c *columns) all() []column {
 		{"seq", Order, &c.seq},
 		{"id", 0, &c.id},
 		{"nonce", Order, &c.nonce},
+		{"dictionary", 0, &c.dictionary},
 		{"covers", Covers, &c.covers},
 		{"first_time", 0, &c.first},
 		{"last_time", 0, &c.last},
@@ -145,6 +146,7 @@ func (c *columns) all() []column {
 		{"series_ids", Series, &c.seriesIDs},
 		{"events_by_profile", ProfileEvents, &c.eventsByProfile},
 		{"stacks", Stacks, &c.stacks},
+		{"dense", Stacks, &c.dense},
 		{"attribute_sets", Attributes, &c.sets},
 		{"lock_addresses", Attributes, &c.locks},
 		{"syscalls", Attributes, &c.syscalls},

@@ -6,7 +6,7 @@ import "github.com/aperture-collector/aperture-collector/internal/chunk"
 type Fields uint64
 
 // Columns by what they are needed for. Beside them, kind, types, period, hour,
-// level, id, first_time, last_time and entries_n are always read.
+// level, id, dictionary, first_time, last_time and entries_n are always read.
 const (
 	// Names are tenant and service.
 	Names Fields = 1 << iota
@@ -24,7 +24,7 @@ const (
 	Series
 	// ProfileEvents is the column events_by_profile.
 	ProfileEvents
-	// Stacks is the column stacks.
+	// Stacks are the columns stacks and dense, of which each row has one.
 	Stacks
 	// Attributes are the other parts of the keys of entries: attribute_sets,
 	// lock_addresses, syscalls, buckets and errors.

@@ -86,7 +86,7 @@ func (r *Result) Row(i int, row *Row) {
 		}
 	}
 	if r.fields&Stacks != 0 {
-		k.Stacks = c.stacks.row(i)
+		k.Stacks, row.Dense = c.stacks.row(i), c.dense.row(i)
 	}
 	if r.fields&Attributes != 0 {
 		k.Sets, k.Locks, k.Syscalls = c.sets.row(i), c.locks.row(i), c.syscalls.row(i)
@@ -107,6 +107,7 @@ func (r *Result) Row(i int, row *Row) {
 func (r *Result) header(i int, h *Header) {
 	c := r.columns
 	h.Kind, h.Types, h.Period, h.Hour = c.kind.Row(i), c.types.Row(i), c.period[i], int64(c.hour.Data[i])
+	h.Dictionary = c.dictionary[i]
 	h.Level, h.ID, h.First, h.Last, h.Entries = c.level[i], c.id[i], int64(c.first.Data[i]), int64(c.last.Data[i]), c.entries[i]
 	if r.fields&Names != 0 {
 		h.Tenant, h.Service = c.tenant.Row(i), c.service.Row(i)

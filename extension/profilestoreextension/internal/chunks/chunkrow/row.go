@@ -18,6 +18,8 @@ type Header struct {
 	// Nonce is drawn at random by who inserts a row of levels 1 and 2, to find out
 	// whether its own was stored; it is 0 for level 0.
 	Nonce proto.UInt128
+	// Dictionary is that of package stackdict which Row.Dense counts in, 0 for none.
+	Dictionary uint64
 	// Covers are the ids of the rows of lower levels that this row replaces.
 	Covers []uint64
 	// First is the begin of the first profile, Last the latest end of any, in Unix
@@ -41,5 +43,9 @@ type Row struct {
 	// SeriesIDs are what [chunk.ProfileColumns].Series counts in, ascending.
 	SeriesIDs []proto.UInt128
 	Keys      EntryKeys
-	Columns   chunk.Columns
+	// Dense are the numbers of the stacks of the entries in the dictionary. A row
+	// with one has no hashes in the table: Keys.Stacks is empty when it was read, and
+	// not written.
+	Dense   []uint32
+	Columns chunk.Columns
 }

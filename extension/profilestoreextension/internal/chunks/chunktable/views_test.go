@@ -3,6 +3,8 @@ package chunktable_test
 import (
 	"context"
 	"fmt"
+	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
 	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // sums are those of a line of either view.
@@ -110,16 +113,51 @@ func TestViews(t *testing.T) {
 	id := func(name string) string {
 		return "toString(toUInt64(bitShiftRight(" + name + ", 64))), ' ', toString(toUInt64(bitAnd(" + name + ", toUInt128(18446744073709551615)))), ' ', "
 	}
-	read := func(columns, view, group string) []string {
+	read := func(columns, from, group string) []string {
 		t.Helper()
-		out := strings.Split(clickhousetest.Exec(t, server, "SELECT concat("+key+columns+") FROM "+o.Table(view)+
+		out := strings.Split(clickhousetest.Exec(t, server, "SELECT concat("+key+columns+") FROM "+from+
 			" GROUP BY tenant, service, kind, types, period_type, period, "+group+" FORMAT TSVRaw"), "\n")
 		slices.Sort(out)
 		return out
 	}
 	assert.Equal(t, lines(profiles), read(id("series")+"toString(toUnixTimestamp64Nano(time)), ' ', toString(duration), ' ', toString(count()), ' ', toString(sum(events)), ' ', "+
-		values+`, '\\N \\N'`, "chunk_profiles", "series, time, duration"))
-	assert.Equal(t, lines(stacks), read("toString(toUnixTimestamp(hour)), ' ', "+id("stack")+id("attribute_set")+
-		"toString(lock_address), ' ', toString(syscall), ' ', toString(bucket), ' ', toString(error), ' 0 ', toString(sum(count)), ' ', "+
-		values+`, ifNull(toString(min(minimum)), '\\N'), ' ', ifNull(toString(max(maximum)), '\\N')`, "chunk_stacks", "hour, stack, attribute_set, lock_address, syscall, bucket, error"))
+		values+`, '\\N \\N'`, o.Table("chunk_profiles"), "series, time, duration"))
+	// Stacks have several names; their locations say which they are.
+	var got []string
+	for _, tenant := range []string{"anonymous", "other"} {
+		for service := range 3 {
+			got = append(got, read("toString(toUnixTimestamp(hour)), ' ', path, ' ', "+id("attribute_set")+
+				"toString(lock_address), ' ', toString(syscall), ' ', toString(bucket), ' ', toString(error), ' 0 ', toString(sum(count)), ' ', "+
+				values+`, ifNull(toString(min(minimum)), '\\N'), ' ', ifNull(toString(max(maximum)), '\\N')`,
+				fmt.Sprintf(`(SELECT * FROM %s WHERE tenant = '%s' AND service = 'service-%d') AS c
+				LEFT JOIN (SELECT stack, arrayStringConcat(any(locations), ',') AS path FROM %s(tenant = '%[2]s', service = 'service-%d') GROUP BY stack) AS l USING stack`,
+					o.Table("chunk_stacks"), tenant, service, o.Table("stack_locations"), service),
+				"hour, path, attribute_set, lock_address, syscall, bucket, error")...)
+		}
+	}
+	for i, line := range got {
+		fields := strings.Split(line, " ")
+		fields[7] = stackOf(t, fields[7])
+		got[i] = strings.Join(fields, " ")
+	}
+	slices.Sort(got)
+	assert.Equal(t, lines(stacks), got)
+	assert.NotEqual(t, "0", clickhousetest.Exec(t, server, "SELECT countIf(dictionary != 0) FROM "+o.Table("chunks")))
+}
+
+// stackOf returns the id of the stack with these locations, as the test writes it.
+func stackOf(t *testing.T, path string) string {
+	t.Helper()
+	var ids []profile.ID
+	for _, s := range strings.Split(path, ",") {
+		if s == "" {
+			continue
+		}
+		n, ok := new(big.Int).SetString(s, 10)
+		require.True(t, ok, s)
+		low := new(big.Int).And(n, new(big.Int).SetUint64(math.MaxUint64))
+		ids = append(ids, profile.ID{Hi: new(big.Int).Rsh(n, 64).Uint64(), Lo: low.Uint64()})
+	}
+	id, _ := profile.StackID(ids, nil)
+	return fmt.Sprint(id.Hi, " ", id.Lo)
 }

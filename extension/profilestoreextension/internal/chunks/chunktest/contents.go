@@ -11,6 +11,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
@@ -141,10 +142,25 @@ func ReadRows(tb testing.TB, pool *chconn.Pool, o schema.Options, fields chunkro
 	return out
 }
 
+// Spell fills in the hashes of the stacks of rows that have numbers for them.
+func Spell(tb testing.TB, pool *chconn.Pool, o schema.Options, rows []*chunkrow.Row) {
+	tb.Helper()
+	do := func(ctx context.Context, _ string, q chconn.Query) error { return pool.Do(ctx, q) }
+	dicts := stackdict.New(stackdict.Options{Tables: o, Do: do, Bytes: 1 << 30})
+	for _, r := range rows {
+		if r.Dictionary != 0 {
+			found, err := dicts.Get(tb.Context(), r.Tenant, []stackdict.Ref{{Service: r.Service, ID: r.Dictionary, Stacks: r.Stacks()}})
+			require.NoError(tb, err)
+			require.NoError(tb, r.Spell(found[0].IDs()))
+		}
+	}
+}
+
 // Read returns what the rows of the table that count have together.
 func Read(tb testing.TB, pool *chconn.Pool, o schema.Options) *Contents {
 	tb.Helper()
 	rows := ReadRows(tb, pool, o, chunkrow.All)
+	Spell(tb, pool, o, rows)
 	headers := make([]chunkrow.Header, len(rows))
 	for i, r := range rows {
 		headers[i] = r.Header

@@ -12,6 +12,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -81,7 +82,10 @@ type Compactor struct {
 	block  *chunkrow.Block
 	known  map[chunkrow.Key]*known
 	asked  map[partition]asked
-	renew  time.Time // the lease is ours until after that; zero: it is not
+	author *stackdict.Author
+	// drainAt is when the log of stacks is to be emptied; zero: not soon.
+	drainAt time.Time
+	renew   time.Time // the lease is ours until after that; zero: it is not
 }
 
 // known is what was found of a key.
@@ -113,10 +117,13 @@ func New(db DB, o Options) *Compactor {
 	if o.Everywhere == nil {
 		o.Everywhere = db
 	}
-	return &Compactor{
+	c := &Compactor{
 		db: db, opts: o, table: o.Tables.Table(chunktable.Name), block: chunkrow.NewBlock(),
 		known: make(map[chunkrow.Key]*known), asked: make(map[partition]asked),
 	}
+	c.author = c.newAuthor()
+	c.closed() // what another compactor left
+	return c
 }
 
 // Run compacts until ctx ends.
@@ -171,7 +178,10 @@ func (c *Compactor) Pass(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.clean(ctx, now)
+	if err := c.clean(ctx, now); err != nil {
+		return err
+	}
+	return c.drain(ctx)
 }
 
 // key does what is due for the rows of a key.

@@ -2,11 +2,14 @@ package compact
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
@@ -177,7 +181,7 @@ func (f *fixture) entryKeys() []chunkrow.EntryKey {
 		if f.rng.IntN(3) == 0 {
 			continue
 		}
-		k := chunkrow.EntryKey{Stack: profile.ID{Hi: uint64(i / 5), Lo: uint64(i) * 0x9e3779b97f4a7c15}, Syscall: layout.NoSyscall}
+		k := chunkrow.EntryKey{Stack: stackID(i), Syscall: layout.NoSyscall}
 		if !plain && i%3 == 0 {
 			k.Set, k.Lock, k.Syscall, k.Bucket, k.Error = profile.ID{Lo: uint64(i)}, uint64(i%2), int64(i), uint8(i), uint8(i%2)
 		}
@@ -185,6 +189,30 @@ func (f *fixture) entryKeys() []chunkrow.EntryKey {
 	}
 	slices.SortFunc(out, func(a, b chunkrow.EntryKey) int { return a.Compare(&b) })
 	return out
+}
+
+// stackLocations are those of one of the stacks.
+func stackLocations(i int) []profile.ID { return []profile.ID{{Lo: uint64(i)}, {Hi: uint64(i / 5)}} }
+
+func stackID(i int) profile.ID {
+	id, _ := profile.StackID(stackLocations(i), nil)
+	return id
+}
+
+// log stores the stacks of rows of a service, as windows do before their rows.
+func (f *fixture) log(service string) {
+	f.Helper()
+	values := make([]string, 12)
+	for i := range values {
+		locations := stackLocations(i)
+		values[i] = fmt.Sprintf("('t', '%s', %s, [%s, %s], now())", service, number(stackID(i)), number(locations[0]), number(locations[1]))
+	}
+	f.exec("INSERT INTO " + f.tables.Table("stacks") + " (tenant, service, stack, locations, last_seen) VALUES " + strings.Join(values, ", "))
+}
+
+// number writes an id as SQL has it.
+func number(id profile.ID) string {
+	return new(big.Int).SetBytes(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, id.Hi), id.Lo)).String()
 }
 
 // write stores rows in one insert, as a window does.
@@ -255,6 +283,7 @@ func (f *fixture) check() {
 			return nil
 		},
 	}}))
+	chunktest.Spell(f, f.pool, f.tables, rows)
 	got := make(contents)
 	for i, ok := range chunkrow.Visible(headers) {
 		if ok {

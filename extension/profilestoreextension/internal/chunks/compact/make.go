@@ -41,6 +41,12 @@ func (c *Compactor) make(ctx context.Context, k *known, s *snapshot, j job, seq 
 	// stored so late that others may have replaced and deleted that since.
 	ctx, cancel := context.WithDeadlineCause(ctx, s.taken.Add(c.opts.Rules.DeleteDelay/2), errLate)
 	defer cancel()
+	if j.level == chunkrow.ClosedHour {
+		if err := c.number(ctx, row, s.now); err != nil {
+			return false, err
+		}
+		c.closed()
+	}
 	ok, err := c.claim(ctx, row)
 	if err != nil || !ok {
 		return false, err

@@ -46,7 +46,7 @@ func (m *Merger) Merge(rows []*chunkrow.Row) (*chunkrow.Row, error) {
 		return nil, damaged
 	}
 	out := &m.row
-	out.Header = merged(rows)
+	out.Header, out.Dense = merged(rows), nil
 	keys := m.keys.mergeKeys(rows, &out.Keys)
 	series, indices := mergeSeries(rows)
 	out.SeriesIDs = series

@@ -24,6 +24,9 @@ type Rules struct {
 	// DeleteDelay is how long a row stays that was replaced (10 min). It must be
 	// longer than any query takes.
 	DeleteDelay time.Duration
+	// DrainAfter is how long after the first row of a closed hour all stacks that
+	// came one by one are added to dictionaries (10 min).
+	DrainAfter time.Duration
 	// MaxRows and MaxBytes bound the rows that become one (1024, 64 MiB of arrays
 	// and streams).
 	MaxRows  int
@@ -36,6 +39,7 @@ func (r Rules) withDefaults() Rules {
 	r.Quiet = cmp.Or(r.Quiet, 2*time.Minute)
 	r.Latest = cmp.Or(r.Latest, 30*time.Minute)
 	r.DeleteDelay = cmp.Or(r.DeleteDelay, 10*time.Minute)
+	r.DrainAfter = cmp.Or(r.DrainAfter, 10*time.Minute)
 	r.MaxRows = cmp.Or(r.MaxRows, 1024)
 	r.MaxBytes = cmp.Or(r.MaxBytes, 64<<20)
 	return r

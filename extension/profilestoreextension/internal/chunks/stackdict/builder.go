@@ -54,7 +54,10 @@ func (b *builder) room(stacks []stack) bool {
 // build makes a segment of stacks that the dictionary does not have, of which none
 // is there twice, and the dictionary with it. The builder goes on with that.
 func (b *builder) build(stacks []stack) (*Segment, error) {
-	s := &Segment{Seq: b.dict.segments + 1, First: uint32(len(b.dict.nodes))}
+	s := &Segment{
+		Seq: b.dict.segments + 1, First: uint32(len(b.dict.nodes)),
+		FirstNode: uint32(len(b.dict.parents)), FirstLocation: uint32(len(b.dict.locations)),
+	}
 	// In order of their paths, root first: a node comes right before its first
 	// child, and stacks below one function use locations of the same numbers.
 	slices.SortFunc(stacks, func(x, y stack) int { return comparePaths(x.locations, y.locations) })

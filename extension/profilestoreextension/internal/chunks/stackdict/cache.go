@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
@@ -128,6 +129,32 @@ func (c *Cache) Get(ctx context.Context, tenant string, refs []Ref) ([]*Dictiona
 	return out, nil
 }
 
+// Known returns a dictionary if it has the stacks that are asked for and is known,
+// else nil. It reads nothing.
+func (c *Cache) Known(tenant string, r Ref) *Dictionary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[Key{tenant, r.Service, r.ID}]
+	if e == nil || e.dict.Len() < r.Stacks {
+		return nil
+	}
+	c.order.MoveToFront(e.place)
+	return e.dict
+}
+
+// known returns all dictionaries of a tenant and service that are known, or of all
+// its services if that is empty.
+func (c *Cache) known(tenant, service string) (out []*Dictionary) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, e := range c.entries {
+		if k.Tenant == tenant && (service == "" || k.Service == service) {
+			out = append(out, e.dict)
+		}
+	}
+	return out
+}
+
 // read reads what is missing of dictionaries of one tenant, sorted by key.
 func (c *Cache) read(ctx context.Context, keys []Key, needed map[Key]int) (map[Key]*Dictionary, error) {
 	entries := make([]*entry, 0, len(keys))
@@ -210,24 +237,29 @@ func (c *Cache) store(entries []*entry, found map[Key]*Dictionary) {
 // and service that are known by their hashes. service may be empty.
 //
 // A stack is in a dictionary before it is dropped from the log. So it is found if
-// the log is read first.
+// the log is read before the list of dictionaries.
 func (c *Cache) Find(ctx context.Context, tenant, service string, ids []profile.ID) (map[profile.ID][]profile.ID, error) {
 	out := make(map[profile.ID][]profile.ID, len(ids))
-	if err := c.tables.logged(ctx, tenant, service, ids, out); err != nil {
+	missing := slices.Clone(ids)
+	for _, d := range c.known(tenant, service) {
+		missing = d.find(missing, out)
+	}
+	if len(missing) == 0 {
+		return out, nil
+	}
+	if err := c.tables.logged(ctx, tenant, service, missing, out); err != nil {
 		return nil, err
 	}
-	if len(out) >= len(ids) {
+	missing = slices.DeleteFunc(missing, func(id profile.ID) bool {
+		_, ok := out[id]
+		return ok
+	})
+	if len(missing) == 0 {
 		return out, nil
 	}
 	dicts, err := c.tables.list(ctx, tenant, service)
 	if err != nil {
 		return nil, err
-	}
-	missing := make([]profile.ID, 0, len(ids))
-	for _, id := range ids {
-		if _, ok := out[id]; !ok {
-			missing = append(missing, id)
-		}
 	}
 	// Dictionaries are read a few at a time: most stacks are in the newest.
 	for i := 0; i < len(dicts) && len(missing) > 0; i += findAtOnce {

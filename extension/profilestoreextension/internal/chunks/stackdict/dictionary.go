@@ -156,8 +156,9 @@ func (d *Dictionary) check(s *Segment) error {
 	switch {
 	case s.Seq != d.segments+1 || s.Seq > MaxSegments:
 		return invalid("seq %d; must be %d and at most %d", s.Seq, d.segments+1, MaxSegments)
-	case int(s.First) != len(d.nodes):
-		return invalid("first stack %d; must be %d", s.First, len(d.nodes))
+	case int(s.First) != len(d.nodes), int(s.FirstNode) != len(d.parents), int(s.FirstLocation) != len(d.locations):
+		return invalid("first stack %d, node %d and location %d; must be %d, %d and %d",
+			s.First, s.FirstNode, s.FirstLocation, len(d.nodes), len(d.parents), len(d.locations))
 	case len(s.Up) != len(s.Frames):
 		return invalid("%d parents for %d nodes", len(s.Up), len(s.Frames))
 	case len(d.parents)+len(s.Up) > MaxNodes:

@@ -129,7 +129,9 @@ func TestInvalidSegments(t *testing.T) {
 	}
 	f("seq 1; must be 2", func(s *Segment) { s.Seq = 1 })
 	f("seq 3; must be 2", func(s *Segment) { s.Seq = 3 })
-	f("first stack 1; must be 3", func(s *Segment) { s.First = 1 })
+	f("first stack 1, node 4 and location 3; must be 3, 4 and 3", func(s *Segment) { s.First = 1 })
+	f("node 5", func(s *Segment) { s.FirstNode++ })
+	f("location 4", func(s *Segment) { s.FirstLocation++ })
 	f("1 parents for 2 nodes", func(s *Segment) { s.Up = s.Up[:1] })
 	f("node 4: parent is 0 below", func(s *Segment) { s.Up[0] = 0 })
 	f("node 4: parent is 5 below; must be 1 to 4", func(s *Segment) { s.Up[0] = 5 })
@@ -144,7 +146,7 @@ func TestInvalidSegments(t *testing.T) {
 	f("limit is 16777216", func(s *Segment) { s.Up = make([]uint32, MaxNodes); s.Frames = s.Up })
 	f("limit is 4194304", func(s *Segment) { s.Locations = make([]proto.UInt128, MaxLocations) })
 	f("limit is 1048576", func(s *Segment) { s.Nodes = make([]uint32, MaxStacks) })
-	deep := &Segment{Seq: 1, First: 1, Locations: good.Locations}
+	deep := &Segment{Seq: 1, First: 1, FirstNode: 1, Locations: good.Locations}
 	for range MaxDepth + 1 {
 		deep.Up, deep.Frames = append(deep.Up, 1), append(deep.Frames, 0)
 	}
@@ -193,11 +195,11 @@ func TestGolden(t *testing.T) {
 		return out
 	}
 	assert.Equal(t, &Segment{
-		Seq: 1, First: 1, Checksum: 0xcae2d8937ff64978, Locations: ids(3, 2, 1, 4, 5),
+		Seq: 1, First: 1, FirstNode: 1, Checksum: 0xcae2d8937ff64978, Locations: ids(3, 2, 1, 4, 5),
 		Up: []uint32{1, 1, 1, 2, 5}, Frames: []uint32{0, 1, 2, 3, 4}, Nodes: []uint32{3, 2, 4, 5},
 	}, s)
 	assert.Equal(t, &Segment{
-		Seq: 2, First: 5, Checksum: 0x123262a8cbf058d0, Locations: ids(6),
+		Seq: 2, First: 5, FirstNode: 6, FirstLocation: 5, Checksum: 0x123262a8cbf058d0, Locations: ids(6),
 		Up: []uint32{2, 2}, Frames: []uint32{5, 4}, Nodes: []uint32{6, 7},
 	}, second)
 }
@@ -225,7 +227,7 @@ func FuzzSegment(f *testing.F) {
 			}
 			return out
 		}
-		s := &Segment{Seq: 1, First: 1, Checksum: sum, Up: numbers(up), Frames: numbers(frames), Nodes: numbers(nodes)}
+		s := &Segment{Seq: 1, First: 1, FirstNode: 1, Checksum: sum, Up: numbers(up), Frames: numbers(frames), Nodes: numbers(nodes)}
 		for i := range locations {
 			s.Locations = append(s.Locations, proto.UInt128{Low: uint64(i)})
 		}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
+	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -51,14 +49,11 @@ var now = time.Now().Unix()/epoch*epoch + epoch/2
 
 func newFixture(tb testing.TB) *fixture {
 	f := &fixture{TB: tb, rng: rand.New(rand.NewPCG(1, 2)), known: make(map[string][]stack)}
-	f.pool, f.tables = chunktest.Open(tb)
-	text, err := os.ReadFile("segments.sql")
-	require.NoError(tb, err)
-	statements, err := f.tables.Render("segments", strings.Replace(string(text), `{{ ttl "stack_segments" }}`, "stored + toIntervalYear(1)", 1))
-	require.NoError(tb, err)
-	for _, s := range statements {
-		f.exec(s)
-	}
+	e := clickhousetest.Start(tb).Endpoint()
+	f.pool = chconn.New(chconn.Options{Endpoints: []string{e.Addr}, Username: e.Username, Password: e.Password})
+	tb.Cleanup(f.pool.Close)
+	f.tables = schema.Options{Database: clickhousetest.Database(tb), Retention: time.Hour, AlertRetention: time.Hour}
+	require.NoError(tb, schema.Migrate(context.Background(), f.pool, f.tables))
 	return f
 }
 

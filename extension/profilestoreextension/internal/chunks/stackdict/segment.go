@@ -20,8 +20,9 @@ func invalid(format string, args ...any) error {
 type Segment struct {
 	// Seq numbers the segments of a dictionary from 1.
 	Seq uint32
-	// First is the number of the first new stack.
-	First uint32
+	// First, FirstNode and FirstLocation are the numbers of the first new stack, node
+	// and location.
+	First, FirstNode, FirstLocation uint32
 	// Checksum is that of the ids of the new stacks, in their order.
 	Checksum uint64
 	// Locations are the new ones.
@@ -62,6 +63,8 @@ type columns struct {
 	service           *proto.ColLowCardinality[string]
 	dictionary        proto.ColUInt64
 	seq, first        proto.ColUInt32
+	firstNode         proto.ColUInt32
+	firstLocation     proto.ColUInt32
 	checksum          proto.ColUInt64
 	locations         array[proto.UInt128, proto.ColUInt128, *proto.ColUInt128]
 	up, frames, nodes array[uint32, proto.ColUInt32, *proto.ColUInt32]
@@ -87,6 +90,8 @@ func (c *columns) all() []column {
 		{"dictionary", &c.dictionary},
 		{"seq", &c.seq},
 		{"first", &c.first},
+		{"first_node", &c.firstNode},
+		{"first_location", &c.firstLocation},
 		{"checksum", &c.checksum},
 		{"locations", &c.locations},
 		{"up", &c.up},
@@ -100,6 +105,8 @@ func (c *columns) add(k Key, s *Segment) {
 	c.dictionary = append(c.dictionary, k.ID)
 	c.seq = append(c.seq, s.Seq)
 	c.first = append(c.first, s.First)
+	c.firstNode = append(c.firstNode, s.FirstNode)
+	c.firstLocation = append(c.firstLocation, s.FirstLocation)
 	c.checksum = append(c.checksum, s.Checksum)
 	c.locations.add(s.Locations)
 	c.up.add(s.Up)
@@ -110,7 +117,8 @@ func (c *columns) add(k Key, s *Segment) {
 // segment returns a row, which shares the memory of the columns.
 func (c *columns) segment(i int) Segment {
 	return Segment{
-		Seq: c.seq[i], First: c.first[i], Checksum: c.checksum[i], Locations: c.locations.row(i),
+		Seq: c.seq[i], First: c.first[i], FirstNode: c.firstNode[i], FirstLocation: c.firstLocation[i],
+		Checksum: c.checksum[i], Locations: c.locations.row(i),
 		Up: c.up.row(i), Frames: c.frames.row(i), Nodes: c.nodes.row(i),
 	}
 }

@@ -282,6 +282,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`chunks_local` ON CLUSTER `main`
     seq UInt32 CODEC(ZSTD(1)),
     id UInt64 CODEC(NONE),
     nonce UInt128 CODEC(ZSTD(1)),
+    dictionary UInt64 CODEC(ZSTD(1)),
     covers Array(UInt64) CODEC(ZSTD(1)),
     first_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
     last_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),
@@ -301,7 +302,9 @@ CREATE TABLE IF NOT EXISTS `aperture`.`chunks_local` ON CLUSTER `main`
     pt2 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
     pt3 Array(Int64) CODEC(T64('bit'), ZSTD(1)),
 
+    -- Of each entry: content hashes, or if dictionary is not 0 numbers in that.
     stacks Array(UInt128) CODEC(ZSTD(1)),
+    dense Array(UInt32) CODEC(T64, ZSTD(1)),
     attribute_sets Array(UInt128) CODEC(ZSTD(1)),
     lock_addresses Array(UInt64) CODEC(ZSTD(1)),
     syscalls Array(Int64) CODEC(ZSTD(1)),
@@ -336,6 +339,37 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 6
 
 CREATE TABLE IF NOT EXISTS `aperture`.`chunks` ON CLUSTER `main` AS `aperture`.`chunks_local`
 ENGINE = Distributed(`main`, `aperture`, `chunks_local`, cityHash64(tenant, service));
+
+CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments_local` ON CLUSTER `main`
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    dictionary UInt64 CODEC(ZSTD(1)),
+    seq UInt32 CODEC(ZSTD(1)),
+    epoch DateTime('UTC') CODEC(ZSTD(1)),
+    -- The numbers of the first new stack, node and location.
+    first UInt32 CODEC(ZSTD(1)),
+    first_node UInt32 CODEC(ZSTD(1)),
+    first_location UInt32 CODEC(ZSTD(1)),
+    checksum UInt64 CODEC(NONE),
+    -- Content hashes of the new locations.
+    locations Array(UInt128) CODEC(NONE),
+    -- The new nodes: how much less the number of the parent is, and the location.
+    up Array(UInt32) CODEC(T64, ZSTD(1)),
+    frames Array(UInt32) CODEC(T64, ZSTD(1)),
+    -- The nodes of the new stacks.
+    nodes Array(UInt32) CODEC(T64, ZSTD(1)),
+    written DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(ZSTD(1)),
+    stored DateTime('UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY epoch
+ORDER BY (tenant, service, dictionary, seq)
+TTL stored + toIntervalSecond(5184000)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments` ON CLUSTER `main` AS `aperture`.`stack_segments_local`
+ENGINE = Distributed(`main`, `aperture`, `stack_segments_local`, cityHash64(tenant, service));
 
 CREATE TABLE IF NOT EXISTS `aperture`.`chunk_leases_local` ON CLUSTER `main`
 (
@@ -374,18 +408,46 @@ SELECT
     if(lowest > highest, NULL, lowest) AS minimum, if(lowest > highest, NULL, highest) AS maximum
 FROM `aperture`.`chunks`
 ARRAY JOIN
-    stacks AS stack, arrayResize(attribute_sets, length(stacks)) AS attribute_set,
-    arrayResize(lock_addresses, length(stacks)) AS lock_address,
-    if(empty(syscalls), arrayResize(syscalls, length(stacks), -1), syscalls) AS syscall,
-    arrayResize(buckets, length(stacks)) AS bucket, arrayResize(errors, length(stacks)) AS error,
+    if(dictionary = 0, stacks, arrayMap(n -> if(n = 0, 0, bitShiftLeft(toUInt128(dictionary), 32) + n), dense)) AS stack,
+    arrayResize(attribute_sets, entries_n) AS attribute_set,
+    arrayResize(lock_addresses, entries_n) AS lock_address,
+    if(empty(syscalls), arrayResize(syscalls, entries_n, -1), syscalls) AS syscall,
+    arrayResize(buckets, entries_n) AS bucket, arrayResize(errors, entries_n) AS error,
     entry_profiles AS profiles, if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS count,
-    t0 AS v0, arrayResize(t1, length(stacks)) AS v1, arrayResize(t2, length(stacks)) AS v2, arrayResize(t3, length(stacks)) AS v3,
-    arrayResize(minima, length(stacks), 9223372036854775807) AS lowest, arrayResize(maxima, length(stacks), -9223372036854775808) AS highest
+    t0 AS v0, arrayResize(t1, entries_n) AS v1, arrayResize(t2, entries_n) AS v2, arrayResize(t3, entries_n) AS v3,
+    arrayResize(minima, entries_n, 9223372036854775807) AS lowest, arrayResize(maxima, entries_n, -9223372036854775808) AS highest
 WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
     AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
 SETTINGS enable_shared_storage_snapshot_in_query = 1;
+
+CREATE OR REPLACE VIEW `aperture`.`stack_locations` ON CLUSTER `main` AS
+WITH RECURSIVE
+    segments AS (
+        SELECT * FROM `aperture`.`stack_segments` WHERE tenant = {tenant:String} AND service = {service:String}
+    ),
+    nodes AS (
+        SELECT n.dictionary AS dictionary, node, parent, location
+        FROM (
+            SELECT dictionary, first_node + i AS node, first_node + i - u AS parent, f AS number
+            FROM segments ARRAY JOIN up AS u, frames AS f, range(length(up)) AS i
+        ) AS n
+        INNER JOIN (
+            SELECT dictionary, first_location + i AS number, l AS location
+            FROM segments ARRAY JOIN locations AS l, range(length(locations)) AS i
+        ) AS l ON l.dictionary = n.dictionary AND l.number = n.number
+    ),
+    paths AS (
+        SELECT s.dictionary AS dictionary, toUInt32(s.first + i) AS number, toUInt32(n) AS at, CAST([], 'Array(UInt128)') AS path
+        FROM segments AS s ARRAY JOIN s.nodes AS n, range(length(s.nodes)) AS i
+        UNION ALL
+        SELECT p.dictionary, p.number, toUInt32(n.parent), arrayPushBack(p.path, n.location)
+        FROM paths AS p INNER JOIN nodes AS n ON n.dictionary = p.dictionary AND n.node = p.at
+    )
+SELECT bitShiftLeft(toUInt128(dictionary), 32) + number AS stack, path AS locations FROM paths WHERE at = 0
+UNION ALL
+SELECT stack, locations FROM `aperture`.`stacks` WHERE tenant = {tenant:String} AND service = {service:String};
 
 CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs_local` ON CLUSTER `main`
 (
