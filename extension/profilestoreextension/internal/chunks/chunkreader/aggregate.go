@@ -38,7 +38,7 @@ func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Ro
 	for key, rows := range byKind {
 		a := aggregation{g: g, kind: key, wanted: idTable(rows)}
 		// The largest are found by ClickHouse if it sums everything.
-		if len(g.twice) == 0 && len(g.scan.cut) == 0 {
+		if len(left) == 0 && len(g.scan.cut) == 0 {
 			a.keep = k.keep
 		}
 		for _, row := range rows {
@@ -68,25 +68,45 @@ func (a *aggregation) query(list string) chconn.Query {
 	return q
 }
 
-// optional finds out whether any row has counts and extremes of its own.
-func (a *aggregation) optional(ctx context.Context) (counts, bounds bool, err error) {
-	var n, m proto.ColUInt64
-	q := a.query("max(length(counts)) AS n, max(length(minima)) AS m")
-	q.Result = proto.Results{{Name: "n", Data: &n}, {Name: "m", Data: &m}}
+// look finds out whether any row has counts and extremes of its own, and, if only
+// the largest rows are kept, the sums of all: those of profiles are the same as
+// those of entries, in less to read.
+func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error) {
+	var n, m, events proto.ColUInt64
+	var totals [profile.MaxTypes]proto.ColInt64
+	list := "max(length(counts)) AS n, max(length(minima)) AS m"
+	result := proto.Results{{Name: "n", Data: &n}, {Name: "m", Data: &m}}
+	if a.keep > 0 {
+		list += ", sum(events) AS e"
+		result = append(result, proto.ResultColumn{Name: "e", Data: &events})
+		for j := range a.to.types {
+			name := fmt.Sprintf("p%d", j)
+			list += fmt.Sprintf(", sum(arraySum(pt%d)) AS %s", j, name)
+			result = append(result, proto.ResultColumn{Name: name, Data: &totals[j]})
+		}
+	}
+	q := a.query(list)
+	q.Result = result
 	q.OnResult = func(context.Context, proto.Block) error {
 		for i := range n {
-			counts, bounds = counts || n[i] > 0, bounds || m[i] > 0
+			counts, bounds = n[i] > 0, m[i] > 0
+			if a.keep > 0 {
+				a.to.largest = &largest{all: figures{count: events[i]}}
+				for j := range a.to.types {
+					a.to.largest.all.values[j] = totals[j][i]
+				}
+			}
 		}
 		return nil
 	}
-	if err := a.g.base.Do(ctx, "optional", q); err != nil {
+	if err := a.g.base.Do(ctx, "look", q); err != nil {
 		return false, false, fmt.Errorf("read chunks: %w", err)
 	}
 	return counts, bounds, nil
 }
 
 func (a *aggregation) run(ctx context.Context, k *kinds) error {
-	counts, bounds, err := a.optional(ctx)
+	counts, bounds, err := a.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,9 +143,8 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 	q.Result = result
 	var groups uint64
 	if a.keep > 0 {
-		a.to.largest = new(largest)
 		// The row without a stack is needed, however small it is.
-		q.Body += fmt.Sprintf(" WITH TOTALS ORDER BY stack = 0 DESC, s0 DESC, stack LIMIT %d", a.keep+1)
+		q.Body += fmt.Sprintf(" ORDER BY stack = 0 DESC, s0 DESC, stack LIMIT %d", a.keep+1)
 		q.Settings = append(q.Settings, chconn.Setting("exact_rows_before_limit", "1"))
 		q.OnProfile = func(_ context.Context, p proto.Profile) error {
 			groups = p.RowsBeforeLimit
@@ -148,33 +167,21 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 			if bounds {
 				f.lo, f.hi = lo[i], hi[i]
 			}
-			a.take(layout.FromID(stack[i]), &f)
+			if l := a.to.largest; l != nil && stack[i] == (proto.UInt128{}) {
+				l.stackless = f
+			}
+			a.to.sums.at(layout.FromID(stack[i])).add(&f)
 		}
 		return k.bounded()
 	}
 	if err := a.g.base.Do(ctx, "merge", q); err != nil {
 		return fmt.Errorf("sum up chunks: %w", err)
 	}
-	if a.keep == 0 {
-		return nil
+	if a.keep > 0 && a.to.largest != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		a.to.largest.rows = int(groups)
+		return k.bounded()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if a.to.largest.rows = int(groups); groups == 0 {
-		a.to.sums = newSums() // the totals of nothing
-	}
-	return k.bounded()
-}
-
-// take takes a row of the answer. If it is sorted, a row without a stack that is
-// not the first is that of the totals.
-func (a *aggregation) take(stack profile.ID, f *figures) {
-	if l := a.to.largest; l != nil && stack.IsZero() {
-		if a.to.sums.len() > 0 {
-			l.all = *f
-			return
-		}
-		l.stackless = *f
-	}
-	a.to.sums.at(stack).add(f)
+	return nil
 }

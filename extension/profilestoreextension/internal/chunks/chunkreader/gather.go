@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
@@ -103,10 +104,10 @@ func (g *gathering) workers(ctx context.Context, f func(ctx context.Context) err
 func (g *gathering) direct(ctx context.Context) error {
 	var parts []part
 	if !g.scan.whole.empty() {
-		parts = append(parts, part{g.of(g.scan.whole), g.columns.whole})
+		parts = append(parts, part{g.of(g.scan.whole), g.columns.whole, g.selector(true)})
 	}
 	for _, h := range g.scan.cut {
-		parts = append(parts, part{g.ofCut(h), g.columns.cut})
+		parts = append(parts, part{g.ofCut(h), g.columns.cut, g.selector(false)})
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	known := future{done: make(chan struct{}), series: g.known}
@@ -141,11 +142,24 @@ type future struct {
 type part struct {
 	where  string
 	fields chunkrow.Fields
+	read   rowSelector
+}
+
+// rowSelector is selectRows or selectNumbered.
+type rowSelector func(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error
+
+// selector returns how rows are read that count as a whole, or do not: a sink that
+// can sums the former by number.
+func (g *gathering) selector(whole bool) rowSelector {
+	if k, ok := g.sink.(*kinds); ok && whole && k.plain() {
+		return g.selectNumbered
+	}
+	return g.selectRows
 }
 
 func (g *gathering) directPart(ctx context.Context, p part, known *future) error {
 	seen := make(map[uint64]struct{})
-	err := g.selectRows(ctx, g.name, g.scan, p.fields|chunkrow.Covers, p.where, func(row *chunkrow.Row) error {
+	err := p.read(ctx, g.name, g.scan, p.fields|chunkrow.Covers, p.where, func(row *chunkrow.Row) error {
 		if _, twice := seen[row.ID]; twice {
 			return errTwice
 		}

@@ -107,13 +107,13 @@ func (g *gathering) read(ctx context.Context, rows []*chunkrow.Row) error {
 			return err
 		}
 	}
-	if err := g.readThese(ctx, whole, []hours{g.scan.whole}, g.of, g.columns.whole); err != nil {
+	if err := g.readThese(ctx, whole, []hours{g.scan.whole}, g.of, g.columns.whole, g.selector(true)); err != nil {
 		return err
 	}
-	return g.readThese(ctx, cut, g.scan.cut, g.ofCut, g.columns.cut)
+	return g.readThese(ctx, cut, g.scan.cut, g.ofCut, g.columns.cut, g.selector(false))
 }
 
-func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times []hours, where func(hours) string, fields chunkrow.Fields) error {
+func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times []hours, where func(hours) string, fields chunkrow.Fields, read rowSelector) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -121,7 +121,7 @@ func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times [
 	// Of rows that differ in nothing one is as good as the other.
 	seen := make(map[uint64]struct{}, len(rows))
 	for _, h := range times {
-		err := g.selectRows(ctx, g.name, g.scan, fields, where(h)+isWanted, func(row *chunkrow.Row) error {
+		err := read(ctx, g.name, g.scan, fields, where(h)+isWanted, func(row *chunkrow.Row) error {
 			if _, twice := seen[row.ID]; twice {
 				return nil
 			}

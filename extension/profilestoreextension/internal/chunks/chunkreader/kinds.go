@@ -26,6 +26,8 @@ type kindSums struct {
 	start, end int64
 	sums       *sums
 	syscalls   map[int64]*syscallSums
+	// numbered are the sums of rows whose stacks are numbers in dictionaries.
+	numbered map[bookKey]*numberedSums
 	// largest is there if sums has the largest rows only.
 	largest *largest
 }
@@ -111,6 +113,12 @@ func (k *kinds) whole(row *chunkrow.Row) error {
 	if err := checkTotals(row, s.types); err != nil {
 		return err
 	}
+	if len(row.Dense) > 0 && len(row.Keys.Stacks) == 0 {
+		if err := s.addNumbered(row); err != nil {
+			return err
+		}
+		return k.bounded()
+	}
 	if k.plain() && len(row.Keys.Stacks) > 0 {
 		s.addStacks(row)
 		return k.bounded()
@@ -143,6 +151,9 @@ func (k *kinds) bounded() error {
 	var n int64
 	for _, s := range k.kinds {
 		n += int64(s.sums.len())
+		for _, book := range s.numbered {
+			n += int64(book.n)
+		}
 		if s.largest != nil {
 			n += int64(s.largest.rows - s.sums.len())
 		}

@@ -39,6 +39,9 @@ func (r *Reader) mergeStacks(ctx context.Context, sel profilestore.Selector, s *
 		return nil, err
 	}
 	k := out.(*kinds)
+	if err := k.spell(ctx, r, sel.Tenant); err != nil {
+		return nil, err
+	}
 	var names map[int64]string
 	if opts.BySyscall {
 		if names, err = r.syscallNames(ctx, sel.Tenant, k.kinds); err != nil {

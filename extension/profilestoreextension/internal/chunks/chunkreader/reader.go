@@ -47,7 +47,6 @@ var (
 
 // New returns a reader.
 func New(pool *chconn.Pool, o Options) *Reader {
-	o.MergeCacheSize = 0
 	return &Reader{
 		base: reader.New(pool, o.Options), opts: o, from: o.Tables.Table(chunktable.Name),
 		calls: newCalls(o.StackCacheSize / 2),
@@ -82,14 +81,29 @@ func (c columns) of(n int) columns {
 
 // selectRows runs one SELECT, which sees one state of the table, and calls f with
 // each row. What row refers to is valid until f returns.
+// Rows with numbers instead of hashes get hashes.
 func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
+	numbered := numbered{Reader: r, scan: s}
+	err := r.selectNumbered(ctx, name, s, fields, where, func(row *chunkrow.Row) error {
+		if numbered.later(row) {
+			return nil
+		}
+		return f(row)
+	}, tables...)
+	if err != nil {
+		return err
+	}
+	return numbered.each(ctx, f)
+}
+
+// selectNumbered is selectRows that leaves numbers as they are.
+func (r *Reader) selectNumbered(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
 	if s.service == "" {
 		fields |= chunkrow.Names
 	} else {
 		fields &^= chunkrow.Names
 	}
 	res := chunkrow.NewNarrowResult(fields)
-	numbered := numbered{Reader: r, scan: s}
 	var row chunkrow.Row
 	q := chconn.Query{Params: s.params, Query: ch.Query{
 		Body:   "SELECT " + res.Columns() + " FROM " + r.from + " WHERE " + where,
@@ -99,9 +113,6 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 				res.Row(i, &row)
 				if s.service != "" {
 					row.Tenant, row.Service = s.tenant, s.service
-				}
-				if numbered.later(&row) {
-					continue
 				}
 				if err := f(&row); err != nil {
 					return err
@@ -121,7 +132,7 @@ func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields ch
 	if err := r.base.Do(ctx, name, q); err != nil {
 		return fmt.Errorf("read chunks: %w", err)
 	}
-	return numbered.each(ctx, f)
+	return nil
 }
 
 // series reads the series that a scan is about.

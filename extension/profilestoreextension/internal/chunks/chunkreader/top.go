@@ -39,6 +39,9 @@ func (r *Reader) topFunctions(ctx context.Context, sel profilestore.Selector, s 
 		return nil, err
 	}
 	k := found.(*kinds)
+	if err := k.spell(ctx, r, sel.Tenant); err != nil {
+		return nil, err
+	}
 	ctx, step := profilestore.StartStep(ctx, "functions")
 	var out []profilestore.TopFunctions
 	for _, key := range k.keys() {
