@@ -19,12 +19,14 @@ type at struct {
 const idleFor = 20
 
 // untilCompacted waits until all rows have become those of closed hours, which is
-// two minutes after the last of them was stored, and returns what that took, less
+// two minutes after the last of them was stored, and all stacks are in dictionaries,
+// a minute later, and returns what that took, less
 // what both processes use all the time.
 func (b *bench) untilCompacted(ctx context.Context) (benchkit.Usage, error) {
 	const (
 		begun = "SELECT count() FROM system.parts WHERE active AND database = '" + database + "' AND table = 'chunks' AND startsWith(partition, '(2,')"
 		left  = "SELECT count() FROM " + database + ".chunks WHERE level < 2 AND id NOT IN (SELECT arrayJoin(covers) FROM " + database + ".chunks WHERE level = 2)"
+		log   = "SELECT count() FROM " + database + ".stacks"
 	)
 	ep := b.server.Endpoint()
 	var seen []at // until it begins
@@ -55,7 +57,11 @@ func (b *bench) untilCompacted(ctx context.Context) (benchkit.Usage, error) {
 		if err != nil {
 			return last.used, err
 		}
-		if n == 0 {
+		logged, err := benchkit.QueryUint(ctx, ep, log)
+		if err != nil {
+			return last.used, err
+		}
+		if n+logged == 0 {
 			break
 		}
 		if err := benchkit.Sleep(ctx, 2*time.Second); err != nil {

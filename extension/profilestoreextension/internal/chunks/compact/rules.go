@@ -25,7 +25,7 @@ type Rules struct {
 	// longer than any query takes.
 	DeleteDelay time.Duration
 	// DrainAfter is how long after the first row of a closed hour all stacks that
-	// came one by one are added to dictionaries (10 min).
+	// came one by one are added to dictionaries (1 min): those of all services by then.
 	DrainAfter time.Duration
 	// MaxRows and MaxBytes bound the rows that become one (1024, 64 MiB of arrays
 	// and streams).
@@ -39,7 +39,7 @@ func (r Rules) withDefaults() Rules {
 	r.Quiet = cmp.Or(r.Quiet, 2*time.Minute)
 	r.Latest = cmp.Or(r.Latest, 30*time.Minute)
 	r.DeleteDelay = cmp.Or(r.DeleteDelay, 10*time.Minute)
-	r.DrainAfter = cmp.Or(r.DrainAfter, 10*time.Minute)
+	r.DrainAfter = cmp.Or(r.DrainAfter, time.Minute)
 	r.MaxRows = cmp.Or(r.MaxRows, 1024)
 	r.MaxBytes = cmp.Or(r.MaxBytes, 64<<20)
 	return r
