@@ -169,7 +169,7 @@ func (r *report) figures() []*figure {
 
 func (r *report) print() error {
 	fmt.Printf("\n%d hours of the fleet in the store; ", r.options.hours)
-	fmt.Printf("queries: median of %d rounds, load average at the end: %s\n", r.options.rounds, benchkit.Machine())
+	fmt.Printf("queries: median of %d rounds; the machine at the end: %s\n", r.options.rounds, benchkit.Machine())
 	figures := r.figures()
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "figure\tmust\tmoonshot\tmeasured\tmust held\tmoonshot held\t")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
@@ -70,8 +71,10 @@ func (b *bench) storePprof(context.Context) (err error) {
 func (b *bench) readOTLP(context.Context) (err error) {
 	f := b.fleet.hour
 	n := min(f.windows, 24)
-	b.report.read, err = b.load(loadCall{Dir: b.path("hour"), N: n, Discard: true, Concurrency: 2}, f)
-	return err
+	if b.report.read, err = b.load(loadCall{Dir: b.path("hour"), N: n, Discard: true, Concurrency: 2}, f); err != nil {
+		return err
+	}
+	return os.RemoveAll(b.path("hour"))
 }
 
 // compact waits until the hours are compacted and the replaced rows could go, and
