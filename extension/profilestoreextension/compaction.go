@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -12,24 +12,57 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/compact"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/cluster"
 )
 
-// compaction is what this collector saw last of the rows that wait, while it was
-// the one that compacts.
+// compaction is what this collector saw last of the rows that wait, by part of the
+// services, while it was the one that compacts the part.
 type compaction struct {
-	rows   atomic.Int64
-	oldest atomic.Int64 // nanoseconds
-	pass   atomic.Int64 // when the last one began, Unix nanoseconds
+	mu    sync.Mutex
+	parts map[int]*partCompaction
+}
 
-	// Of the compacting goroutine: errors since the last pass began, and whether the
-	// first of a row of them was logged.
+type partCompaction struct {
+	compact.Backlog
+	pass time.Time // when the last one began
+	// errors are those since then, failing says that the first of a row was logged.
 	errors  int
 	failing bool
 }
 
-// leads reports whether this collector compacted a moment ago.
-func (c *compaction) leads() bool {
-	return time.Since(time.Unix(0, c.pass.Load())) < time.Minute
+// part returns one of the parts. The caller holds the lock.
+func (c *compaction) part(n int) *partCompaction {
+	if c.parts == nil {
+		c.parts = make(map[int]*partCompaction)
+	}
+	p := c.parts[n]
+	if p == nil {
+		p = new(partCompaction)
+		c.parts[n] = p
+	}
+	return p
+}
+
+// backlog sums the parts that this collector compacted a moment ago, and reports
+// whether there are any.
+func (c *compaction) backlog() (out compact.Backlog, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.parts {
+		if time.Since(p.pass) < time.Minute {
+			out.Rows += p.Rows
+			out.Oldest = max(out.Oldest, p.Oldest)
+			ok = true
+		}
+	}
+	return out, ok
+}
+
+// stopped forgets what was seen.
+func (c *compaction) stopped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parts = nil
 }
 
 // releaseTimeout bounds giving the lease back.
@@ -41,25 +74,49 @@ func (s *store) compacting(ctx context.Context, f func(context.Context)) {
 	if c == nil { // ctx has ended
 		return
 	}
-	compactor := compact.New(c.pool, compact.Options{
-		Tables: s.cfg.tables(), Holder: s.holder, Rules: compact.Rules{DeleteDelay: s.cfg.deleteDelay()},
-		MaxMemoryUsage: s.cfg.Query.MaxMemoryUsage, Lagging: c.lagging,
-		OnPass: s.compactionPass, OnMade: s.tele.compacted, OnDeleted: s.tele.deleted, OnError: s.compactionFailed,
-	})
+	parts, err := c.parts(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.compactionFailed(ctx, 0, err)
+	}
+	compactors := make([]*compact.Compactor, parts)
+	for i := range compactors {
+		compactors[i] = s.newCompactor(c, i, parts)
+	}
 	run, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		compactor.Run(run)
-	}()
+	var running sync.WaitGroup
+	for _, one := range compactors {
+		running.Go(func() { one.Run(run) })
+	}
 	f(ctx)
 	stop()
-	<-done
-	s.compaction.pass.Store(0)
+	running.Wait()
+	s.compaction.stopped()
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	// Whoever waits for it has it when it ends, too.
-	_ = compactor.Release(release)
+	for _, one := range compactors {
+		// Whoever waits for it has it when it ends, too.
+		_ = one.Release(release)
+	}
+}
+
+// parts returns how many compactors share the services: one for each shard. Those
+// of other collectors may count differently for a while.
+func (c *connection) parts(ctx context.Context) (int, error) {
+	if c.cluster == "" {
+		return 1, nil
+	}
+	shards, err := cluster.Shards(ctx, c.pool, c.cluster)
+	return max(len(shards), 1), err
+}
+
+func (s *store) newCompactor(c *connection, part, parts int) *compact.Compactor {
+	return compact.New(c.pool, compact.Options{
+		Tables: s.tables(), Everywhere: c.everywhere, Part: part, Parts: parts, Holder: s.holder,
+		Rules: compact.Rules{DeleteDelay: s.cfg.deleteDelay()}, MaxMemoryUsage: s.cfg.Query.MaxMemoryUsage, Lagging: c.lagging,
+		OnPass: func(_ context.Context, b compact.Backlog) { s.compactionPass(part, b) },
+		OnMade: s.tele.compacted, OnDeleted: s.tele.deleted,
+		OnError: func(ctx context.Context, err error) { s.compactionFailed(ctx, part, err) },
+	})
 }
 
 // newHolder returns a name for the lease that no other process has.
@@ -71,26 +128,30 @@ func newHolder() string {
 	return host + "/" + rand.Text()
 }
 
-func (s *store) compactionPass(_ context.Context, b compact.Backlog) {
+func (s *store) compactionPass(part int, b compact.Backlog) {
 	c := &s.compaction
-	c.pass.Store(time.Now().UnixNano())
-	c.rows.Store(int64(b.Rows))
-	c.oldest.Store(int64(b.Oldest))
-	if c.failing && c.errors == 0 {
-		c.failing = false
-		s.set.Logger.Info("compacting goes on")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.part(part)
+	p.pass, p.Backlog = time.Now(), b
+	if p.failing && p.errors == 0 {
+		p.failing = false
+		s.set.Logger.Info("compacting goes on", zap.Int("part", part))
 	}
-	c.errors = 0
+	p.errors = 0
 }
 
 // compactionFailed logs the first of several errors; the others are counted only.
-func (s *store) compactionFailed(ctx context.Context, err error) {
+func (s *store) compactionFailed(ctx context.Context, part int, err error) {
 	s.tele.builder.ProfileStoreCompactionErrors.Add(context.WithoutCancel(ctx), 1)
 	c := &s.compaction
-	c.errors++
-	if !c.failing {
-		c.failing = true
-		s.set.Logger.Warn("compacting failed; trying again", zap.Error(err))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.part(part)
+	p.errors++
+	if !p.failing {
+		p.failing = true
+		s.set.Logger.Warn("compacting failed; trying again", zap.Int("part", part), zap.Error(err))
 	}
 }
 

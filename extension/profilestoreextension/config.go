@@ -46,6 +46,11 @@ type Config struct {
 	// Cluster names a ClickHouse cluster to make replicated and distributed
 	// tables on (default none).
 	Cluster string `mapstructure:"cluster"`
+	// ClusterReplicated (default true) makes tables of Cluster that Keeper
+	// replicates. Without, every server of the cluster must be a shard of its own,
+	// reachable at the address it has there: nothing needs Keeper, and nothing is
+	// there twice.
+	ClusterReplicated bool `mapstructure:"cluster_replicated"`
 	// MaxConnections bounds the connections in use at once (default 16).
 	MaxConnections int `mapstructure:"max_connections"`
 	// DialTimeout bounds connecting to one endpoint (default 5s).
@@ -87,6 +92,8 @@ func createDefaultConfig() component.Config {
 		AlertRetention: 90 * 24 * time.Hour,
 		MaxConnections: 16,
 		DialTimeout:    5 * time.Second,
+
+		ClusterReplicated: true,
 		Query: QueryConfig{
 			MaxExecutionTime: 30 * time.Second,
 			MaxMemoryUsage:   2 << 30,
@@ -109,6 +116,9 @@ func (c *Config) Validate() error {
 		add("only one of `endpoint` and `embedded` may be set")
 	case c.Embedded != nil && (c.Username != DefaultUsername || c.Password != "" || c.TLS.HasValue()):
 		add("`username`, `password` and `tls` have no effect with `embedded`, which has its own")
+	}
+	if c.Cluster == "" && !c.ClusterReplicated {
+		add("`cluster_replicated` is false: it has no effect without `cluster`")
 	}
 	for i, e := range c.Endpoint {
 		if _, _, err := net.SplitHostPort(e); err != nil {
@@ -159,7 +169,7 @@ func (c *Config) Validate() error {
 func (c *Config) tables() schema.Options {
 	lifetimes := c.lifetimes()
 	return schema.Options{
-		Database: c.Database, Cluster: c.Cluster,
+		Database: c.Database, Cluster: c.Cluster, Unreplicated: !c.ClusterReplicated,
 		Retention: lifetimes.Longest(), BatchRetention: lifetimes.LongestBatches(), AlertRetention: c.AlertRetention,
 	}
 }

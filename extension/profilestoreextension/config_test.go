@@ -43,7 +43,7 @@ func TestLoadConfig(t *testing.T) {
 		Endpoint: []string{"clickhouse-0.example:9440", "clickhouse-1.example:9440"},
 		Database: "profiles", Username: "collector", Password: "secret",
 		TLS:       configoptional.Some(configtls.ClientConfig{InsecureSkipVerify: true}),
-		Retention: 168 * time.Hour, AlertRetention: 240 * time.Hour, Cluster: "main", MaxConnections: 32, DialTimeout: 2 * time.Second,
+		Retention: 168 * time.Hour, AlertRetention: 240 * time.Hour, Cluster: "main", ClusterReplicated: true, MaxConnections: 32, DialTimeout: 2 * time.Second,
 		Query:          QueryConfig{MaxExecutionTime: time.Minute, MaxMemoryUsage: 1 << 30, MaxRows: 1000, MaxStacks: 500},
 		StackCacheSize: 1 << 20, DictionaryCacheSize: 5000,
 	}, cfg)

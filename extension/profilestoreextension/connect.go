@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkreader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/cluster"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
@@ -114,7 +116,20 @@ func (s *store) prepare(ctx context.Context) error {
 	}
 	// The server may have lost rows that it had acknowledged, or be another one.
 	c.writer.Forget()
-	return schema.Migrate(ctx, c.pool, s.cfg.tables())
+	if c.nodes == nil {
+		return schema.Migrate(ctx, c.pool, s.tables())
+	}
+	return c.nodes.Each(ctx, func(ctx context.Context, node *chconn.Pool) error {
+		return schema.Migrate(ctx, node, s.tables())
+	})
+}
+
+// tables are those of the configuration. Different collectors ask different
+// replicas first.
+func (s *store) tables() schema.Options {
+	o := s.cfg.tables()
+	o.Replica = crc32.ChecksumIEEE([]byte(s.holder)) % 1024
+	return o
 }
 
 // open finds out where ClickHouse is.
@@ -130,13 +145,15 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 		}
 		o.Endpoints, o.Username, o.Password = []string{e.Addr}, e.Username, e.Password
 	}
-	lagging := s.cfg.Cluster != "" || len(o.Endpoints) > 1
+	tables := s.tables()
+	o.Settings = tables.Settings()
+	lagging := tables.Replicated() || tables.Cluster == "" && len(o.Endpoints) > 1
 	pool := chconn.New(o)
 	c := &connection{
-		pool: pool, lagging: lagging,
+		pool: pool, cluster: tables.Cluster, everywhere: pool, lagging: lagging,
 		reader: chunkreader.New(pool, chunkreader.Options{
 			Options: reader.Options{
-				Tables:           s.cfg.tables(),
+				Tables:           tables,
 				MaxExecutionTime: s.cfg.Query.MaxExecutionTime,
 				MaxMemoryUsage:   s.cfg.Query.MaxMemoryUsage,
 				MaxRows:          s.cfg.Query.MaxRows,
@@ -149,18 +166,22 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 			BufferBytes: bufferBytes,
 		}),
 		writer: chunkwriter.New(pool, writer.Options{
-			Tables:       s.cfg.tables(),
+			Tables:       tables,
 			KnownEntries: s.cfg.DictionaryCacheSize,
 			OnRows:       s.tele.rows,
 		}),
 		alerts: alerts.New(pool, alerts.Options{
-			Tables:           s.cfg.tables(),
+			Tables:           tables,
 			MaxExecutionTime: s.cfg.Query.MaxExecutionTime,
 			MaxMemoryUsage:   s.cfg.Query.MaxMemoryUsage,
 			Lagging:          lagging,
 			OnQuery:          s.tele.query,
 			OnRows:           s.tele.rows,
 		}),
+	}
+	if tables.Cluster != "" && tables.Unreplicated {
+		c.nodes = cluster.NewNodes(pool, o, tables.Cluster)
+		c.everywhere = c.nodes
 	}
 	c.keeper = s.newKeeper(c)
 	return c, nil

@@ -13,8 +13,9 @@ import (
 // long; until then the store is away.
 func (s *store) convert(ctx context.Context) error {
 	began := false
-	err := firstlayout.Convert(ctx, s.conn.Load().pool, firstlayout.Options{
-		Tables: s.cfg.tables(), MaxMemoryUsage: s.cfg.Query.MaxMemoryUsage,
+	c := s.conn.Load()
+	err := firstlayout.Convert(ctx, c.pool, firstlayout.Options{
+		Tables: s.tables(), Everywhere: c.everywhere, MaxMemoryUsage: s.cfg.Query.MaxMemoryUsage,
 		OnProgress: func(done, all int) {
 			if !began {
 				began = true

@@ -22,7 +22,7 @@ const lifeLease = "profile_store/life"
 
 func (s *store) newKeeper(c *connection) *life.Keeper {
 	return life.New(c.pool, life.Options{
-		Tables: s.cfg.tables(), Retention: s.cfg.lifetimes(),
+		Tables: s.tables(), Everywhere: c.everywhere, Retention: s.cfg.lifetimes(),
 		Limits: life.Limits{MaxBytes: s.cfg.Storage.MaxBytes, MinFree: s.cfg.Storage.MinFree},
 		Holder: s.holder,
 		Lease: func(ctx context.Context, holder string, ttl time.Duration) (bool, error) {

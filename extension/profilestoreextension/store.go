@@ -20,6 +20,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkreader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/cluster"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/life"
 	"github.com/aperture-collector/aperture-collector/internal/chserver"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -54,11 +55,18 @@ type store struct {
 
 // connection is what there is once the endpoint is known.
 type connection struct {
-	pool   *chconn.Pool
-	reader *chunkreader.Reader
-	writer *chunkwriter.Writer
-	alerts *alerts.Store
-	keeper *life.Keeper
+	pool    *chconn.Pool
+	reader  *chunkreader.Reader
+	writer  *chunkwriter.Writer
+	alerts  *alerts.Store
+	keeper  *life.Keeper
+	cluster string // its name, "" for a single server
+	// nodes are the servers of a cluster without Keeper, nil otherwise; everywhere
+	// runs statements on all servers that have tables.
+	nodes      *cluster.Nodes
+	everywhere interface {
+		Do(ctx context.Context, q chconn.Query) error
+	}
 	// lagging says that a query may not see what was stored before it.
 	lagging bool
 }
@@ -123,6 +131,9 @@ func (s *store) Shutdown(context.Context) error {
 	s.setAway(errors.New("profile store is shut down"))
 	if c := s.conn.Load(); c != nil {
 		c.pool.Close()
+		if c.nodes != nil {
+			c.nodes.Close()
+		}
 	}
 	s.tele.shutdown()
 	return nil

@@ -38,13 +38,15 @@ func newTelemetry(set component.TelemetrySettings, s *store) (*telemetry, error)
 			o.Observe(flag(s.Ready() == nil))
 			return nil
 		}),
-		b.RegisterProfileStoreCompactionBacklogCallback(connected(func(*connection) int64 { return s.compaction.rows.Load() })),
+		b.RegisterProfileStoreCompactionBacklogCallback(connected(func(*connection) int64 { b, _ := s.compaction.backlog(); return int64(b.Rows) })),
 		b.RegisterProfileStoreCompactionLeaderCallback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(flag(s.compaction.leads()))
+			_, leads := s.compaction.backlog()
+			o.Observe(flag(leads))
 			return nil
 		}),
 		b.RegisterProfileStoreCompactionOldestCallback(func(_ context.Context, o metric.Float64Observer) error {
-			o.Observe(time.Duration(s.compaction.oldest.Load()).Seconds())
+			b, _ := s.compaction.backlog()
+			o.Observe(b.Oldest.Seconds())
 			return nil
 		}),
 		b.RegisterProfileStoreStackCacheSizeCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Bytes })),

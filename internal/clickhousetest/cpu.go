@@ -18,15 +18,15 @@ import (
 // ClickHouse: unlike the time that passed, it hardly depends on what else the
 // machine does. The server's time includes merges of what was stored before.
 type CPU struct {
-	tb     testing.TB
-	server *chserver.Server
-	own    time.Duration
-	theirs time.Duration
+	tb      testing.TB
+	servers []*chserver.Server
+	own     time.Duration
+	theirs  time.Duration
 }
 
-// StartCPU begins to measure.
-func StartCPU(tb testing.TB, server *chserver.Server) *CPU {
-	c := &CPU{tb: tb, server: server}
+// StartCPU begins to measure. ClickHouse is all of the servers together.
+func StartCPU(tb testing.TB, servers ...*chserver.Server) *CPU {
+	c := &CPU{tb: tb, servers: servers}
 	c.own, c.theirs = c.read()
 	return c
 }
@@ -35,15 +35,17 @@ func (c *CPU) read() (own, theirs time.Duration) {
 	var r syscall.Rusage
 	require.NoError(c.tb, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
 	own = time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.server.PID()))
-	require.NoError(c.tb, err)
-	// Fields 14 and 15 (proc(5)), counted from behind the name in parentheses, in
-	// ticks of 10 ms.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	for _, f := range fields[11:13] {
-		n, err := strconv.Atoi(f)
+	for _, server := range c.servers {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", server.PID()))
 		require.NoError(c.tb, err)
-		theirs += time.Duration(n) * 10 * time.Millisecond
+		// Fields 14 and 15 (proc(5)), counted from behind the name in parentheses, in
+		// ticks of 10 ms.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		for _, f := range fields[11:13] {
+			n, err := strconv.Atoi(f)
+			require.NoError(c.tb, err)
+			theirs += time.Duration(n) * 10 * time.Millisecond
+		}
 	}
 	return own, theirs
 }

@@ -21,6 +21,7 @@ func TestCluster(t *testing.T) {
 		{"same answers", testSameAnswers},
 		{"part of a window", testPartOfWindow},
 		{"more shards", testMoreShards},
+		{"two stores", testTwoStores},
 		{"shard away", testShardAway}, // the last: it restarts a server
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, servers) })
