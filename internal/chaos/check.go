@@ -202,7 +202,7 @@ func (a *aggregate) sums() (sums, error) {
 const mostRows = 100_000
 
 // compareAPI compares the sums that the API answers: of everything, which come
-// from the hourly totals, and of each agent of this cycle, which do not.
+// from the totals of rows, and of each agent of this cycle, which do not.
 func (s *site) compareAPI(ctx context.Context, want sums, stored map[batchKey]storedBatch, isNew func(agent string) bool, d *differences) error {
 	api := pushload.API{Base: "http://" + s.api}
 	var all aggregate

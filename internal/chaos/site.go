@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,13 +129,23 @@ func (s *site) up(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.gateway == nil {
-		if err := s.startGateway(); err != nil {
+	for attempt := 1; ; attempt++ {
+		if s.gateway == nil {
+			if err := s.startGateway(); err != nil {
+				return err
+			}
+		}
+		err := s.gateway.WaitHTTP(ctx, "http://"+s.api+"/readyz")
+		if err == nil || attempt == portAttempts || !strings.Contains(err.Error(), "address already in use") {
 			return err
 		}
+		// Another process took a port that was free a moment ago.
+		s.gateway = nil
 	}
-	return s.gateway.WaitHTTP(ctx, "http://"+s.api+"/readyz")
 }
+
+// portAttempts is how often a collector is started that found a port taken.
+const portAttempts = 3
 
 // endGateway sends a signal to the collector and waits for its end.
 func (s *site) endGateway(ctx context.Context, sig syscall.Signal) error {

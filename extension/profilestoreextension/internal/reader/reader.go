@@ -28,17 +28,13 @@ type Options struct {
 	MaxStacks int
 	// StackCacheSize is in bytes.
 	StackCacheSize int64
-	// MergeCacheSize is in bytes; with 0 no answer is kept. Every query must see
-	// what was stored before it, so it must be 0 over replicas that may lag.
-	MergeCacheSize int64
 	// Limits returns those of a tenant; nil if all have the same.
 	Limits func(tenant string) Limits
 	// OnQuery is told about every query that ended.
 	OnQuery func(ctx context.Context, name string, took time.Duration, err error)
 }
 
-// Reader implements [profilestore.Reader] over a pool. It is safe for
-// concurrent use.
+// Reader is what all queries share. It is safe for concurrent use.
 type Reader struct {
 	pool   *chconn.Pool
 	opts   Options
@@ -46,15 +42,11 @@ type Reader struct {
 	dicts  *stackdict.Cache
 
 	tenants tenants
-	guesses guesses
-	merges  *merges
 }
-
-var _ profilestore.Reader = (*Reader)(nil)
 
 // New returns a reader.
 func New(pool *chconn.Pool, o Options) *Reader {
-	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize), merges: newMerges(o.MergeCacheSize)}
+	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize)}
 	r.stacks.load = r.loadStacks
 	r.dicts = stackdict.New(stackdict.Options{Tables: o.Tables, Do: r.Do, Bytes: o.StackCacheSize / 2})
 	return r
@@ -65,55 +57,6 @@ func (r *Reader) Stacks() *Stacks { return r.stacks }
 
 // Dictionaries returns the cache of stacks by their numbers.
 func (r *Reader) Dictionaries() *stackdict.Cache { return r.dicts }
-
-// Merges counts what the cache of merges did since the start.
-func (r *Reader) Merges() CacheStats { return r.merges.snapshot() }
-
-// Forget empties the cache of merges. It must be called before tables that may
-// have lost rows are used again. Stacks are what their ids say whatever happens.
-func (r *Reader) Forget() { r.merges.clear() }
-
-// CountEvents implements [profilestore.Reader].
-func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (uint64, error) {
-	s, err := newScan(r.opts.Tables, sel)
-	if err != nil || s.empty {
-		return 0, err
-	}
-	var n proto.ColInt128
-	q := chconn.Query{Params: s.params, Query: ch.Query{
-		Body: "SELECT sum(c) AS n FROM (" + union(
-			s.hours, "SELECT "+sumOf("events")+" AS c FROM "+r.opts.Tables.Table("kind_hours")+" WHERE "+s.whereHours(),
-			s.raw, "SELECT "+sumOf("events")+" AS c FROM "+r.opts.Tables.Table("profiles")+" WHERE "+s.whereRaw(),
-		) + ")",
-		Result: proto.Results{{Name: "n", Data: &n}},
-	}}
-	var out uint64
-	q.OnResult = func(context.Context, proto.Block) error {
-		for _, v := range n {
-			out = profile.AddCount(out, count64(v))
-		}
-		return nil
-	}
-	if err := r.Do(ctx, "count", q); err != nil {
-		return 0, fmt.Errorf("count events: %w", err)
-	}
-	return out, nil
-}
-
-// union joins the selects whose condition is not empty.
-func union(pairs ...string) string {
-	var out string
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i] == "" {
-			continue
-		}
-		if out != "" {
-			out += " UNION ALL "
-		}
-		out += pairs[i+1]
-	}
-	return out
-}
 
 // maxBatches bounds one answer of Batches.
 const maxBatches = 100_000

@@ -18,7 +18,7 @@ import (
 
 // Options configure a [Reader].
 type Options struct {
-	// Options are those of every query. The merge cache is not used.
+	// Options are those of every query.
 	reader.Options
 	// DeleteDelay is how long rows stay at least once they are covered. A query
 	// that takes longer may miss some of them, and is an error.
