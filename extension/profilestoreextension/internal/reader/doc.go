@@ -1,4 +1,4 @@
-// Package reader is what queries of the profile store share: their limits, by tenant
-// and in all; conditions on labels; batches; and stacks, which are resolved here
-// through a cache, several times cheaper than joining their names in SQL.
+// Package reader has what all queries of the profile store need: their limits and
+// those of tenants, conditions on labels, and a cache of resolved stacks, which is
+// several times cheaper than joining their names in SQL.
 package reader

@@ -34,7 +34,7 @@ type Options struct {
 	OnQuery func(ctx context.Context, name string, took time.Duration, err error)
 }
 
-// Reader is what all queries share. It is safe for concurrent use.
+// Reader runs queries over a pool. It is safe for concurrent use.
 type Reader struct {
 	pool   *chconn.Pool
 	opts   Options
@@ -61,7 +61,7 @@ func (r *Reader) Dictionaries() *stackdict.Cache { return r.dicts }
 // maxBatches bounds one answer of Batches.
 const maxBatches = 100_000
 
-// Batches implements [profilestore.Reader].
+// Batches does what [profilestore.Reader] says.
 func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit int) ([]profile.Batch, error) {
 	if sel.Tenant == "" {
 		return nil, fmt.Errorf("%w: tenant is empty; every query needs one", profile.ErrInvalid)
