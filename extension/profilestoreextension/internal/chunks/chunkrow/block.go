@@ -56,7 +56,7 @@ func (b *Block) Append(r *Row) {
 	c.id = append(c.id, r.ID)
 	c.nonce = append(c.nonce, r.Nonce)
 	c.dictionary = append(c.dictionary, r.Dictionary)
-	c.covers.add(r.Covers)
+	c.covers.Add(r.Covers)
 	c.first.Data = append(c.first.Data, proto.DateTime64(r.First))
 	c.last.Data = append(c.last.Data, proto.DateTime64(r.Last))
 	c.profiles = append(c.profiles, r.Profiles)
@@ -65,11 +65,11 @@ func (b *Block) Append(r *Row) {
 	c.stored.Data = append(c.stored.Data, proto.DateTime(r.Stored))
 	b.profiles(&r.Columns.Profiles, r.SeriesIDs)
 	if r.Dictionary == 0 {
-		c.stacks.add(r.Keys.Stacks)
-		c.dense.add(nil)
+		c.stacks.Add(r.Keys.Stacks)
+		c.dense.Add(nil)
 	} else {
-		c.stacks.add(nil)
-		c.dense.add(r.Dense)
+		c.stacks.Add(nil)
+		c.dense.Add(r.Dense)
 	}
 	b.entries(&r.Columns.Entries, &r.Keys)
 	for i, s := range streamsOf(&r.Columns.Streams) {
@@ -80,30 +80,30 @@ func (b *Block) Append(r *Row) {
 
 func (b *Block) profiles(p *chunk.ProfileColumns, series []proto.UInt128) {
 	c := b.columns
-	c.times.add(p.Times)
-	c.durations.add(p.Durations)
-	c.series.add(p.Series)
-	c.seriesIDs.add(series)
-	c.eventsByProfile.add(p.Events)
+	c.times.Add(p.Times)
+	c.durations.Add(p.Durations)
+	c.series.Add(p.Series)
+	c.seriesIDs.Add(series)
+	c.eventsByProfile.Add(p.Events)
 	for i := range p.Totals {
-		c.profileTotals[i].add(p.Totals[i])
+		c.profileTotals[i].Add(p.Totals[i])
 	}
 }
 
 func (b *Block) entries(e *chunk.EntryColumns, k *EntryKeys) {
 	c := b.columns
-	c.sets.add(k.Sets)
-	c.locks.add(k.Locks)
-	c.syscalls.add(k.Syscalls)
-	c.buckets.add(k.Buckets)
-	c.errors.add(k.Errors)
-	c.entryProfiles.add(e.Profiles)
-	c.counts.add(e.Counts)
+	c.sets.Add(k.Sets)
+	c.locks.Add(k.Locks)
+	c.syscalls.Add(k.Syscalls)
+	c.buckets.Add(k.Buckets)
+	c.errors.Add(k.Errors)
+	c.entryProfiles.Add(e.Profiles)
+	c.counts.Add(e.Counts)
 	for i := range e.Totals {
-		c.totals[i].add(e.Totals[i])
+		c.totals[i].Add(e.Totals[i])
 	}
-	c.minima.add(e.Minima)
-	c.maxima.add(e.Maxima)
+	c.minima.Add(e.Minima)
+	c.maxima.Add(e.Maxima)
 }
 
 // Bytes returns about how large the arrays and streams of the row are.

@@ -3,42 +3,16 @@ package chunkrow
 import (
 	"github.com/ClickHouse/ch-go/proto"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 )
 
-// array is an Array(T) column whose data is used in place: ColArr would copy it
-// through an interface, element by element.
-type array[T any, S ~[]T, P interface {
-	*S
-	proto.ColumnOf[T]
-}] struct {
-	proto.ColArr[T]
-	data S
-}
-
-// init must be called before anything else; the array must not move after that.
-func (a *array[T, S, P]) init() { a.Data = P(&a.data) }
-
-func (a *array[T, S, P]) add(vs []T) {
-	a.data = append(a.data, vs...)
-	a.Offsets = append(a.Offsets, uint64(len(a.data)))
-}
-
-func (a *array[T, S, P]) row(i int) []T {
-	first := uint64(0)
-	if i > 0 {
-		first = a.Offsets[i-1]
-	}
-	end := a.Offsets[i]
-	return a.data[first:end:end]
-}
-
 type (
-	uint8s  = array[uint8, proto.ColUInt8, *proto.ColUInt8]
-	uint32s = array[uint32, proto.ColUInt32, *proto.ColUInt32]
-	uint64s = array[uint64, proto.ColUInt64, *proto.ColUInt64]
-	int64s  = array[int64, proto.ColInt64, *proto.ColInt64]
-	ids     = array[proto.UInt128, proto.ColUInt128, *proto.ColUInt128]
+	uint8s  = chconn.Array[uint8, proto.ColUInt8, *proto.ColUInt8]
+	uint32s = chconn.Array[uint32, proto.ColUInt32, *proto.ColUInt32]
+	uint64s = chconn.Array[uint64, proto.ColUInt64, *proto.ColUInt64]
+	int64s  = chconn.Array[int64, proto.ColInt64, *proto.ColInt64]
+	ids     = chconn.Array[proto.UInt128, proto.ColUInt128, *proto.ColUInt128]
 )
 
 // names is a LowCardinality(String) column.
@@ -102,15 +76,15 @@ func newColumns() *columns {
 	c.first.WithPrecision(proto.PrecisionNano)
 	c.last.WithPrecision(proto.PrecisionNano)
 	c.written.WithPrecision(proto.PrecisionMilli)
-	for _, a := range []interface{ init() }{
+	for _, a := range []interface{ Init() }{
 		&c.covers, &c.times, &c.durations, &c.series, &c.seriesIDs, &c.eventsByProfile,
 		&c.stacks, &c.dense, &c.sets, &c.locks, &c.syscalls, &c.buckets, &c.errors, &c.entryProfiles, &c.counts, &c.minima, &c.maxima,
 	} {
-		a.init()
+		a.Init()
 	}
 	for i := range chunk.MaxTypes {
-		c.profileTotals[i].init()
-		c.totals[i].init()
+		c.profileTotals[i].Init()
+		c.totals[i].Init()
 	}
 	return c
 }

@@ -66,40 +66,40 @@ func (r *Result) Row(i int, row *Row) {
 	r.header(i, &row.Header)
 	c, p, e, k := r.columns, &row.Columns.Profiles, &row.Columns.Entries, &row.Keys
 	if r.fields&Begins != 0 {
-		p.Times = c.times.row(i)
+		p.Times = c.times.Elements(i)
 	}
 	if r.fields&Durations != 0 {
-		p.Durations = c.durations.row(i)
+		p.Durations = c.durations.Elements(i)
 	}
 	if r.fields&Series != 0 {
-		p.Series, row.SeriesIDs = c.series.row(i), c.seriesIDs.row(i)
+		p.Series, row.SeriesIDs = c.series.Elements(i), c.seriesIDs.Elements(i)
 	}
 	if r.fields&ProfileEvents != 0 {
-		p.Events = c.eventsByProfile.row(i)
+		p.Events = c.eventsByProfile.Elements(i)
 	}
 	for j := range chunk.MaxTypes {
 		if r.fields&ProfileTotal(j) != 0 {
-			p.Totals[j] = c.profileTotals[j].row(i)
+			p.Totals[j] = c.profileTotals[j].Elements(i)
 		}
 		if r.fields&Total(j) != 0 {
-			e.Totals[j] = c.totals[j].row(i)
+			e.Totals[j] = c.totals[j].Elements(i)
 		}
 	}
 	if r.fields&Stacks != 0 {
-		k.Stacks, row.Dense = c.stacks.row(i), c.dense.row(i)
+		k.Stacks, row.Dense = c.stacks.Elements(i), c.dense.Elements(i)
 	}
 	if r.fields&Attributes != 0 {
-		k.Sets, k.Locks, k.Syscalls = c.sets.row(i), c.locks.row(i), c.syscalls.row(i)
-		k.Buckets, k.Errors = c.buckets.row(i), c.errors.row(i)
+		k.Sets, k.Locks, k.Syscalls = c.sets.Elements(i), c.locks.Elements(i), c.syscalls.Elements(i)
+		k.Buckets, k.Errors = c.buckets.Elements(i), c.errors.Elements(i)
 	}
 	if r.fields&EntryProfiles != 0 {
-		e.Profiles = c.entryProfiles.row(i)
+		e.Profiles = c.entryProfiles.Elements(i)
 	}
 	if r.fields&Counts != 0 {
-		e.Counts = c.counts.row(i)
+		e.Counts = c.counts.Elements(i)
 	}
 	if r.fields&Bounds != 0 {
-		e.Minima, e.Maxima = c.minima.row(i), c.maxima.row(i)
+		e.Minima, e.Maxima = c.minima.Elements(i), c.maxima.Elements(i)
 	}
 	r.streams(i, &row.Columns.Streams)
 }
@@ -119,7 +119,7 @@ func (r *Result) header(i int, h *Header) {
 		h.PeriodType, h.Profiles, h.Events, h.Stored = c.periodType.Row(i), c.profiles[i], c.events[i], int64(c.stored.Data[i])
 	}
 	if r.fields&Covers != 0 {
-		h.Covers = c.covers.row(i)
+		h.Covers = c.covers.Elements(i)
 	}
 }
 

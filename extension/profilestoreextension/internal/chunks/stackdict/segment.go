@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 )
 
 // ErrInvalid is the cause of errors that say a segment cannot be what an author
@@ -34,30 +36,6 @@ type Segment struct {
 	Nodes []uint32
 }
 
-// array is an Array(T) column whose data is used in place.
-type array[T any, S ~[]T, P interface {
-	*S
-	proto.ColumnOf[T]
-}] struct {
-	proto.ColArr[T]
-	data S
-}
-
-func (a *array[T, S, P]) init() { a.Data = P(&a.data) }
-
-func (a *array[T, S, P]) add(vs []T) {
-	a.data = append(a.data, vs...)
-	a.Offsets = append(a.Offsets, uint64(len(a.data)))
-}
-
-func (a *array[T, S, P]) row(i int) []T {
-	first := uint64(0)
-	if i > 0 {
-		first = a.Offsets[i-1]
-	}
-	return a.data[first:a.Offsets[i]:a.Offsets[i]]
-}
-
 // columns are those of the table, for both directions.
 type columns struct {
 	service           *proto.ColLowCardinality[string]
@@ -66,14 +44,14 @@ type columns struct {
 	firstNode         proto.ColUInt32
 	firstLocation     proto.ColUInt32
 	checksum          proto.ColUInt64
-	locations         array[proto.UInt128, proto.ColUInt128, *proto.ColUInt128]
-	up, frames, nodes array[uint32, proto.ColUInt32, *proto.ColUInt32]
+	locations         chconn.Array[proto.UInt128, proto.ColUInt128, *proto.ColUInt128]
+	up, frames, nodes chconn.Array[uint32, proto.ColUInt32, *proto.ColUInt32]
 }
 
 func newColumns() *columns {
 	c := &columns{service: proto.NewLowCardinality[string](new(proto.ColStr))}
-	for _, a := range []interface{ init() }{&c.locations, &c.up, &c.frames, &c.nodes} {
-		a.init()
+	for _, a := range []interface{ Init() }{&c.locations, &c.up, &c.frames, &c.nodes} {
+		a.Init()
 	}
 	return c
 }
@@ -108,17 +86,17 @@ func (c *columns) add(k Key, s *Segment) {
 	c.firstNode = append(c.firstNode, s.FirstNode)
 	c.firstLocation = append(c.firstLocation, s.FirstLocation)
 	c.checksum = append(c.checksum, s.Checksum)
-	c.locations.add(s.Locations)
-	c.up.add(s.Up)
-	c.frames.add(s.Frames)
-	c.nodes.add(s.Nodes)
+	c.locations.Add(s.Locations)
+	c.up.Add(s.Up)
+	c.frames.Add(s.Frames)
+	c.nodes.Add(s.Nodes)
 }
 
 // segment returns a row, which shares the memory of the columns.
 func (c *columns) segment(i int) Segment {
 	return Segment{
 		Seq: c.seq[i], First: c.first[i], FirstNode: c.firstNode[i], FirstLocation: c.firstLocation[i],
-		Checksum: c.checksum[i], Locations: c.locations.row(i),
-		Up: c.up.row(i), Frames: c.frames.row(i), Nodes: c.nodes.row(i),
+		Checksum: c.checksum[i], Locations: c.locations.Elements(i),
+		Up: c.up.Elements(i), Frames: c.frames.Elements(i), Nodes: c.nodes.Elements(i),
 	}
 }
