@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -35,6 +36,9 @@ const (
 	usualDepth = 256
 )
 
+// checkAfter is how long it is taken for granted that what was written is there.
+var checkAfter = 10 * time.Second
+
 // Insert stores a block in a table unless one of this token was stored before.
 type Insert func(ctx context.Context, table string, input proto.Input, token string) error
 
@@ -59,6 +63,7 @@ type book struct {
 	epoch    int64 // Unix seconds
 	segments uint32
 	stacks   int
+	checked  time.Time // when all segments were there
 
 	builder *builder // nil: not in memory
 	bytes   int64
@@ -124,7 +129,7 @@ func (a *Author) open(ctx context.Context, k service, at int64) (*book, error) {
 	if b == nil {
 		return a.begin(k), nil
 	}
-	if b.segments > 0 {
+	if b.segments > 0 && time.Since(b.checked) > checkAfter {
 		// The tables may have been lost, or the service deleted.
 		n, err := a.cache.tables.count(ctx, b.key)
 		if err != nil {
@@ -133,6 +138,7 @@ func (a *Author) open(ctx context.Context, k service, at int64) (*book, error) {
 		if n != uint64(b.segments) {
 			return a.begin(k), nil
 		}
+		b.checked = time.Now()
 	}
 	if b.builder == nil {
 		found, err := a.cache.Get(ctx, k.tenant, []Ref{{k.name, b.key.ID, b.stacks}})
@@ -213,6 +219,7 @@ func (a *Author) add(ctx context.Context, k service, b *book, all, missing []pro
 		a.drop(k)
 		return nil, err
 	}
+	b.checked = time.Now()
 	b.segments, b.stacks = s.Seq, b.builder.dict.Len()
 	a.keep(b)
 	return b, nil
@@ -221,43 +228,54 @@ func (a *Author) add(ctx context.Context, k service, b *book, all, missing []pro
 // find reads stacks, and all others of the service that are in the log: it is one
 // insert for a service then, and not one for each of its rows.
 func (a *Author) find(ctx context.Context, k service, d *Dictionary, missing []profile.ID) ([]stack, error) {
-	found, err := a.cache.Find(ctx, k.tenant, k.name, missing)
-	if err != nil {
-		return nil, err
+	found := make(map[profile.ID][]profile.ID, len(missing))
+	if a.cache.tables.Cluster == "" { // else the log has everything
+		if err := a.cache.tables.some(ctx, k, atOnce, found); err != nil {
+			return nil, err
+		}
+	}
+	var rest []profile.ID
+	for _, id := range missing {
+		if _, ok := found[id]; !ok {
+			rest = append(rest, id)
+		}
+	}
+	if len(rest) > 0 {
+		more, err := a.cache.Find(ctx, k.tenant, k.name, rest)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, more)
 	}
 	var scratch []byte
-	var id profile.ID
 	out := make([]stack, 0, len(found))
-	for _, want := range missing {
-		path, ok := found[want]
+	for _, id := range missing {
+		path, ok := found[id]
 		if ok {
-			id, scratch = profile.StackID(path, scratch)
+			ok, scratch = isStack(id, path, scratch)
 		}
-		if !ok || id != want || len(path) > MaxDepth {
-			return nil, fmt.Errorf("%w: stack %s of service %q", ErrUnknown, want, k.name)
+		if !ok {
+			return nil, fmt.Errorf("%w: stack %s of service %q", ErrUnknown, id, k.name)
 		}
-		out = append(out, stack{want, path})
+		out = append(out, stack{id, path})
+		delete(found, id)
 	}
-	if a.cache.tables.Cluster != "" {
-		return out, nil // the log is not drained there
-	}
-	rest := make(map[profile.ID][]profile.ID)
-	if err := a.cache.tables.some(ctx, k, atOnce, rest); err != nil {
-		return nil, err
-	}
-	for _, s := range out {
-		delete(rest, s.id)
-	}
-	for id, path := range rest {
-		if _, ok := d.Stack(id); ok {
+	for id, path := range found {
+		if _, known := d.Stack(id); known {
 			continue
 		}
-		var is profile.ID
-		if is, scratch = profile.StackID(path, scratch); is == id && len(path) <= MaxDepth && !id.IsZero() {
+		var ok bool
+		if ok, scratch = isStack(id, path, scratch); ok {
 			out = append(out, stack{id, path})
 		}
 	}
 	return out, nil
+}
+
+// isStack reports whether a stack is what its id says, and fits into a dictionary.
+func isStack(id profile.ID, locations []profile.ID, scratch []byte) (bool, []byte) {
+	is, scratch := profile.StackID(locations, scratch)
+	return is == id && len(locations) > 0 && len(locations) <= MaxDepth, scratch
 }
 
 // row is the block of a segment.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,6 +52,8 @@ func TestAuthor(t *testing.T) {
 // TestAuthorForgets: an author with little memory goes on with its dictionaries,
 // and one whose tables were lost begins others.
 func TestAuthorForgets(t *testing.T) {
+	defer func(d time.Duration) { checkAfter = d }(checkAfter)
+	checkAfter = 0
 	f := newFixture(t)
 	a := NewAuthor(f.cache(1), f.insert, 1)
 	stacks := draw(f.rng, 40)
