@@ -7,7 +7,6 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -87,28 +86,28 @@ func (c *columns) key(i int, hour int64) chunkrow.Key {
 
 // views are the arrays of one profile. All but stacks and counts may be empty.
 type views struct {
-	stacks, sets    []proto.UInt128
-	counts, locks   []uint64
-	values          [profile.MaxTypes][]int64
-	minima, maxima  []int64
-	syscalls        []int64
-	buckets, errors []uint8
-	same            uint8
+	keys           chunkrow.EntryKeys
+	counts         []uint64
+	values         [profile.MaxTypes][]int64
+	minima, maxima []int64
+	same           uint8
 }
 
 func (c *columns) views(i int) (*views, error) {
 	v := &views{
-		stacks: c.stacks.Row(i), sets: c.sets.Row(i), counts: c.counts.Row(i), locks: c.locks.Row(i),
-		minima: c.minima.Row(i), maxima: c.maxima.Row(i), syscalls: c.syscalls.Row(i),
-		buckets: c.buckets.Row(i), errors: c.errors.Row(i), same: c.same[i],
+		keys: chunkrow.EntryKeys{
+			Stacks: c.stacks.Row(i), Sets: c.sets.Row(i), Locks: c.locks.Row(i),
+			Syscalls: c.syscalls.Row(i), Buckets: c.buckets.Row(i), Errors: c.errors.Row(i),
+		},
+		counts: c.counts.Row(i), minima: c.minima.Row(i), maxima: c.maxima.Row(i), same: c.same[i],
 	}
-	n := len(v.stacks)
+	n := v.keys.Len()
 	if len(v.counts) != n {
 		return nil, fmt.Errorf("%w: counts has %d elements, stacks %d", profile.ErrInvalid, len(v.counts), n)
 	}
 	lengths := map[string]int{
-		"attribute_sets": len(v.sets), "lock_addresses": len(v.locks), "minima": len(v.minima), "maxima": len(v.maxima),
-		"syscalls": len(v.syscalls), "buckets": len(v.buckets), "errors": len(v.errors),
+		"attribute_sets": len(v.keys.Sets), "lock_addresses": len(v.keys.Locks), "minima": len(v.minima), "maxima": len(v.maxima),
+		"syscalls": len(v.keys.Syscalls), "buckets": len(v.keys.Buckets), "errors": len(v.keys.Errors),
 	}
 	for k := range v.values {
 		v.values[k] = c.values[k].Row(i)
@@ -123,27 +122,6 @@ func (c *columns) views(i int) (*views, error) {
 		return nil, fmt.Errorf("%w: minima has %d elements, maxima %d", profile.ErrInvalid, len(v.minima), len(v.maxima))
 	}
 	return v, nil
-}
-
-// entryKey is what the values of an entry are kept apart by.
-func (v *views) entryKey(i int) chunkrow.EntryKey {
-	k := chunkrow.EntryKey{Stack: layout.FromID(v.stacks[i]), Syscall: layout.NoSyscall}
-	if len(v.sets) > 0 {
-		k.Set = layout.FromID(v.sets[i])
-	}
-	if len(v.locks) > 0 {
-		k.Lock = v.locks[i]
-	}
-	if len(v.syscalls) > 0 {
-		k.Syscall = v.syscalls[i]
-	}
-	if len(v.buckets) > 0 {
-		k.Bucket = v.buckets[i]
-	}
-	if len(v.errors) > 0 {
-		k.Error = v.errors[i]
-	}
-	return k
 }
 
 // entry returns the entry of a profile without its index.

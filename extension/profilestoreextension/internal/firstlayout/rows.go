@@ -78,8 +78,8 @@ func (r *rows) add(in *columns, i int, hour int64, emit func(*chunkrow.Row) erro
 	r.content.add(uint64(in.end[i]))
 	r.content.add(in.series[i].Low)
 	r.scratch = r.scratch[:0]
-	for j := range v.stacks {
-		e, k := v.entry(j, r.types), v.entryKey(j)
+	for j := range v.keys.Len() {
+		e, k := v.entry(j, r.types), v.keys.At(j)
 		e.Index = number(r.entries, &r.keys, k)
 		h.Events += e.Count
 		r.content.add(k.Stack.Lo)
