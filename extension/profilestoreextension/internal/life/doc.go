@@ -1,6 +1,6 @@
 // Package life ends that of data: it deletes what somebody asked to be deleted,
 // what is older than its retention where that is shorter than the longest, and the
-// oldest hours when the disk is full. docs/adr/0014-life-of-the-data.md says why it
+// oldest hours when the disk is full. docs/adr/0015-life-of-the-data.md says why it
 // works as it does.
 //
 // A row of chunks is deleted, in part or as a whole, by another row of the same key
