@@ -200,6 +200,19 @@ func BenchmarkQueries(b *testing.B) {
 			return err
 		}
 	}
+	top := func(sel profilestore.Selector, want int64) func() error {
+		sel.Tenant, sel.Kinds = "anonymous", cpu
+		return func() error {
+			list, err := r.TopFunctions(ctx, sel, profilestore.TopOptions{Limit: 100})
+			if err != nil {
+				return err
+			}
+			if got := list[0].Totals[0]; got != want {
+				return fmt.Errorf("%d samples; expected %d", got, want)
+			}
+			return nil
+		}
+	}
 	name := clickhousetest.Exec(b, clickhousetest.Start(b), "SELECT min(labels['k8s.pod.name']) FROM "+f.o.Table("series")+" WHERE service = '"+one+"'")
 	pod := []profilestore.Matcher{{Name: "k8s.pod.name", Value: name}}
 	for _, q := range []struct {
@@ -213,6 +226,8 @@ func BenchmarkQueries(b *testing.B) {
 		{"fleet-pod", merge(profilestore.Selector{Start: f.start, End: f.start + layout.Hour, Matchers: pod}, 0)},
 		{"fleet-1h", merge(profilestore.Selector{Start: f.start, End: f.start + layout.Hour}, f.all())},
 		{"fleet-24h", merge(profilestore.Selector{Start: f.start, End: f.start + benchHours*layout.Hour}, benchHours*f.all())},
+		{"top-1h", top(profilestore.Selector{Service: one, Start: f.start, End: f.start + layout.Hour}, f.cpu[one])},
+		{"top-fleet-1h", top(profilestore.Selector{Start: f.start, End: f.start + layout.Hour}, f.all())},
 		{"series-1h", series(profilestore.Selector{Service: one, Start: f.start, End: f.start + layout.Hour}, time.Minute, f.cpu[one])},
 		{"series-24h", series(profilestore.Selector{Service: one, Start: f.start, End: f.start + benchHours*layout.Hour}, 5*time.Minute, benchHours*f.cpu[one])},
 		{"series-fleet-24h", series(profilestore.Selector{Start: f.start, End: f.start + benchHours*layout.Hour}, 5*time.Minute, benchHours*f.all())},
@@ -220,6 +235,13 @@ func BenchmarkQueries(b *testing.B) {
 			vs, err := r.LabelValues(ctx, profilestore.Selector{Tenant: "anonymous", Service: one}, "k8s.pod.name", 1000)
 			if len(vs) != 20 {
 				return fmt.Errorf("%d values %w", len(vs), err)
+			}
+			return err
+		}},
+		{"label-names", func() error {
+			names, err := r.LabelNames(ctx, profilestore.Selector{Tenant: "anonymous", Service: one}, 1000)
+			if !slices.Contains(names, "k8s.pod.name") {
+				return fmt.Errorf("names are %q %w", names, err)
 			}
 			return err
 		}},
