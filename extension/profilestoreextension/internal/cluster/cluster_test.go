@@ -39,9 +39,15 @@ func testSameAnswers(t *testing.T, servers []*clickhousetest.Node) {
 	}
 	cluster.spread("chunks", "1")
 	assert.Equal(t, contentsOf(all), cluster.contents(2))
+	view := func(of *tables) string {
+		return of.exec(0, "SELECT count(), sum(events), sum(v0) FROM "+of.Table("chunk_profiles"))
+	}
+	want := view(single)
+	assert.Equal(t, want, view(cluster))
 	for part := range shards {
 		require.NoError(t, cluster.compact((part+1)%shards, part, shards))
 	}
+	assert.Equal(t, want, view(cluster))
 	cluster.spread("chunks", "level = 2")
 	same(t, single, cluster)
 	// What was replaced goes, on every shard.
