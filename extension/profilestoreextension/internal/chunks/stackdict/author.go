@@ -10,10 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -292,27 +290,4 @@ func row(b *book, s *Segment) proto.Input {
 		input = append(input, proto.InputColumn{Name: col.name, Data: col.data})
 	}
 	return input
-}
-
-// count returns the number of segments of a dictionary.
-func (t *tables) count(ctx context.Context, k Key) (n uint64, err error) {
-	var col proto.ColUInt64
-	q := chconn.Query{Query: ch.Query{
-		Body: "SELECT uniqExact(seq) AS n FROM " + t.Table(Table) +
-			" WHERE tenant = {tenant:String} AND service = {service:String} AND dictionary = {dictionary:UInt64}",
-		Result: proto.Results{{Name: "n", Data: &col}},
-		OnResult: func(context.Context, proto.Block) error {
-			for _, v := range col {
-				n = v
-			}
-			return nil
-		},
-	}}
-	q.Params.String("tenant", k.Tenant)
-	q.Params.String("service", k.Service)
-	q.Params.Int("dictionary", int64(k.ID))
-	if err := t.do(ctx, "dictionary_segments", q); err != nil {
-		return 0, fmt.Errorf("count segments of a stack dictionary: %w", err)
-	}
-	return n, nil
 }

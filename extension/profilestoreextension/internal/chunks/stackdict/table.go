@@ -146,6 +146,29 @@ func (t *tables) list(ctx context.Context, tenant, service string) (out []listed
 	return out, nil
 }
 
+// count returns the number of segments of a dictionary.
+func (t *tables) count(ctx context.Context, k Key) (n uint64, err error) {
+	var col proto.ColUInt64
+	q := chconn.Query{Query: ch.Query{
+		Body: "SELECT uniqExact(seq) AS n FROM " + t.Table(Table) +
+			" WHERE tenant = {tenant:String} AND service = {service:String} AND dictionary = {dictionary:UInt64}",
+		Result: proto.Results{{Name: "n", Data: &col}},
+		OnResult: func(context.Context, proto.Block) error {
+			for _, v := range col {
+				n = v
+			}
+			return nil
+		},
+	}}
+	q.Params.String("tenant", k.Tenant)
+	q.Params.String("service", k.Service)
+	q.Params.Int("dictionary", int64(k.ID))
+	if err := t.do(ctx, "dictionary_segments", q); err != nil {
+		return 0, fmt.Errorf("count segments of a stack dictionary: %w", err)
+	}
+	return n, nil
+}
+
 // logged reads stacks of the log by their ids, and adds them to out. service may be
 // empty.
 func (t *tables) logged(ctx context.Context, tenant, service string, ids []profile.ID, out map[profile.ID][]profile.ID) error {
