@@ -40,7 +40,7 @@ func (t *tables) settings(more ...ch.Setting) []ch.Setting {
 
 // read runs a statement that reads.
 func (t *tables) read(ctx context.Context, what string, q chconn.Query) error {
-	q.Settings = append(q.Settings, t.settings()...)
+	q.Settings = append(q.Settings, t.settings(chconn.SettingInt("max_query_size", maxStatement))...)
 	q.Timeout = t.timeout
 	if err := t.db.Do(ctx, q); err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
@@ -83,7 +83,7 @@ func (t *tables) alter(ctx context.Context, table, command string) error {
 	err = t.everywhere.Do(ctx, chconn.Query{
 		Query: ch.Query{
 			Body: statements[0] + " " + command,
-			Settings: t.settings(chconn.SettingInt("max_query_size", 4<<20),
+			Settings: t.settings(chconn.SettingInt("max_query_size", maxStatement),
 				chconn.SettingInt("max_ast_elements", 10*idsPerDelete), chconn.SettingInt("max_expanded_ast_elements", 10*idsPerDelete)),
 		},
 		Timeout: t.timeout,
@@ -93,6 +93,10 @@ func (t *tables) alter(ctx context.Context, table, command string) error {
 	}
 	return nil
 }
+
+// maxStatement is the longest text of a statement, in bytes: names of services have
+// no limit but that of what brings them.
+const maxStatement = 32 << 20
 
 // idsPerDelete keeps a statement far below a megabyte, the most that fits into
 // the log of a replicated table.

@@ -113,7 +113,7 @@ func (k *Keeper) due(groups []group, now int64, busy map[string]bool, retention 
 }
 
 // ownersPerDelete bounds the length of a statement.
-const ownersPerDelete = 500
+const ownersPerDelete = 100
 
 func (k *Keeper) deleteOld(ctx context.Context, table string, due map[old][]owner) error {
 	keys := slices.SortedFunc(maps.Keys(due), func(a, b old) int { return strings.Compare(a.partition, b.partition) })
