@@ -72,8 +72,8 @@ var lifetimes = map[string]lifetime{
 	"functions":      {column: "last_seen", age: retentions(2)},
 
 	"stack_segments": {column: "stored", age: retentions(2)},
-	"chunk_leases": {column: written, age: fixed(time.Hour)},
-	"data_jobs":    {column: written, age: fixed(jobs)},
+	"chunk_leases":   {column: written, age: fixed(time.Hour)},
+	"data_jobs":      {column: written, age: fixed(jobs)},
 
 	"alert_rules": {column: written, age: fixed(superseded), keep: &newest{"dialect, tenant, id", []string{
 		"revision", "deleted", "name", "severity", "enabled", "created_at", "operator", "threshold",

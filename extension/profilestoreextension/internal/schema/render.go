@@ -67,8 +67,12 @@ func (o Options) Validate() error {
 const deduplicationWindow = 100_000
 
 // durable makes an acknowledged insert survive a power failure, not just the end
-// of the server: whoever wrote it forgets it then. It takes 3 ms per insert.
-const durable = "fsync_after_insert = 1, fsync_part_directory = 1"
+// of the server: whoever wrote it forgets it then. It takes 3 ms per insert. What
+// merges make must be on the disk, too, before it takes the place of what they
+// read: on a disk that is full, writing may fail after the file was closed.
+const durable = "fsync_after_insert = 1, fsync_part_directory = 1, " + durableMerges
+
+const durableMerges = "min_rows_to_fsync_after_merge = 1"
 
 // Table returns the quoted name of the table that is written to and read from.
 func (o Options) Table(name string) string {
@@ -208,6 +212,7 @@ func (o Options) execute(name, script string) (string, error) {
 		"dedup":       o.dedup,
 		"distributed": o.distributed,
 		"durable":     func() string { return durable },
+		"merges":      func() string { return durableMerges },
 	}
 	t, err := template.New(name).Funcs(funcs).Parse(script)
 	if err != nil {

@@ -57,6 +57,10 @@ func TestClusterTables(t *testing.T) {
 				require.NotContains(t, s, "_local`")
 				continue
 			}
+			if strings.HasPrefix(s, "ALTER TABLE `aperture`.`") {
+				require.Contains(t, s, "_local` ON CLUSTER")
+				continue
+			}
 			require.Contains(t, s, "CREATE TABLE IF NOT EXISTS `aperture`.`")
 			if strings.Contains(s, "ENGINE = Distributed(`main`, `aperture`, ") {
 				distributed++

@@ -209,3 +209,18 @@ WITH RECURSIVE
 SELECT bitShiftLeft(toUInt128(dictionary), 32) + number AS stack, path AS locations FROM paths WHERE at = 0
 UNION ALL
 SELECT stack, locations FROM {{ read "stacks" }} WHERE tenant = {tenant:String} AND service = {service:String};
+
+-- What earlier versions made, see durable in render.go.
+ALTER TABLE {{ table "batches" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "series" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "attribute_sets" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "stacks" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "locations" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "functions" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_rules" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_transitions" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_history" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_ids" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_leases" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_deliveries" }} MODIFY SETTING {{ merges }};
+ALTER TABLE {{ table "alert_published" }} MODIFY SETTING {{ merges }};

@@ -12,7 +12,7 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{
 PARTITION BY toMonday(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`batches` ON CLUSTER `main` AS `aperture`.`batches_local`
 ENGINE = Distributed(`main`, `aperture`, `batches_local`, cityHash64(tenant, agent_id));
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, service, series)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`series` ON CLUSTER `main` AS `aperture`.`series_local`
 ENGINE = Distributed(`main`, `aperture`, `series_local`, cityHash64(tenant, service));
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, id)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets` ON CLUSTER `main` AS `aperture`.`attribute_sets_local`
 ENGINE = Distributed(`main`, `aperture`, `attribute_sets_local`, cityHash64(tenant, id));
@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, service, stack)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stacks` ON CLUSTER `main` AS `aperture`.`stacks_local`
 ENGINE = Distributed(`main`, `aperture`, `stacks_local`, cityHash64(tenant, service));
@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, location)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`locations` ON CLUSTER `main` AS `aperture`.`locations_local`
 ENGINE = Distributed(`main`, `aperture`, `locations_local`, cityHash64(tenant, location));
@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, function)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`functions` ON CLUSTER `main` AS `aperture`.`functions_local`
 ENGINE = Distributed(`main`, `aperture`, `functions_local`, cityHash64(tenant, function));
@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules_local` ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), bytes = argMax(bytes, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules` ON CLUSTER `main` AS `aperture`.`alert_rules_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_rules_local`, cityHash64(dialect));
@@ -166,7 +166,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions_local` ON CLUSTER `main
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(172800) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions` ON CLUSTER `main` AS `aperture`.`alert_transitions_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_transitions_local`, cityHash64(dialect));
@@ -197,7 +197,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_history_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', written)
 ORDER BY (dialect, tenant, at, seq, id)
 TTL toDateTime(written) + toIntervalSecond(7776000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_history` ON CLUSTER `main` AS `aperture`.`alert_history_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_history_local`, cityHash64(dialect));
@@ -213,7 +213,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids_local` ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY dialect
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect SET rank = max(rank), n = argMax(n, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids` ON CLUSTER `main` AS `aperture`.`alert_ids_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_ids_local`, cityHash64(dialect));
@@ -231,7 +231,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases_local` ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY dialect
 TTL toDateTime(written) + toIntervalSecond(3600) GROUP BY dialect SET rank = max(rank), epoch = argMax(epoch, rank), holder = argMax(holder, rank), ttl_ns = argMax(ttl_ns, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases` ON CLUSTER `main` AS `aperture`.`alert_leases_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_leases_local`, cityHash64(dialect));
@@ -249,7 +249,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries_local` ON CLUSTER `main`
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', written)
 ORDER BY (dialect, receiver, tenant, id, seq)
 TTL toDateTime(written) + toIntervalSecond(604800)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries` ON CLUSTER `main` AS `aperture`.`alert_deliveries_local`
 ENGINE = Distributed(`main`, `aperture`, `alert_deliveries_local`, cityHash64(dialect));
@@ -335,7 +335,7 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{
 PARTITION BY (level, if(level < 2, hour, toDateTime(toMonday(hour), 'UTC')))
 ORDER BY (tenant, service, kind, hour, level, types, period_type, period, seq, id)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`chunks` ON CLUSTER `main` AS `aperture`.`chunks_local`
 ENGINE = Distributed(`main`, `aperture`, `chunks_local`, cityHash64(tenant, service));
@@ -366,7 +366,7 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{
 PARTITION BY epoch
 ORDER BY (tenant, service, dictionary, seq)
 TTL stored + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments` ON CLUSTER `main` AS `aperture`.`stack_segments_local`
 ENGINE = Distributed(`main`, `aperture`, `stack_segments_local`, cityHash64(tenant, service));
@@ -449,6 +449,32 @@ SELECT bitShiftLeft(toUInt128(dictionary), 32) + number AS stack, path AS locati
 UNION ALL
 SELECT stack, locations FROM `aperture`.`stacks` WHERE tenant = {tenant:String} AND service = {service:String};
 
+ALTER TABLE `aperture`.`batches_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`series_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`attribute_sets_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`stacks_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`locations_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`functions_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_rules_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_transitions_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_history_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_ids_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_leases_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_deliveries_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_published_local` ON CLUSTER `main` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
 CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs_local` ON CLUSTER `main`
 (
     tenant String,
@@ -468,7 +494,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs_local` ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (tenant, id)
 TTL toDateTime(written) + toIntervalSecond(7776000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs` ON CLUSTER `main` AS `aperture`.`data_jobs_local`
 ENGINE = Distributed(`main`, `aperture`, `data_jobs_local`, cityHash64(tenant));

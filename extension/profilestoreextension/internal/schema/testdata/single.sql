@@ -12,7 +12,7 @@ ENGINE = MergeTree()
 PARTITION BY toMonday(received_at)
 ORDER BY (tenant, received_at, agent_id, sequence)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`series`
 (
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, service, series)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets`
 (
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, id)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stacks`
 (
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, service, stack)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`locations`
 (
@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, location)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`functions`
 (
@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions`
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, function)
 TTL last_seen + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules`
 (
@@ -112,7 +112,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules`
 ENGINE = MergeTree()
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect, tenant, id SET rank = max(rank), revision = argMax(revision, rank), deleted = argMax(deleted, rank), name = argMax(name, rank), severity = argMax(severity, rank), enabled = argMax(enabled, rank), created_at = argMax(created_at, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), for_ns = argMax(for_ns, rank), rearm_ns = argMax(rearm_ns, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), spec = argMax(spec, rank), bytes = argMax(bytes, rank), first = argMax(first, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions`
 (
@@ -145,7 +145,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_transitions`
 ENGINE = MergeTree()
 ORDER BY (dialect, tenant, id)
 TTL toDateTime(written) + toIntervalSecond(172800) GROUP BY dialect, tenant, id SET rank = max(rank), seq = argMax(seq, rank), phase = argMax(phase, rank), since = argMax(since, rank), fired_at = argMax(fired_at, rank), revision = argMax(revision, rank), episode = argMax(episode, rank), event = argMax(event, rank), rule_name = argMax(rule_name, rank), severity = argMax(severity, rank), operator = argMax(operator, rank), threshold = argMax(threshold, rank), value = argMax(value, rank), message = argMax(message, rank), metric = argMax(metric, rank), at = argMax(at, rank), starts_at = argMax(starts_at, rank), labels = argMax(labels, rank), annotations = argMax(annotations, rank), link = argMax(link, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_history`
 (
@@ -173,7 +173,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_history`
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (dialect, tenant, at, seq, id)
 TTL toDateTime(written) + toIntervalSecond(7776000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 256, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids`
 (
@@ -186,7 +186,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_ids`
 ENGINE = MergeTree()
 ORDER BY dialect
 TTL toDateTime(written) + toIntervalSecond(86400) GROUP BY dialect SET rank = max(rank), n = argMax(n, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases`
 (
@@ -201,7 +201,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_leases`
 ENGINE = MergeTree()
 ORDER BY dialect
 TTL toDateTime(written) + toIntervalSecond(3600) GROUP BY dialect SET rank = max(rank), epoch = argMax(epoch, rank), holder = argMax(holder, rank), ttl_ns = argMax(ttl_ns, rank), nonce = argMax(nonce, rank), written = argMax(written, rank)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries`
 (
@@ -216,7 +216,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`alert_deliveries`
 ENGINE = ReplacingMergeTree(written)
 ORDER BY (dialect, receiver, tenant, id, seq)
 TTL toDateTime(written) + toIntervalSecond(604800)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_published`
 (
@@ -296,7 +296,7 @@ ENGINE = MergeTree()
 PARTITION BY (level, if(level < 2, hour, toDateTime(toMonday(hour), 'UTC')))
 ORDER BY (tenant, service, kind, hour, level, types, period_type, period, seq, id)
 TTL stored + toIntervalSecond(2592000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments`
 (
@@ -324,7 +324,7 @@ ENGINE = MergeTree()
 PARTITION BY epoch
 ORDER BY (tenant, service, dictionary, seq)
 TTL stored + toIntervalSecond(5184000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`chunk_leases`
 (
@@ -401,6 +401,32 @@ SELECT bitShiftLeft(toUInt128(dictionary), 32) + number AS stack, path AS locati
 UNION ALL
 SELECT stack, locations FROM `aperture`.`stacks` WHERE tenant = {tenant:String} AND service = {service:String};
 
+ALTER TABLE `aperture`.`batches` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`series` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`attribute_sets` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`stacks` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`locations` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`functions` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_rules` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_transitions` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_history` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_ids` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_leases` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_deliveries` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
+ALTER TABLE `aperture`.`alert_published` MODIFY SETTING min_rows_to_fsync_after_merge = 1;
+
 CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs`
 (
     tenant String,
@@ -420,5 +446,5 @@ CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs`
 ENGINE = MergeTree()
 ORDER BY (tenant, id)
 TTL toDateTime(written) + toIntervalSecond(7776000)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
