@@ -106,6 +106,11 @@ func TestUsers(t *testing.T) {
 		require.NoError(t, err)
 		return n == 0
 	}, time.Minute, 100*time.Millisecond, "job %s", j.ID)
+	for _, service := range []string{"", "service-0"} {
+		m, err := store.MergeStacks(t.Context(), profilestore.Selector{Tenant: "anonymous", Service: service}, profilestore.MergeOptions{})
+		require.NoError(t, err)
+		assert.Empty(t, m.Kinds, "nor is there a kind without observations")
+	}
 	u, err := store.(profilestore.Keeper).Usage(t.Context())
 	require.NoError(t, err)
 	assert.NotEmpty(t, u.Tables)
