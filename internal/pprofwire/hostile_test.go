@@ -74,7 +74,7 @@ var hostile = []struct {
 	{"location of sample", with(sampleOf(func(s *file) { s.bytes(1, packed(1, 2)).number(2, 1) })), "sample[0].location_id is 2 at byte 13; there is no such location"},
 	{"location 0 of sample", with(sampleOf(func(s *file) { s.number(1, 0).number(2, 1) })), "sample[0].location_id is 0 at byte 10; there is no such location"},
 	{"too few values", with(sampleOf(func(s *file) { s.number(1, 1) })), "sample[0] at byte 10 has 0 values; there are 1 sample types"},
-	{"too many values", with(sampleOf(func(s *file) { s.bytes(2, packed(1, 2)) })), "sample[0] at byte 10 has 2 values; there are 1 sample types"},
+	{"too many values", with(sampleOf(func(s *file) { s.bytes(2, packed(1, 2)) })), "sample[0] at byte 10 has more than 1 values; there are 1 sample types"},
 	{"value within a number", with(sampleOf(func(s *file) { s.bytes(2, []byte{0x80}) })), "sample[0], byte 12: the data ends within a number"},
 	{"location within a number", with(sampleOf(func(s *file) { s.bytes(1, []byte{0x80}) })), "sample[0], byte 12: the data ends within a number"},
 	{"text as label", with(sampleOf(func(s *file) { s.number(3, 1) })), "sample[0], byte 10: a field has the wire type of another"},
@@ -133,9 +133,11 @@ func TestLimits(t *testing.T) {
 		"functions": {with(function, message(fieldFunction, numbers(1, 2)))(), Limits{MaxFunctions: 2}, Limits{MaxFunctions: 1}, "function has more than 1 entries"},
 		"strings":   {times(2, message(fieldString, nil))(), Limits{MaxStrings: 3}, Limits{MaxStrings: 2}, "string_table has more than 2 entries"},
 		"string":    {with(message(fieldString, []byte("abc")))(), Limits{MaxStringLength: 3}, Limits{MaxStringLength: 2}, "string_table[1] has 3 bytes; the limit is 2"},
-		"frames":    {times(1, two)(), Limits{MaxFrames: 2}, Limits{MaxFrames: 1}, "sample[0] has 2 frames; the limit is 1"},
+		"frames":    {times(1, two)(), Limits{MaxFrames: 2}, Limits{MaxFrames: 1}, "sample[0] has more than 1 frames"},
+		"unpacked":  {with(sampleOf(func(s *file) { s.number(1, 1).number(1, 1).number(2, 1) }))(), Limits{MaxFrames: 2}, Limits{MaxFrames: 1}, "sample[0] has more than 1 frames"},
 		"inlined":   {with(function, inlined, deep)(), Limits{MaxFrames: 3}, Limits{MaxFrames: 2}, "sample[0] has 3 frames; the limit is 2"},
-		"lines":     {with(function, inlined)(), Limits{MaxFrames: 2}, Limits{MaxFrames: 1}, "location[1] has 2 lines; the limit is 1"},
+		"lines":     {with(function, inlined)(), Limits{MaxFrames: 2}, Limits{MaxFrames: 1}, "location[1] has more than 1 lines"},
+		"all lines": {with(function, inlined, message(fieldLocation, new(file).number(1, 3).bytes(4, numbers(1, 1)).b))(), Limits{MaxLines: 3}, Limits{MaxLines: 2}, "the locations have more than 2 lines"},
 		"labels":    {times(1, two)(), Limits{MaxLabels: 2}, Limits{MaxLabels: 1}, "sample[0] has more than 1 labels"},
 		"types":     {times(63, message(fieldSampleType, nil))(), Limits{}, Limits{}, ""},
 		"64 types":  {times(64, message(fieldSampleType, nil))(), Limits{MaxSamples: -1}, Limits{}, "sample_type has more than 64 entries"},
@@ -153,6 +155,30 @@ func TestLimits(t *testing.T) {
 		_, err := Parse(tt.data, tt.less)
 		require.ErrorIs(t, err, ErrTooLarge, name)
 		require.ErrorContains(t, err, tt.want, name)
+	}
+}
+
+// TestBoundedBeforeDecoding: limits are known while memory is taken, and not when all
+// of it was.
+func TestBoundedBeforeDecoding(t *testing.T) {
+	const n = 1 << 20
+	few := Limits{MaxFrames: 8, MaxLabels: 8}
+	lines := bytes.Repeat([]byte{locationLine, 0}, n)
+	for name, tt := range map[string]struct {
+		data   []byte
+		limits Limits
+	}{
+		"lines of a location": {with(message(fieldLocation, append([]byte{locationID, 2}, lines...)))(), few},
+		"lines of locations":  {with(message(fieldLocation, append([]byte{locationID, 2}, lines...)))(), Limits{MaxFrames: n, MaxLines: 8}},
+		"packed locations":    {with(sampleOf(func(s *file) { s.bytes(1, bytes.Repeat([]byte{1}, n)) }))(), few},
+		"locations":           {with(message(fieldSample, bytes.Repeat([]byte{sampleLocation, 1}, n)))(), few},
+		"packed values":       {with(sampleOf(func(s *file) { s.bytes(2, make([]byte, n)) }))(), few},
+		"values":              {with(message(fieldSample, bytes.Repeat([]byte{sampleValue, 1}, n)))(), few},
+		"labels":              {with(message(fieldSample, bytes.Repeat([]byte{sampleLabel, 2, 3 << 3, 1}, n)))(), few},
+	} {
+		p := new(Profile)
+		require.Error(t, p.Parse(tt.data, tt.limits), name)
+		assert.Less(t, cap(p.lines)+cap(p.refs)+cap(p.values)+cap(p.labels), 1000, name)
 	}
 }
 

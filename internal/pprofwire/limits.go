@@ -20,6 +20,9 @@ type Limits struct {
 	// MaxSamples, MaxLocations and MaxFunctions are the largest numbers of entries
 	// (default 1 Mi each).
 	MaxSamples, MaxLocations, MaxFunctions int
+	// MaxLines is the largest number of lines of all locations together (default 4 for
+	// each of MaxLocations).
+	MaxLines int
 	// MaxStrings is the largest number of strings (default 2 Mi).
 	MaxStrings int
 	// MaxStringLength is the longest string in bytes (default 64 KiB).
@@ -56,6 +59,9 @@ func (l Limits) withDefaults() Limits {
 		if *f.limit <= 0 {
 			*f.limit = f.value
 		}
+	}
+	if l.MaxLines <= 0 {
+		l.MaxLines = 4 * l.MaxLocations
 	}
 	l.MaxBytes = min(l.MaxBytes, mostBytes)
 	return l

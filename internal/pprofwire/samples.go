@@ -16,15 +16,12 @@ func (d *decoder) decodeSamples() error {
 	d.values = grown(d.values, min(len(d.samples)*len(d.SampleTypes), len(d.data)))
 	d.ends = grown(d.ends, len(d.samples))
 	for n, s := range d.samples {
-		refs, values, labels := len(d.refs), len(d.values), len(d.labels)
+		refs, values := len(d.refs), len(d.values)
 		if err := d.sample(d.data[:s.end], int(s.start), n); err != nil {
 			return err
 		}
 		if got := len(d.values) - values; got != len(d.SampleTypes) {
 			return invalid("sample[%d] at byte %d has %d values; there are %d sample types", n, s.start, got, len(d.SampleTypes))
-		}
-		if got := len(d.labels) - labels; got > d.limits.MaxLabels {
-			return tooLarge("sample[%d] has more than %d labels", n, d.limits.MaxLabels)
 		}
 		if err := d.checkFrames(d.refs[refs:], n); err != nil {
 			return err
@@ -34,7 +31,10 @@ func (d *decoder) decodeSamples() error {
 	return nil
 }
 
+// sample decodes a sample. It takes no more memory than the limits allow for one.
 func (d *decoder) sample(b []byte, i, n int) error {
+	begin := i
+	refs, values, labels := len(d.refs)+d.limits.MaxFrames, len(d.values)+len(d.SampleTypes), len(d.labels)+d.limits.MaxLabels
 	for i < len(b) {
 		at, tag, v := i, uint64(b[i]), uint64(0)
 		if i++; tag >= 0x80 {
@@ -48,12 +48,15 @@ func (d *decoder) sample(b []byte, i, n int) error {
 			if i = end; end < 0 {
 				break
 			}
-			if err := d.packedLocations(b[:end], start, n); err != nil {
+			if err := d.packedLocations(b[:end], start, n, refs-len(d.refs)); err != nil {
 				return err
 			}
 		case sampleLocation:
 			if v, i = varint(b, i); i < 0 {
 				break
+			}
+			if len(d.refs) >= refs {
+				return d.tooDeep(n)
 			}
 			l := d.locationIDs.index(v)
 			if l < 0 {
@@ -70,10 +73,18 @@ func (d *decoder) sample(b []byte, i, n int) error {
 				if v, start = varint(packed, start); start < 0 {
 					return wireError("sample", n, at, start)
 				}
+				if len(d.values) >= values {
+					return d.tooManyValues(n, begin)
+				}
 				d.values = append(d.values, int64(v))
 			}
 		case sampleValue:
-			v, i = varint(b, i)
+			if v, i = varint(b, i); i < 0 {
+				break
+			}
+			if len(d.values) >= values {
+				return d.tooManyValues(n, begin)
+			}
 			d.values = append(d.values, int64(v))
 		case sampleLabel:
 			start, end := span(b, i)
@@ -82,6 +93,9 @@ func (d *decoder) sample(b []byte, i, n int) error {
 			}
 			if err := d.label(b[:end], start, n); err != nil {
 				return err
+			}
+			if len(d.labels) > labels {
+				return tooLarge("sample[%d] has more than %d labels", n, d.limits.MaxLabels)
 			}
 		default:
 			i = skipOther(b, i, tag, sampleFields)
@@ -97,9 +111,30 @@ func (d *decoder) noLocation(sample, at int, id uint64) error {
 	return invalid("sample[%d].location_id is %d at byte %d; there is no such location", sample, id, at)
 }
 
-// packedLocations decodes all of b from i.
-func (d *decoder) packedLocations(b []byte, i, n int) error {
-	refs := grown(d.refs, len(b)-i) // an id takes a byte at least
+func (d *decoder) tooManyValues(sample, at int) error {
+	return invalid("sample[%d] at byte %d has more than %d values; there are %d sample types", sample, at, len(d.SampleTypes), len(d.SampleTypes))
+}
+
+func (d *decoder) tooDeep(sample int) error {
+	return tooLarge("sample[%d] has more than %d frames", sample, d.limits.MaxFrames)
+}
+
+// packedLocations decodes all of b from i, at most room ids.
+func (d *decoder) packedLocations(b []byte, i, n, room int) error {
+	ids := len(b) - i // an id takes a byte at least
+	if ids > room {
+		// Each ends with a byte below 0x80.
+		ids = 0
+		for _, c := range b[i:] {
+			if c < 0x80 {
+				ids++
+			}
+		}
+		if ids > room {
+			return d.tooDeep(n)
+		}
+	}
+	refs := grown(d.refs, ids)
 	sequential := d.locationIDs.sequential
 	for i < len(b) {
 		at, id := i, uint64(b[i])

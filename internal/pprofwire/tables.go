@@ -78,6 +78,13 @@ func (d *decoder) location(b []byte, i int) error {
 			if start, i = span(b, i); i < 0 {
 				break
 			}
+			// Before memory is taken: an empty line is two bytes, and 24 in memory.
+			if len(d.lines)-int(l.firstLine) >= d.limits.MaxFrames {
+				return tooLarge("location[%d] has more than %d lines", n, d.limits.MaxFrames)
+			}
+			if len(d.lines) >= d.limits.MaxLines {
+				return tooLarge("the locations have more than %d lines", d.limits.MaxLines)
+			}
 			var f [4]uint64
 			if lineAt, next := scalars(b[:i], start, f[:]); next < 0 {
 				return wireError("location", n, lineAt, next)
@@ -91,9 +98,6 @@ func (d *decoder) location(b []byte, i int) error {
 		}
 	}
 	lines := len(d.lines) - int(l.firstLine)
-	if lines > d.limits.MaxFrames {
-		return tooLarge("location[%d] has %d lines; the limit is %d", n, lines, d.limits.MaxFrames)
-	}
 	l.numLines, d.maxLines = uint32(lines), max(d.maxLines, lines)
 	d.Locations = append(d.Locations, l)
 	return nil
