@@ -42,6 +42,11 @@ func (a *api) traced(next http.HandlerFunc) http.HandlerFunc {
 		rec := &recorder{header: http.Header{}, status: http.StatusOK}
 		next(rec, inner)
 		answer := tracedAnswer{Status: rec.status, Bytes: rec.bytes, Answer: rec.json(), Trace: trace.Data()}
+		for _, name := range []string{"Retry-After", truncatedHeader} { // what clients act on
+			if v := rec.header.Get(name); v != "" {
+				w.Header().Set(name, v)
+			}
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.WriteHeader(rec.status)

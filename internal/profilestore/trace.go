@@ -29,8 +29,8 @@ type StepData struct {
 	Start float64 `json:"start_ms"`
 	// Duration is in milliseconds; 0 if the step has not ended.
 	Duration float64 `json:"duration_ms"`
-	// SQL is the text of a query. What callers gave stays out of it: values are
-	// placeholders.
+	// SQL is the text of a query. Text that callers gave stays out of it: there are
+	// placeholders. Times and limits are written out.
 	SQL string `json:"sql,omitempty"`
 	// QueryID is that of ClickHouse.
 	QueryID string `json:"query_id,omitempty"`

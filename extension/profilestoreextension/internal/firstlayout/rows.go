@@ -127,7 +127,7 @@ func (r *rows) finish(emit func(*chunkrow.Row) error) error {
 	for i, id := range r.ids {
 		row.SeriesIDs[i] = layout.ID(id)
 	}
-	row.ID = chunkrow.WindowRowID(r.content.sum(), &row.Key, r.ordinal)
+	row.ID, row.Nonce = chunkrow.WindowRowID(r.content.sum(), &row.Key, r.ordinal), chunkrow.NewNonce()
 	row.Profiles, row.Entries = uint32(c.Profiles()), uint32(c.Entries())
 	row.Columns = *c.Columns()
 	r.ordinal++

@@ -24,7 +24,7 @@ import (
 func compacted(tb testing.TB, level uint8, seq uint32, rows []*chunkrow.Row) *chunkrow.Row {
 	tb.Helper()
 	out := &chunkrow.Row{Header: chunkrow.Header{Key: rows[0].Key, Level: level, Seq: seq, First: rows[0].First, Last: rows[0].Last}}
-	out.ID, out.Nonce = chunkrow.CompactedRowID(&out.Key, level, seq), proto.UInt128{Low: uint64(seq)}
+	out.ID, out.Nonce = chunkrow.CompactedRowID(&out.Key, seq), proto.UInt128{Low: uint64(seq)}
 	keys, ids := map[chunkrow.EntryKey]uint32{}, map[profile.ID]uint32{}
 	for _, r := range rows {
 		for i := range r.Keys.Len() {

@@ -2,7 +2,10 @@ package chunkrow
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/binary"
+
+	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -62,18 +65,30 @@ func WindowRowID(window profile.ID, k *Key, ordinal uint32) uint64 {
 }
 
 // CompactedRowID returns the id of a row of level 1 or 2 by its number. It is
-// never 0.
-func CompactedRowID(k *Key, level uint8, seq uint32) uint64 {
-	return id(k.numbered(level, seq))
+// never 0. The level is not part of it: two compactors that know the same rows, one
+// of which finds that the hour is closed, make rows of one number, and only one of
+// these counts.
+func CompactedRowID(k *Key, seq uint32) uint64 {
+	return id(k.numbered(seq))
 }
 
 // CompactedToken returns the deduplication token that all who insert the row of
-// this number must use, so that only one of them does. attempt is 0 unless a row
-// of that token was found missing, see package alerts, which claims its versions
-// in the same way.
-func CompactedToken(k *Key, level uint8, seq, attempt uint32) string {
-	h := profile.HashBytes(binary.LittleEndian.AppendUint32(k.numbered(level, seq), attempt))
+// this number must use, so that only one of them does. Rows of two levels are in
+// different partitions, which know nothing of each other's tokens: of these the
+// first counts, see [Visible]. attempt is 0 unless a row of that token was found
+// missing, see package alerts, which claims its versions in the same way.
+func CompactedToken(k *Key, seq, attempt uint32) string {
+	h := profile.HashBytes(binary.LittleEndian.AppendUint32(k.numbered(seq), attempt))
 	return "chunks-" + h.String()
+}
+
+// NewNonce draws what tells rows of one id apart. It is never 0.
+func NewNonce() proto.UInt128 {
+	var b [16]byte
+	for b == [16]byte{} {
+		_, _ = rand.Read(b[:]) // never fails
+	}
+	return proto.UInt128{Low: binary.LittleEndian.Uint64(b[:8]), High: binary.LittleEndian.Uint64(b[8:])}
 }
 
 // WindowToken returns the deduplication token of the insert of all rows of a window.
@@ -81,8 +96,8 @@ func WindowToken(window profile.ID) string {
 	return window.String() + "-chunks"
 }
 
-func (k *Key) numbered(level uint8, seq uint32) []byte {
-	return binary.LittleEndian.AppendUint32(k.append([]byte{level}), seq)
+func (k *Key) numbered(seq uint32) []byte {
+	return binary.LittleEndian.AppendUint32(k.append([]byte{Minutes}), seq)
 }
 
 func id(b []byte) uint64 {

@@ -20,8 +20,8 @@ var testKey = Key{Tenant: "anonymous", Service: "shop", Kind: "cpu", Types: "sam
 func TestIdentity(t *testing.T) {
 	window := profile.ID{Hi: 1, Lo: 2}
 	assert.Equal(t, uint64(0x79e26240ba1da485), WindowRowID(window, &testKey, 0))
-	assert.Equal(t, uint64(0x9b029903f7f24fa4), CompactedRowID(&testKey, Minutes, 1))
-	assert.Equal(t, "chunks-147aed02b12361784e2fd1cd82fc3cfc", CompactedToken(&testKey, Minutes, 1, 0))
+	assert.Equal(t, uint64(0x9b029903f7f24fa4), CompactedRowID(&testKey, 1))
+	assert.Equal(t, "chunks-147aed02b12361784e2fd1cd82fc3cfc", CompactedToken(&testKey, 1, 0))
 	assert.Equal(t, "00000000000000010000000000000002-chunks", WindowToken(window))
 
 	seen := make(map[uint64]bool)
@@ -30,11 +30,9 @@ func TestIdentity(t *testing.T) {
 		for n := range uint32(3) {
 			seen[WindowRowID(window, &k, n)] = true
 			seen[WindowRowID(profile.ID{Hi: 2, Lo: 1}, &k, n)] = true
-			for level := range uint8(3) {
-				seen[CompactedRowID(&k, level, n)] = true
-				tokens[CompactedToken(&k, level, n, 0)] = true
-				tokens[CompactedToken(&k, level, n, 1)] = true
-			}
+			seen[CompactedRowID(&k, n)] = true
+			tokens[CompactedToken(&k, n, 0)] = true
+			tokens[CompactedToken(&k, n, 1)] = true
 		}
 	}
 	keys := []Key{testKey}
@@ -56,8 +54,8 @@ func TestIdentity(t *testing.T) {
 	for _, k := range keys {
 		add(k)
 	}
-	assert.Len(t, seen, len(keys)*(3*2+3*3))
-	assert.Len(t, tokens, len(keys)*3*3*2)
+	assert.Len(t, seen, len(keys)*(3*2+3))
+	assert.Len(t, tokens, len(keys)*3*2)
 	assert.NotContains(t, seen, uint64(0))
 }
 

@@ -10,13 +10,13 @@ import (
 type Header struct {
 	Key
 	Level uint8
-	// Seq numbers the rows of levels 1 and 2 of a key and level from 1; it is 0 for
-	// level 0.
+	// Seq numbers the rows of levels 1 and 2 of a key from 1, both together; it is 0
+	// for level 0.
 	Seq uint32
 	// ID is that of [WindowRowID] or [CompactedRowID].
 	ID uint64
-	// Nonce is drawn at random by who inserts a row of levels 1 and 2, to find out
-	// whether its own was stored; it is 0 for level 0.
+	// Nonce is drawn at random for every insert, see [NewNonce]: it tells rows of one
+	// id apart.
 	Nonce proto.UInt128
 	// Dictionary is that of package stackdict which Row.Dense counts in, 0 for none.
 	Dictionary uint64

@@ -37,12 +37,15 @@ func Visible(headers []Header) []bool {
 	return out
 }
 
-func (h *Header) before(other *Header) bool {
+func (h *Header) before(other *Header) bool { return Compare(h, other) < 0 }
+
+// Compare orders rows of one id: the first is the one that counts.
+func Compare(a, b *Header) int {
 	return cmp.Or(
-		cmp.Compare(h.Written, other.Written),
-		cmp.Compare(h.Nonce.High, other.Nonce.High),
-		cmp.Compare(h.Nonce.Low, other.Nonce.Low),
-	) < 0
+		cmp.Compare(a.Written, b.Written),
+		cmp.Compare(a.Nonce.High, b.Nonce.High),
+		cmp.Compare(a.Nonce.Low, b.Nonce.Low),
+	)
 }
 
 // keyNumbers numbers the keys of headers.

@@ -144,7 +144,7 @@ func (r *rows) finish(window profile.ID, emit func(*chunkrow.Row)) error {
 		return err
 	}
 	row := &r.row
-	row.ID = chunkrow.WindowRowID(window, &row.Key, r.ordinal)
+	row.ID, row.Nonce = chunkrow.WindowRowID(window, &row.Key, r.ordinal), chunkrow.NewNonce()
 	row.Profiles, row.Entries = uint32(c.Profiles()), uint32(c.Entries())
 	row.SeriesIDs, row.Columns = ids, *c.Columns()
 	r.ordinal++

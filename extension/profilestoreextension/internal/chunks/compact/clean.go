@@ -10,6 +10,7 @@ import (
 	"github.com/ClickHouse/ch-go"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
 )
 
@@ -33,21 +34,45 @@ type asked struct {
 
 // replaced returns the ids of rows of levels 0 and 1 that have been replaced for
 // at least so long, and when there will be more. Only what a row that counts
-// covers is replaced.
-func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, due int64) {
+// covers is replaced, and what has the number of one of level 2.
+//
+// A row of level 2 that lost its number to one of level 1 must go before that:
+// readers would take it for one that counts. losers are those.
+func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, losers []*stored, due int64) {
 	since := make(map[uint64]int64)
+	closed, minutes := make(map[uint64]*stored), make(map[uint64]*stored) // by id: the first
 	for i, r := range s.rows {
-		if !s.visible[i] {
-			continue
+		switch r.Level {
+		case chunkrow.ClosedHour:
+			closed[r.ID] = first(closed[r.ID], r)
+		case chunkrow.Minutes:
+			minutes[r.ID] = first(minutes[r.ID], r)
 		}
-		for _, id := range r.Covers {
-			since[id] = r.Written
+		if s.visible[i] {
+			for _, id := range r.Covers {
+				since[id] = r.Written
+			}
 		}
 	}
 	due = never
 	for i, r := range s.rows {
 		at, ok := since[r.ID]
-		if !ok || s.visible[i] || int(r.Level) >= len(out) {
+		twin := closed[r.ID]
+		switch {
+		case s.visible[i]:
+			continue
+		case r.Level == chunkrow.ClosedHour:
+			if won := minutes[r.ID]; won != nil && first(won, r) == won {
+				losers = append(losers, r)
+			}
+			continue
+		case r.Level == chunkrow.Minutes && twin != nil && first(minutes[r.ID], twin) != twin:
+			due = min(due, s.now+delay.Milliseconds()/10) // until the twin is gone
+			continue
+		case r.Level == chunkrow.Minutes && twin != nil:
+			at, ok = twin.Written, true
+		}
+		if !ok {
 			continue
 		}
 		if at += delay.Milliseconds(); s.now < at {
@@ -56,7 +81,15 @@ func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, due int64) {
 		}
 		out[r.Level] = append(out[r.Level], r.ID)
 	}
-	return out, due
+	return out, losers, due
+}
+
+// first returns which of two rows of one id counts. a may be nil.
+func first(a, b *stored) *stored {
+	if a == nil || chunkrow.Compare(&b.Header, &a.Header) < 0 {
+		return b
+	}
+	return a
 }
 
 // clean deletes replaced rows, where that takes no more than it frees: a mutation
@@ -95,41 +128,64 @@ func (c *Compactor) clean(ctx context.Context, now int64) error {
 	return nil
 }
 
+// deleteLosers deletes rows of level 2 that do not count because one of level 1 has
+// their number. They are few: two compactors must have looked at an hour in the
+// same moment.
+func (c *Compactor) deleteLosers(ctx context.Context, k *known) error {
+	for _, r := range k.losers {
+		monday := time.Unix(r.Hour, 0).UTC().Truncate(24 * time.Hour)
+		monday = monday.AddDate(0, 0, -(int(monday.Weekday())+6)%7)
+		where := fmt.Sprintf("level = %d AND id = %d AND nonce = toUInt128(%d) + bitShiftLeft(toUInt128(%d), 64)",
+			r.Level, r.ID, r.Nonce.Low, r.Nonce.High)
+		if err := c.deleteRows(ctx, partition{r.Level, monday.Unix()}, r.Hour, where); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // idsPerDelete keeps a statement far below a megabyte, the most that fits into
 // the log of a replicated table.
 const idsPerDelete = 20_000
 
-// delete deletes rows by their ids. The server does it in the background; those
-// of several statements at once.
+// delete deletes rows by their ids.
 func (c *Compactor) delete(ctx context.Context, p partition, ids []uint64) error {
+	for part := range slices.Chunk(ids, idsPerDelete) {
+		where := fmt.Appendf(nil, "level = %d AND id IN (", p.level)
+		for i, id := range part {
+			if i > 0 {
+				where = append(where, ',')
+			}
+			where = strconv.AppendUint(where, id, 10)
+		}
+		if err := c.deleteRows(ctx, p, p.hour, string(append(where, ')'))); err != nil {
+			return err
+		}
+		if c.opts.OnDeleted != nil {
+			c.opts.OnDeleted(ctx, len(part))
+		}
+	}
+	return nil
+}
+
+// deleteRows deletes rows of an hour. The server does it in the background; those
+// of several statements at once.
+func (c *Compactor) deleteRows(ctx context.Context, p partition, hour int64, where string) error {
 	// The rows are in the local tables of all shards.
 	statements, err := c.opts.Tables.Render("delete", `ALTER TABLE {{ table "`+chunktable.Name+`" }}`)
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(ids, idsPerDelete) {
-		body := fmt.Appendf(nil, "%s DELETE IN PARTITION %s WHERE level = %d AND hour = toDateTime(%d, 'UTC') AND id IN (",
-			statements[0], p.name(), p.level, p.hour)
-		for i, id := range part {
-			if i > 0 {
-				body = append(body, ',')
-			}
-			body = strconv.AppendUint(body, id, 10)
-		}
-		err := c.opts.Everywhere.Do(ctx, chconn.Query{
-			Query: ch.Query{
-				Body: string(append(body, ')')),
-				Settings: append(c.settings(), chconn.SettingInt("max_query_size", 1<<20),
-					chconn.SettingInt("max_ast_elements", 10*idsPerDelete), chconn.SettingInt("max_expanded_ast_elements", 10*idsPerDelete)),
-			},
-			Timeout: c.opts.Timeout,
-		})
-		if err != nil {
-			return fmt.Errorf("delete %d replaced rows of %s: %w", len(part), chunktable.Name, err)
-		}
-		if c.opts.OnDeleted != nil {
-			c.opts.OnDeleted(ctx, len(part))
-		}
+	err = c.opts.Everywhere.Do(ctx, chconn.Query{
+		Query: ch.Query{
+			Body: fmt.Sprintf("%s DELETE IN PARTITION %s WHERE hour = toDateTime(%d, 'UTC') AND %s", statements[0], p.name(), hour, where),
+			Settings: append(c.settings(), chconn.SettingInt("max_query_size", 1<<20),
+				chconn.SettingInt("max_ast_elements", 10*idsPerDelete), chconn.SettingInt("max_expanded_ast_elements", 10*idsPerDelete)),
+		},
+		Timeout: c.opts.Timeout,
+	})
+	if err != nil {
+		return fmt.Errorf("delete replaced rows of %s: %w", chunktable.Name, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package compact
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func TestClosedAfterMinutes(t *testing.T) {
 	f.add(k, 6)
 	f.passes(minutes, 1)
 	f.check()
-	assert.Equal(t, 2, f.number("(SELECT max(seq) FROM "+f.table()+" WHERE level = 1)"))
+	assert.Equal(t, 3, f.number("(SELECT max(seq) FROM "+f.table()+" WHERE level = 1)"), "both levels are numbered together")
 	f.passes(hours, 1)
 	f.settled()
 	f.check()
@@ -112,10 +113,10 @@ func TestOneNumberOneRow(t *testing.T) {
 	f.add(k, 2)
 	second, err := b.snapshot(ctx, &k)
 	require.NoError(t, err)
-	won, err := b.make(ctx, &known{candidate: candidate{Key: k}}, second, job{chunkrow.ClosedHour, second.rows}, second.next(&k, chunkrow.ClosedHour))
+	won, err := b.make(ctx, &known{candidate: candidate{Key: k}}, second, job{chunkrow.ClosedHour, second.rows}, second.next(&k))
 	require.NoError(t, err)
 	require.True(t, won)
-	won, err = a.make(ctx, &known{candidate: candidate{Key: k}}, first, job{chunkrow.ClosedHour, first.rows}, first.next(&k, chunkrow.ClosedHour))
+	won, err = a.make(ctx, &known{candidate: candidate{Key: k}}, first, job{chunkrow.ClosedHour, first.rows}, first.next(&k))
 	require.NoError(t, err)
 	require.False(t, won)
 	assert.Equal(t, 1, f.rows(2))
@@ -128,6 +129,37 @@ func TestOneNumberOneRow(t *testing.T) {
 	assert.Equal(t, 1, f.rows(2))
 }
 
+// TestLevelsShareNumbers lets one compactor close the hour while another, which
+// read the rows before, still makes a row of minutes of them.
+func TestLevelsShareNumbers(t *testing.T) {
+	for _, levels := range [][2]uint8{{chunkrow.ClosedHour, chunkrow.Minutes}, {chunkrow.Minutes, chunkrow.ClosedHour}} {
+		f := newFixture(t)
+		ctx := context.Background()
+		k := keyOf("s", hourAgo(3))
+		f.add(k, 5)
+		for i, level := range levels {
+			c := f.compactor(f.pool, quick)
+			s, err := c.snapshot(ctx, &k)
+			require.NoError(t, err)
+			if i == 1 { // as before the other was there
+				s.rows = slices.DeleteFunc(s.rows, func(r *stored) bool { return r.Level > 0 })
+			}
+			_, err = c.make(ctx, &known{candidate: candidate{Key: k}}, s, job{level, s.rows}, s.next(&k))
+			require.NoError(t, err)
+			f.check()
+		}
+		c := f.compactor(f.pool, quick)
+		for range 3 {
+			f.passes(c, 2)
+			f.settled()
+			f.age(11 * time.Minute)
+			f.check()
+		}
+		// No row is left that a reader would have to know not to count.
+		assert.Equal(t, []int{0, 0, 1}, []int{f.rows(0), f.rows(1), f.rows(2)})
+	}
+}
+
 // TestCoveredByNobody deletes nothing that only a row without effect covers.
 func TestCoveredByNobody(t *testing.T) {
 	f := newFixture(t)
@@ -137,7 +169,7 @@ func TestCoveredByNobody(t *testing.T) {
 	f.passes(c, 1)
 	// Another row of the number, with a token that was forgotten.
 	other := f.row(k)
-	other.Level, other.Seq, other.ID, other.Nonce.Low = chunkrow.ClosedHour, 1, chunkrow.CompactedRowID(&k, chunkrow.ClosedHour, 1), 7
+	other.Level, other.Seq, other.ID, other.Nonce.Low = chunkrow.ClosedHour, 1, chunkrow.CompactedRowID(&k, 1), 7
 	fourth := f.add(k, 1)
 	other.Covers = []uint64{rows[0].ID, fourth[0].ID}
 	f.write(other)

@@ -93,6 +93,7 @@ type known struct {
 	candidate
 	due     int64 // nothing is to be done before, in Unix milliseconds
 	gone    [2][]uint64
+	losers  []*stored
 	damaged map[uint64]bool
 }
 
@@ -198,26 +199,23 @@ func (c *Compactor) key(ctx context.Context, k *known) error {
 		}
 	}
 	jobs, due := c.opts.Rules.plan(rows, k.Hour, s.now)
-	next := [...]uint32{chunkrow.Minutes: 0, chunkrow.ClosedHour: 0}
+	if len(jobs) > 0 && c.opts.Lagging && !s.complete(&k.Key, c.opts.Rules.DeleteDelay) {
+		return nil
+	}
+	next := s.next(&k.Key)
 	for _, j := range jobs {
-		if next[j.level] == 0 {
-			if c.opts.Lagging && !s.complete(&k.Key, j.level, c.opts.Rules.DeleteDelay) {
-				return nil
-			}
-			next[j.level] = s.next(&k.Key, j.level)
-		}
-		ok, err := c.make(ctx, k, s, j, next[j.level])
+		ok, err := c.make(ctx, k, s, j, next)
 		if err != nil || !ok {
 			return err
 		}
-		next[j.level]++
+		next++
 	}
 	if len(jobs) > 0 {
 		return nil // the next pass looks at the result
 	}
-	k.gone, k.due = s.replaced(c.opts.Rules.DeleteDelay)
+	k.gone, k.losers, k.due = s.replaced(c.opts.Rules.DeleteDelay)
 	k.due = min(k.due, due)
-	return nil
+	return c.deleteLosers(ctx, k)
 }
 
 // insert stores a block, unless one of this token was stored before.

@@ -8,8 +8,8 @@
 // There are no locks. A row lists the ids of all rows that it replaces, also those
 // which these have replaced themselves: a row of level 0 that is written again
 // long after it was deleted, because somebody repeats a window, stays replaced. It
-// is seen from the moment it is stored, and not before. Rows of a level have
-// numbers, and of several rows with one number only one is stored: a compactor
+// is seen from the moment it is stored, and not before. Rows of levels 1 and 2 have
+// numbers, and of several rows with one number only one counts: a compactor
 // that loses reads the state again. The lease only saves work.
 //
 // Replaced rows are deleted by their ids, a while after their replacement could be

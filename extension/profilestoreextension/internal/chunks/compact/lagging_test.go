@@ -16,15 +16,14 @@ func TestComplete(t *testing.T) {
 	const now = int64(1_700_000_000_000)
 	row := func(seq uint32, age time.Duration, covers ...uint64) *stored {
 		return &stored{Header: chunkrow.Header{
-			Key: key, Level: chunkrow.Minutes, Seq: seq, ID: chunkrow.CompactedRowID(&key, chunkrow.Minutes, seq),
+			Key: key, Level: chunkrow.Minutes, Seq: seq, ID: chunkrow.CompactedRowID(&key, seq),
 			Written: now - age.Milliseconds(), Covers: covers,
 		}}
 	}
 	f := func(want bool, rows ...*stored) {
 		t.Helper()
 		s := &snapshot{rows: rows, now: now}
-		assert.Equal(t, want, s.complete(&key, chunkrow.Minutes, 10*time.Minute))
-		assert.True(t, s.complete(&key, chunkrow.ClosedHour, 10*time.Minute), "another level")
+		assert.Equal(t, want, s.complete(&key, 10*time.Minute))
 	}
 	f(true)
 	f(true, row(1, 0))
@@ -35,8 +34,8 @@ func TestComplete(t *testing.T) {
 	f(true, row(2, 11*time.Minute))
 	f(true, row(3, time.Hour), row(5, 11*time.Minute))
 	f(false, row(2, time.Hour), row(3, 0)) // number 1 may be as new as number 3
-	f(true, row(2, 0, chunkrow.CompactedRowID(&key, chunkrow.Minutes, 1)))
-	above := row(1, 0, chunkrow.CompactedRowID(&key, chunkrow.Minutes, 1))
-	above.Level, above.ID = chunkrow.ClosedHour, chunkrow.CompactedRowID(&key, chunkrow.ClosedHour, 1)
+	f(true, row(2, 0, chunkrow.CompactedRowID(&key, 1)))
+	above := row(3, 0, chunkrow.CompactedRowID(&key, 1))
+	above.Level, above.ID = chunkrow.ClosedHour, chunkrow.CompactedRowID(&key, 3)
 	f(true, row(2, 0), above)
 }

@@ -2,8 +2,6 @@ package compact
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"strconv"
 	"time"
@@ -36,7 +34,7 @@ func (c *Compactor) make(ctx context.Context, k *known, s *snapshot, j job, seq 
 	if err != nil {
 		return false, err
 	}
-	row.Level, row.Seq, row.ID, row.Nonce = j.level, seq, chunkrow.CompactedRowID(&k.Key, j.level, seq), newNonce()
+	row.Level, row.Seq, row.ID, row.Nonce = j.level, seq, chunkrow.CompactedRowID(&k.Key, seq), chunkrow.NewNonce()
 	// What the row replaces was there when the snapshot was taken. It must not be
 	// stored so late that others may have replaced and deleted that since.
 	ctx, cancel := context.WithDeadlineCause(ctx, s.taken.Add(c.opts.Rules.DeleteDelay/2), errLate)
@@ -114,7 +112,7 @@ func (c *Compactor) claim(ctx context.Context, row *chunkrow.Row) (bool, error) 
 	c.block.Reset()
 	c.block.Append(row)
 	for attempt := range uint32(attempts) {
-		token := chunkrow.CompactedToken(&row.Key, row.Level, row.Seq, attempt)
+		token := chunkrow.CompactedToken(&row.Key, row.Seq, attempt)
 		if err := c.insert(ctx, chunktable.Name, c.block.Input(), token); err != nil {
 			return false, err
 		}
@@ -143,16 +141,8 @@ func (c *Compactor) owner(ctx context.Context, row *chunkrow.Row) (owner proto.U
 		},
 	}}
 	q.Body = "SELECT nonce FROM " + c.table + " WHERE " + ofKey(&row.Key, &q.Params) +
-		" AND level = " + strconv.Itoa(int(row.Level)) + " AND seq = " + strconv.FormatUint(uint64(row.Seq), 10) +
+		" AND level > 0 AND seq = " + strconv.FormatUint(uint64(row.Seq), 10) +
 		" ORDER BY written, nonce LIMIT 1"
 	err = c.query(ctx, chunktable.Name, "owner", q)
 	return owner, err
-}
-
-func newNonce() proto.UInt128 {
-	var b [16]byte
-	for b == [16]byte{} {
-		_, _ = rand.Read(b[:]) // never fails
-	}
-	return proto.UInt128{Low: binary.LittleEndian.Uint64(b[:8]), High: binary.LittleEndian.Uint64(b[8:])}
 }

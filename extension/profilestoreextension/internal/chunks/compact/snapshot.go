@@ -146,44 +146,44 @@ const sizeColumns = "toInt64(40 * profiles_n + 80 * entries_n + length(head) + l
 	" + length(count_stream) + length(minimum_stream) + length(maximum_stream) + length(exemplars)) AS bytes," +
 	" toInt64(arraySum(entry_profiles)) AS incidences"
 
-// complete reports whether all rows of a level are known that were stored before
-// the last of them: a replica may have got a row and not yet the one before. The
+// complete reports whether all rows of levels 1 and 2 are known that were stored
+// before the last of them: a replica may have got a row and not yet the one before. The
 // next number must not be taken without knowing what was replaced by these. A
 // number that is missing for longer than replicas may lag is that of a row whose
 // lifetime was over.
-func (s *snapshot) complete(k *chunkrow.Key, level uint8, lag time.Duration) bool {
+func (s *snapshot) complete(k *chunkrow.Key, lag time.Duration) bool {
 	there, last := make(map[uint64]bool), uint32(0)
 	for _, r := range s.rows {
 		there[r.ID] = true
 		for _, id := range r.Covers {
 			there[id] = true
 		}
-		if r.Level == level && s.now-r.Written < lag.Milliseconds() {
+		if r.Level > chunkrow.Written && s.now-r.Written < lag.Milliseconds() {
 			last = max(last, r.Seq)
 		}
 	}
 	for seq := uint32(1); seq < last; seq++ {
-		if !there[chunkrow.CompactedRowID(k, level, seq)] {
+		if !there[chunkrow.CompactedRowID(k, seq)] {
 			return false
 		}
 	}
 	return true
 }
 
-// next returns the number of the next row of a level: one that no row had before,
-// also none that has been replaced and deleted since.
-func (s *snapshot) next(k *chunkrow.Key, level uint8) uint32 {
+// next returns the number of the next row of level 1 or 2: one that no row had
+// before, also none that has been replaced and deleted since.
+func (s *snapshot) next(k *chunkrow.Key) uint32 {
 	seq := uint32(1)
 	covered := make(map[uint64]bool)
 	for _, r := range s.rows {
-		if r.Level == level {
+		if r.Level > chunkrow.Written {
 			seq = max(seq, r.Seq+1)
 		}
 		for _, id := range r.Covers {
 			covered[id] = true
 		}
 	}
-	for covered[chunkrow.CompactedRowID(k, level, seq)] {
+	for covered[chunkrow.CompactedRowID(k, seq)] {
 		seq++
 	}
 	return seq

@@ -1,5 +1,6 @@
 {{ define "visible" -}}
-(level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM {{ read "chunks" }} WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM {{ read "chunks" }} WHERE level < 2)
+(level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(argMin(covers, (written, nonce))) FROM {{ read "chunks" }} WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM {{ read "chunks" }} WHERE level < 2)
+        GROUP BY tenant, service, kind, types, period_type, period, hour, id
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
     AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM {{ read "chunks" }} GROUP BY tenant, service, kind, hour, id HAVING count() > 1
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
@@ -10,8 +11,8 @@
 --
 -- A row is ignored if its id is in covers of another row of the same tenant,
 -- service, kind, types, period_type, period and hour. Only rows of higher levels
--- cover others. If there are several rows of one number (seq) of a level, only the
--- one with the lowest (written, nonce) is there, for everybody.
+-- cover others. If there are several rows of one number (seq), of whatever level,
+-- only the one with the lowest (written, nonce) is there, for everybody.
 --
 -- Rows of levels 0 and 1 are gone soon after the end of their hour: parts of their
 -- own can be dropped then. A token is remembered by partition, which must depend

@@ -395,7 +395,8 @@ ARRAY JOIN
     times AS ns, durations AS duration, arrayMap(s -> series_ids[s + 1], series) AS series,
     if(empty(events_by_profile), arrayMap(v -> toUInt64(v), pt0), events_by_profile) AS events,
     pt0 AS v0, arrayResize(pt1, length(times)) AS v1, arrayResize(pt2, length(times)) AS v2, arrayResize(pt3, length(times)) AS v3
-WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
+WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(argMin(covers, (written, nonce))) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
+        GROUP BY tenant, service, kind, types, period_type, period, hour, id
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
     AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
@@ -416,7 +417,8 @@ ARRAY JOIN
     entry_profiles AS profiles, if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS count,
     t0 AS v0, arrayResize(t1, entries_n) AS v1, arrayResize(t2, entries_n) AS v2, arrayResize(t3, entries_n) AS v3,
     arrayResize(minima, entries_n, 9223372036854775807) AS lowest, arrayResize(maxima, entries_n, -9223372036854775808) AS highest
-WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(covers) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
+WHERE (level = 2 OR (hour, id) GLOBAL NOT IN (SELECT hour, arrayJoin(argMin(covers, (written, nonce))) FROM `aperture`.`chunks` WHERE level > 0 AND hour GLOBAL IN (SELECT hour FROM `aperture`.`chunks` WHERE level < 2)
+        GROUP BY tenant, service, kind, types, period_type, period, hour, id
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0)))
     AND (hour, id, (written, nonce)) GLOBAL NOT IN (SELECT hour, id, arrayJoin(arraySlice(arraySort(groupArray((written, nonce))), 2)) FROM `aperture`.`chunks` GROUP BY tenant, service, kind, hour, id HAVING count() > 1
         UNION ALL SELECT toDateTime(0, 'UTC'), toUInt64(0), (toDateTime64(0, 3, 'UTC'), toUInt128(0)))
