@@ -27,11 +27,15 @@ const (
 	late = int64(24 * time.Hour / time.Second)
 )
 
-// atOnce bounds the stacks of the log that are handled together, usualDepth the
-// frames of those that were not asked for: 256 MB of ids of locations at most.
+// atOnce bounds the frames of stacks of the log that are handled together: their
+// ids of locations take 16 MB, and they fit into a dictionary that has nothing else.
+// Of stacks that were not asked for extraStacks are read at most, extraFrames are
+// taken, and none with more than usualDepth.
 const (
-	atOnce     = 1 << 16
-	usualDepth = 256
+	atOnce      = 1 << 20
+	extraStacks = 1 << 14
+	extraFrames = 1 << 18
+	usualDepth  = 256
 )
 
 // checkAfter is how long it is taken for granted that what was written is there.
@@ -223,12 +227,12 @@ func (a *Author) add(ctx context.Context, k service, b *book, all, missing []pro
 	return b, nil
 }
 
-// find reads stacks, and all others of the service that are in the log: it is one
-// insert for a service then, and not one for each of its rows.
+// find reads stacks, and others of the service that are in the log: it is few
+// inserts for a service then, and not one for each of its rows.
 func (a *Author) find(ctx context.Context, k service, d *Dictionary, missing []profile.ID) ([]stack, error) {
 	found := make(map[profile.ID][]profile.ID, len(missing))
 	if a.cache.tables.Cluster == "" { // else the log has everything
-		if err := a.cache.tables.some(ctx, k, atOnce, found); err != nil {
+		if err := a.cache.tables.some(ctx, k, found); err != nil {
 			return nil, err
 		}
 	}

@@ -48,7 +48,20 @@ func (b *builder) room(stacks []stack) bool {
 	}
 	d := b.dict
 	return d.segments < MaxSegments && len(d.nodes)+len(stacks) <= MaxStacks && d.total+int64(frames) <= MaxFrames &&
-		len(d.parents)+frames <= MaxNodes && len(d.locations)+frames <= MaxLocations
+		len(d.parents)+frames <= MaxNodes && (len(d.locations)+frames <= MaxLocations || len(d.locations)+b.others(stacks) <= MaxLocations)
+}
+
+// others returns how many locations of stacks the dictionary does not have.
+func (b *builder) others(stacks []stack) int {
+	found := make(map[profile.ID]struct{})
+	for i := range stacks {
+		for _, id := range stacks[i].locations {
+			if _, ok := b.locations[id]; !ok {
+				found[id] = struct{}{}
+			}
+		}
+	}
+	return len(found)
 }
 
 // build makes a segment of stacks that the dictionary does not have, of which none

@@ -3,6 +3,7 @@ package stackdict
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -185,25 +186,26 @@ func (t *tables) logged(ctx context.Context, tenant, service string, ids []profi
 		where += " AND service = {service:String}"
 		q.Params.String("service", service)
 	}
-	if err := t.log(ctx, q, where+" AND stack IN (SELECT id FROM ids)", out); err != nil {
+	if err := t.log(ctx, q, where+" AND stack IN (SELECT id FROM ids)", math.MaxInt, out); err != nil {
 		return fmt.Errorf("read %d stacks: %w", len(ids), err)
 	}
 	return nil
 }
 
-// some reads stacks of the log, at most so many, and adds them to out.
-func (t *tables) some(ctx context.Context, k service, most int, out map[profile.ID][]profile.ID) error {
+// some reads stacks of the log, not too many, and adds them to out.
+func (t *tables) some(ctx context.Context, k service, out map[profile.ID][]profile.ID) error {
 	var q chconn.Query
 	q.Params.String("tenant", k.tenant)
 	q.Params.String("service", k.name)
 	if err := t.log(ctx, q, "tenant = {tenant:String} AND service = {service:String} AND length(locations) <= "+
-		strconv.Itoa(usualDepth)+" LIMIT "+strconv.Itoa(most), out); err != nil {
+		strconv.Itoa(usualDepth)+" LIMIT "+strconv.Itoa(extraStacks), extraFrames, out); err != nil {
 		return fmt.Errorf("read stacks: %w", err)
 	}
 	return nil
 }
 
-func (t *tables) log(ctx context.Context, q chconn.Query, where string, out map[profile.ID][]profile.ID) error {
+// log reads stacks, and leaves out what would be more than so many frames.
+func (t *tables) log(ctx context.Context, q chconn.Query, where string, frames int, out map[profile.ID][]profile.ID) error {
 	var id, data proto.ColUInt128
 	locations := proto.ColArr[proto.UInt128]{Data: &data}
 	q.Body = "SELECT stack, locations FROM " + t.Table(Log) + " WHERE " + where
@@ -213,7 +215,8 @@ func (t *tables) log(ctx context.Context, q chconn.Query, where string, out map[
 		for i := range id {
 			end := locations.Offsets[i]
 			key := layout.FromID(id[i])
-			if _, ok := out[key]; !ok {
+			if _, ok := out[key]; !ok && end-first <= uint64(frames) {
+				frames -= int(end - first)
 				path := make([]profile.ID, 0, end-first)
 				for _, l := range data[first:end] {
 					path = append(path, layout.FromID(l))
