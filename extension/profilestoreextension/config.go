@@ -57,7 +57,9 @@ type Config struct {
 	DialTimeout time.Duration `mapstructure:"dial_timeout"`
 	// Query bounds every query.
 	Query QueryConfig `mapstructure:"query"`
-	// StackCacheSize bounds the memory of resolved stacks in bytes (default 128 MiB).
+	// StackCacheSize bounds the memory of what queries remember of stacks, in bytes
+	// (default 128 MiB): half of it is for resolved stacks, a quarter for dictionaries,
+	// and a quarter for call paths of functions.
 	StackCacheSize int64 `mapstructure:"stack_cache_size"`
 	// DictionaryCacheSize bounds the number of stacks, locations, functions and
 	// series known to be stored, about 25 bytes each (default 2000000).

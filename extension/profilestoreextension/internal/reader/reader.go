@@ -26,7 +26,9 @@ type Options struct {
 	MaxRows          int64
 	// MaxStacks bounds the rows of a merge by kind when the caller does not.
 	MaxStacks int
-	// StackCacheSize is in bytes.
+	// StackCacheSize bounds all caches together, in bytes: half of it is for resolved
+	// stacks, a quarter for dictionaries of stacks, and a quarter is left to whoever
+	// remembers more.
 	StackCacheSize int64
 	// Limits returns those of a tenant; nil if all have the same.
 	Limits func(tenant string) Limits
@@ -46,9 +48,9 @@ type Reader struct {
 
 // New returns a reader.
 func New(pool *chconn.Pool, o Options) *Reader {
-	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize)}
+	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize / 2)}
 	r.stacks.load = r.loadStacks
-	r.dicts = stackdict.New(stackdict.Options{Tables: o.Tables, Do: r.Do, Bytes: o.StackCacheSize / 2})
+	r.dicts = stackdict.New(stackdict.Options{Tables: o.Tables, Do: r.Do, Bytes: o.StackCacheSize / 4})
 	return r
 }
 

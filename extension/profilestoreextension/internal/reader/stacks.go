@@ -49,12 +49,6 @@ func newStacks(budget int64) *Stacks {
 	}
 }
 
-// tenantKey returns the key of id among the stacks or frames of a tenant: what
-// one tenant stored is never shown to another, even if it is equal.
-func tenantKey(scope, id profile.ID) profile.ID {
-	return profile.ID{Hi: scope.Hi ^ id.Hi, Lo: scope.Lo + id.Lo}
-}
-
 // Stats returns a snapshot of the counters.
 func (s *Stacks) Stats() CacheStats {
 	s.mu.Lock()
@@ -76,7 +70,7 @@ func (s *Stacks) Clear() {
 // The zero ID has no frames, nor has a stack that the store does not know.
 func (s *Stacks) Resolve(ctx context.Context, tenant, service string, ids []profile.ID) ([][]*profile.Frame, error) {
 	out := make([][]*profile.Frame, len(ids))
-	scope := profile.HashBytes([]byte(tenant))
+	scope := ScopeOf(tenant)
 	open := make([]int32, 0, len(ids))
 	for i, id := range ids {
 		if !id.IsZero() {
@@ -106,7 +100,7 @@ func (s *Stacks) Resolve(ctx context.Context, tenant, service string, ids []prof
 			if out[i] != nil {
 				continue
 			}
-			key := tenantKey(scope, ids[i])
+			key := scope.Key(ids[i])
 			done := false
 			for _, f := range others {
 				if f.err != nil {
@@ -134,12 +128,12 @@ type claimed struct {
 
 // claim fills out from the cache, and for what is not there finds the flight
 // that will bring it or makes one.
-func (s *Stacks) claim(scope profile.ID, ids []profile.ID, open []int32, out [][]*profile.Frame, first bool) (mine *claimed, others []*flight) {
+func (s *Stacks) claim(scope Scope, ids []profile.ID, open []int32, out [][]*profile.Frame, first bool) (mine *claimed, others []*flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var last *flight
 	for _, i := range open {
-		key := tenantKey(scope, ids[i])
+		key := scope.Key(ids[i])
 		if frames, ok := s.stacks.get(key); ok {
 			out[i] = frames
 			if first {
@@ -167,14 +161,14 @@ func (s *Stacks) claim(scope profile.ID, ids []profile.ID, open []int32, out [][
 }
 
 // fly reads what was claimed and lands the flight, also when it fails.
-func (s *Stacks) fly(ctx context.Context, scope profile.ID, tenant, service string, c *claimed) {
+func (s *Stacks) fly(ctx context.Context, scope Scope, tenant, service string, c *claimed) {
 	found, err := s.load(ctx, tenant, service, c.ids, s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.err = err
 	c.found = make(map[profile.ID][]*profile.Frame, len(c.ids))
 	for _, id := range c.ids {
-		key := tenantKey(scope, id)
+		key := scope.Key(id)
 		delete(s.flights, key)
 		if err != nil {
 			continue
@@ -192,11 +186,11 @@ func (s *Stacks) fly(ctx context.Context, scope profile.ID, tenant, service stri
 
 // cachedFrames fills found with the frames that are cached and returns the rest.
 func (s *Stacks) cachedFrames(tenant string, ids []profile.ID, found map[profile.ID]*profile.Frame) (missing []profile.ID) {
-	scope := profile.HashBytes([]byte(tenant))
+	scope := ScopeOf(tenant)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		if f, ok := s.frames.get(tenantKey(scope, id)); ok {
+		if f, ok := s.frames.get(scope.Key(id)); ok {
 			found[id] = f
 		} else {
 			missing = append(missing, id)
@@ -206,12 +200,12 @@ func (s *Stacks) cachedFrames(tenant string, ids []profile.ID, found map[profile
 }
 
 func (s *Stacks) cacheFrames(tenant string, ids []profile.ID, found map[profile.ID]*profile.Frame) {
-	scope := profile.HashBytes([]byte(tenant))
+	scope := ScopeOf(tenant)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
 		if f, ok := found[id]; ok {
-			s.frames.put(tenantKey(scope, id), f)
+			s.frames.put(scope.Key(id), f)
 		}
 	}
 }

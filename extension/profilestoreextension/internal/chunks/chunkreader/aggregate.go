@@ -3,6 +3,7 @@ package chunkreader
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/ClickHouse/ch-go"
@@ -12,6 +13,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
 // aggregator is a sink that lets ClickHouse sum up rows that count as a whole,
@@ -36,7 +38,7 @@ func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Ro
 		byKind[key] = append(byKind[key], row)
 	}
 	for key, rows := range byKind {
-		a := aggregation{g: g, kind: key, wanted: idTable(rows)}
+		a := aggregation{g: g, kind: key, rows: len(rows), wanted: idTable(rows)}
 		// The largest are found by ClickHouse if it sums everything.
 		if len(left) == 0 && len(g.scan.cut) == 0 {
 			a.keep = k.keep
@@ -55,9 +57,26 @@ func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Ro
 type aggregation struct {
 	g      *gathering
 	kind   kindKey
+	rows   int // that are wanted
 	wanted ch.ExternalTable
 	to     *kindSums
 	keep   int // rows, 0 for all
+}
+
+// rowMark is an entry that the query adds to each row, with the first value 1: its
+// sum is how many rows were read. No stack has this id.
+var rowMark = proto.UInt128{Low: math.MaxUint64, High: math.MaxUint64}
+
+// check returns an error unless all rows were read, each once: some may have been
+// deleted since the headers were read, or be there twice by now.
+func (a *aggregation) check(rows int64) error {
+	switch {
+	case rows < int64(a.rows):
+		return gone(a.rows-int(rows), a.rows)
+	case rows > int64(a.rows):
+		return fmt.Errorf("%w: %d rows of chunks are there twice by now", profilestore.ErrUnavailable, rows-int64(a.rows))
+	}
+	return nil
 }
 
 func (a *aggregation) query(list string) chconn.Query {
@@ -72,10 +91,10 @@ func (a *aggregation) query(list string) chconn.Query {
 // the largest rows are kept, the sums of all: those of profiles are the same as
 // those of entries, in less to read.
 func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error) {
-	var n, m, events proto.ColUInt64
+	var n, m, rows, events proto.ColUInt64
 	var totals [profile.MaxTypes]proto.ColInt64
-	list := "max(length(counts)) AS n, max(length(minima)) AS m"
-	result := proto.Results{{Name: "n", Data: &n}, {Name: "m", Data: &m}}
+	list := "max(length(counts)) AS n, max(length(minima)) AS m, count() AS r"
+	result := proto.Results{{Name: "n", Data: &n}, {Name: "m", Data: &m}, {Name: "r", Data: &rows}}
 	if a.keep > 0 {
 		list += ", sum(events) AS e"
 		result = append(result, proto.ResultColumn{Name: "e", Data: &events})
@@ -89,6 +108,9 @@ func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error)
 	q.Result = result
 	q.OnResult = func(context.Context, proto.Block) error {
 		for i := range n {
+			if err := a.check(int64(rows[i])); err != nil {
+				return err
+			}
 			counts, bounds = n[i] > 0, m[i] > 0
 			if a.keep > 0 {
 				a.to.largest = &largest{all: figures{count: events[i]}}
@@ -106,20 +128,30 @@ func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error)
 }
 
 func (a *aggregation) run(ctx context.Context, k *kinds) error {
-	counts, bounds, err := a.look(ctx)
-	if err != nil {
-		return err
+	counts, bounds := false, false
+	if !k.values || a.keep > 0 {
+		var err error
+		if counts, bounds, err = a.look(ctx); err != nil {
+			return err
+		}
+		counts, bounds = counts && !k.values, bounds && !k.values
 	}
 	var stack proto.ColUInt128
 	var values [profile.MaxTypes]proto.ColInt64
 	var count proto.ColUInt64
 	var lo, hi proto.ColInt64
 	result := proto.Results{{Name: "stack", Data: &stack}}
-	inner, join, outer := []string{"stacks"}, []string{"stacks AS stack"}, []string{"stack"}
+	mark := "bitNot(toUInt128(0))" // rowMark
+	inner, join, outer := []string{"arrayPushBack(stacks, " + mark + ") AS ids"}, []string{"ids AS stack"}, []string{"stack"}
 	for j := range a.to.types {
 		name := fmt.Sprintf("s%d", j)
-		inner = append(inner, fmt.Sprintf("t%d", j))
-		join = append(join, fmt.Sprintf("t%d AS y%d", j, j))
+		if j == 0 {
+			// Shorter arrays are filled up with zeros by the join.
+			inner = append(inner, "arrayPushBack(t0, 1) AS x0")
+		} else {
+			inner = append(inner, fmt.Sprintf("t%d AS x%d", j, j))
+		}
+		join = append(join, fmt.Sprintf("x%d AS y%d", j, j))
 		outer = append(outer, fmt.Sprintf("sum(y%d) AS %s", j, name))
 		result = append(result, proto.ResultColumn{Name: name, Data: &values[j]})
 	}
@@ -130,7 +162,6 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 		result = append(result, proto.ResultColumn{Name: "c", Data: &count})
 	}
 	if bounds {
-		// Arrays that were left empty are filled up with zeros by the join.
 		inner = append(inner, "minima", "maxima", "empty(minima) AS unbounded")
 		join = append(join, "minima AS l", "maxima AS h")
 		outer = append(outer,
@@ -144,18 +175,23 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 	var groups uint64
 	if a.keep > 0 {
 		// The row without a stack is needed, however small it is.
-		q.Body += fmt.Sprintf(" ORDER BY stack = 0 DESC, s0 DESC, stack LIMIT %d", a.keep+1)
+		q.Body += fmt.Sprintf(" ORDER BY stack IN (0, %s) DESC, s0 DESC, stack LIMIT %d", mark, a.keep+2)
 		q.Settings = append(q.Settings, chconn.Setting("exact_rows_before_limit", "1"))
 		q.OnProfile = func(_ context.Context, p proto.Profile) error {
 			groups = p.RowsBeforeLimit
 			return nil
 		}
 	}
+	rows := int64(0)
 	q.OnResult = func(context.Context, proto.Block) error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		a.to.sums.grow(len(stack))
 		for i := range stack {
+			if stack[i] == rowMark {
+				rows = values[0][i]
+				continue
+			}
 			f := figures{lo: layout.NoMinimum, hi: layout.NoMaximum}
 			for j := range a.to.types {
 				f.values[j] = values[j][i]
@@ -177,10 +213,13 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 	if err := a.g.base.Do(ctx, "merge", q); err != nil {
 		return fmt.Errorf("sum up chunks: %w", err)
 	}
+	if err := a.check(rows); err != nil {
+		return err
+	}
 	if a.keep > 0 && a.to.largest != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		a.to.largest.rows = int(groups)
+		a.to.largest.rows = int(groups) - 1 // rowMark
 		return k.bounded()
 	}
 	return nil

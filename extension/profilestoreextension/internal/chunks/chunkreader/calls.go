@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -51,27 +52,30 @@ type callQuery struct {
 	tenant, service string
 	ids             []profile.ID
 	resolve         func(ctx context.Context, tenant, service string, ids []profile.ID) ([][]*profile.Frame, error)
+	// absent are stacks that the store does not have now. They may come, and are
+	// not remembered.
+	absent map[profile.ID]struct{}
 }
 
 // resolveAtOnce bounds the stacks whose frames are in memory while their paths are
 // learned.
-const resolveAtOnce = 1 << 17
+const resolveAtOnce = 1 << 14
 
 // with calls f with paths that have all stacks of q, and their leaves. They must
 // not be used after f has returned.
 func (c *calls) with(ctx context.Context, q *callQuery, f func(p *callPaths, leaves []uint32)) error {
-	scope := profile.HashBytes([]byte(q.tenant))
+	scope := reader.ScopeOf(q.tenant)
+	defer c.makeRoom() // which one query may have filled
 	leaves := make([]uint32, len(q.ids))
-	missing := c.find(scope, q.ids, leaves, f)
+	missing := c.find(scope, q, leaves, f)
 	if len(missing) == 0 {
 		return nil
 	}
-	c.makeRoom()
 	for range 3 { // others may have made room, too
 		if err := q.learn(ctx, scope, missing, c.learn); err != nil {
 			return err
 		}
-		if missing = c.find(scope, q.ids, leaves, f); len(missing) == 0 {
+		if missing = c.find(scope, q, leaves, f); len(missing) == 0 {
 			return nil
 		}
 	}
@@ -79,17 +83,25 @@ func (c *calls) with(ctx context.Context, q *callQuery, f func(p *callPaths, lea
 	if err := q.learn(ctx, scope, q.ids, alone.learn); err != nil {
 		return err
 	}
-	alone.find(scope, q.ids, leaves, f)
+	alone.find(scope, q, leaves, f)
 	return nil
 }
 
 // learn resolves stacks and tells them to teach.
-func (q *callQuery) learn(ctx context.Context, scope profile.ID, ids []profile.ID, teach func(profile.ID, []profile.ID, [][]*profile.Frame)) error {
+func (q *callQuery) learn(ctx context.Context, scope reader.Scope, ids []profile.ID, teach func(reader.Scope, []profile.ID, [][]*profile.Frame)) error {
 	for len(ids) > 0 {
 		n := min(len(ids), resolveAtOnce)
 		frames, err := q.resolve(ctx, q.tenant, q.service, ids[:n])
 		if err != nil {
 			return err
+		}
+		for i, stack := range frames {
+			if stack == nil {
+				if q.absent == nil {
+					q.absent = make(map[profile.ID]struct{})
+				}
+				q.absent[ids[i]] = struct{}{}
+			}
 		}
 		teach(scope, ids[:n], frames)
 		ids = ids[n:]
@@ -98,10 +110,16 @@ func (q *callQuery) learn(ctx context.Context, scope profile.ID, ids []profile.I
 }
 
 // find calls f if everything is known already. Else it returns what is not.
-func (c *calls) find(scope profile.ID, ids []profile.ID, leaves []uint32, f func(p *callPaths, leaves []uint32)) []profile.ID {
+func (c *calls) find(scope reader.Scope, q *callQuery, leaves []uint32, f func(p *callPaths, leaves []uint32)) []profile.ID {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	missing := c.current.find(scope, ids, leaves)
+	missing := c.current.find(scope, q.ids, leaves)
+	if len(q.absent) > 0 {
+		missing = slices.DeleteFunc(missing, func(id profile.ID) bool {
+			_, ok := q.absent[id]
+			return ok
+		})
+	}
 	if len(missing) == 0 {
 		f(c.current, leaves)
 	}
@@ -117,16 +135,16 @@ func (c *calls) makeRoom() {
 	}
 }
 
-func (c *calls) learn(scope profile.ID, ids []profile.ID, frames [][]*profile.Frame) {
+func (c *calls) learn(scope reader.Scope, ids []profile.ID, frames [][]*profile.Frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current.learn(scope, ids, frames)
 }
 
 // find fills in the leaves of stacks and returns those that are not known.
-func (p *callPaths) find(scope profile.ID, ids []profile.ID, leaves []uint32) (missing []profile.ID) {
+func (p *callPaths) find(scope reader.Scope, ids []profile.ID, leaves []uint32) (missing []profile.ID) {
 	for i, id := range ids {
-		leaf, ok := p.leaves[scoped(scope, id)]
+		leaf, ok := p.leaves[scope.Key(id)]
 		if !ok && !id.IsZero() {
 			missing = append(missing, id)
 		}
@@ -135,13 +153,9 @@ func (p *callPaths) find(scope profile.ID, ids []profile.ID, leaves []uint32) (m
 	return missing
 }
 
-// scoped is the key of a stack of a tenant.
-func scoped(scope, id profile.ID) profile.ID {
-	return profile.ID{Hi: scope.Hi ^ id.Hi, Lo: scope.Lo + id.Lo}
-}
-
-// learn adds stacks that are not known.
-func (p *callPaths) learn(scope profile.ID, ids []profile.ID, frames [][]*profile.Frame) {
+// learn adds stacks that are not known, but not those without frames, which are not
+// there.
+func (p *callPaths) learn(scope reader.Scope, ids []profile.ID, frames [][]*profile.Frame) {
 	type path struct {
 		id    profile.ID
 		names []uint32 // outermost first
@@ -150,7 +164,7 @@ func (p *callPaths) learn(scope profile.ID, ids []profile.ID, frames [][]*profil
 	list := make([]path, 0, len(ids))
 	var all []uint32
 	for i, stack := range frames {
-		if _, ok := p.leaves[scoped(scope, ids[i])]; ok {
+		if _, ok := p.leaves[scope.Key(ids[i])]; ok || stack == nil {
 			continue // another query learned it meanwhile
 		}
 		first := len(all)
@@ -192,7 +206,7 @@ func (p *callPaths) learn(scope profile.ID, ids []profile.ID, frames [][]*profil
 		if len(nodes) > 0 {
 			leaf = nodes[len(nodes)-1]
 		}
-		p.leaves[scoped(scope, l.id)] = leaf
+		p.leaves[scope.Key(l.id)] = leaf
 	}
 	p.bytes = int64(len(p.parent))*callBytes + int64(len(p.leaves))*leafBytes
 	for _, name := range p.names {

@@ -88,10 +88,7 @@ func (s *streaming) hour(ctx context.Context, scan *scan) error {
 		return err
 	}
 	for len(rows) > 0 {
-		n, cost := 0, 0
-		for ; n < len(rows) && (n == 0 || cost < batchCost); n++ {
-			cost += 100*int(rows[n].Entries) + 50*int(rows[n].Profiles) + 1000
-		}
+		n := batchOf(rows)
 		if err := s.batch(ctx, g, rows[:n]); err != nil {
 			return err
 		}
@@ -102,6 +99,14 @@ func (s *streaming) hour(ctx context.Context, scan *scan) error {
 		rows = rows[n:]
 	}
 	return nil
+}
+
+// batchOf returns how many of the first of these rows are read at once.
+func batchOf(headers []*chunkrow.Row) (n int) {
+	for cost := 0; n < len(headers) && (n == 0 || cost < batchCost); n++ {
+		cost += 100*int(headers[n].Entries) + 50*int(headers[n].Profiles) + 1000
+	}
+	return n
 }
 
 // batch reads some rows, each once, and hands them on.

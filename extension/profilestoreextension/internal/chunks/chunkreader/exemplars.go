@@ -24,8 +24,11 @@ func (r *Reader) Exemplars(ctx context.Context, sel profilestore.Selector, opts 
 	if n := len(opts.SpanIDs) + len(opts.TraceIDs) + len(opts.ProfileIDs); n > maxExemplars {
 		return nil, fmt.Errorf("%w: %d ids of spans, traces and profiles; the limit is %d", profile.ErrInvalid, n, maxExemplars)
 	}
+	if opts.Limit <= 0 {
+		return nil, nil
+	}
 	ctx, done, err := r.begin(ctx, sel, "exemplars")
-	if err != nil || opts.Limit <= 0 {
+	if err != nil {
 		return nil, err
 	}
 	x := exemplars{

@@ -33,13 +33,13 @@ type gathering struct {
 	known  *seriesSet
 	types  *typeCount
 	twice  map[uint64]struct{} // ids of several rows, if the headers are known
-	bytes  int
+	held   *held               // nil: without bounds
 	queue  *errgroup.Group
 	buffer []*chunkrow.Row
 }
 
-// errBuffer says that too many rows may be covered, and errTwice that a row is
-// there twice, for a query that does not know the headers. errTypes says that the
+// errBuffer says that too many rows may be covered, or wait for dictionaries, and errTwice that a row is
+// there twice or, though of the highest level, does not count, for a query that does not know the headers. errTypes says that the
 // totals of more types are needed than were read.
 var (
 	errBuffer = errors.New("rows take more than the buffer")
@@ -70,7 +70,9 @@ func (r *Reader) gather(ctx context.Context, s *scan, name string, c columns, si
 		_, aggregates := out.(aggregator)
 		var err error
 		if direct && (s.service != "" || !aggregates) {
+			g.held = &held{of: &r.buffer}
 			err = g.direct(ctx)
+			g.held.release()
 		} else {
 			err = g.byHeader(ctx)
 		}
@@ -148,14 +150,25 @@ type part struct {
 // rowSelector is selectRows or selectNumbered.
 type rowSelector func(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error
 
-// selector returns how rows are read that count as a whole, or do not: a sink that
-// can sums the former by number.
+// selector returns how rows are read that count as a whole, or do not.
 func (g *gathering) selector(whole bool) rowSelector {
-	if k, ok := g.sink.(*kinds); ok && whole && k.plain() {
+	if g.numbers(whole) {
 		return g.selectNumbered
 	}
-	return g.selectRows
+	return func(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
+		return g.selectHeld(ctx, g.held, name, s, fields, where, f, tables...)
+	}
 }
+
+// numbers reports whether the sink takes rows without hashes: one that can sums
+// those that count as a whole by number.
+func (g *gathering) numbers(whole bool) bool {
+	k, ok := g.sink.(*kinds)
+	return ok && whole && k.plain()
+}
+
+// headerBytes is about what a row takes of which the header is kept.
+const headerBytes = 1 << 10
 
 func (g *gathering) directPart(ctx context.Context, p part, known *future) error {
 	seen := make(map[uint64]struct{})
@@ -165,13 +178,16 @@ func (g *gathering) directPart(ctx context.Context, p part, known *future) error
 		}
 		seen[row.ID] = struct{}{}
 		if row.Level < chunkrow.ClosedHour || g.labels != "" {
-			if g.bytes += row.Bytes(); g.bytes > g.opts.BufferBytes {
-				return errBuffer
+			if err := g.held.take(headerBytes + row.Bytes()); err != nil {
+				return err
 			}
 			g.buffer = append(g.buffer, row.Clone())
 			return nil
 		}
 		// Of a row of the highest level its covers alone are needed later.
+		if err := g.held.take(headerBytes + 8*len(row.Covers)); err != nil {
+			return err
+		}
 		header := &chunkrow.Row{Header: row.Header}
 		header.Covers = slices.Clone(row.Covers)
 		g.buffer = append(g.buffer, header)
@@ -186,7 +202,11 @@ func (g *gathering) directPart(ctx context.Context, p part, known *future) error
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for _, row := range visible(g.buffer) {
+	counts := visible(g.buffer)
+	if g.labels == "" && closedHours(counts) < closedHours(g.buffer) {
+		return errTwice // one that was taken already does not count
+	}
+	for _, row := range counts {
 		if row.Level == chunkrow.ClosedHour && g.labels == "" {
 			continue // taken already
 		}
@@ -195,6 +215,16 @@ func (g *gathering) directPart(ctx context.Context, p part, known *future) error
 		}
 	}
 	return nil
+}
+
+// closedHours returns how many rows are of the highest level.
+func closedHours(rows []*chunkrow.Row) (n int) {
+	for _, row := range rows {
+		if row.Level == chunkrow.ClosedHour {
+			n++
+		}
+	}
+	return n
 }
 
 // byHeader finds out which rows there are, and reads those that count.

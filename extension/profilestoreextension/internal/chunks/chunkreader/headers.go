@@ -3,6 +3,7 @@ package chunkreader
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,46 +97,69 @@ func (g *gathering) read(ctx context.Context, rows []*chunkrow.Row) error {
 			cut = append(cut, row)
 		}
 	}
-	if (g.columns.whole|g.columns.cut)&chunkrow.Stacks != 0 {
-		if err := g.loadDictionaries(ctx, whole, cut); err != nil {
-			return err
-		}
-	}
 	if a, ok := g.sink.(aggregator); ok && len(whole) > 0 {
 		var err error
 		if whole, err = a.aggregate(ctx, g, whole); err != nil {
 			return err
 		}
 	}
-	if err := g.readThese(ctx, whole, []hours{g.scan.whole}, g.of, g.columns.whole, g.selector(true)); err != nil {
+	if err := g.readThese(ctx, whole, []hours{g.scan.whole}, g.of, g.columns.whole, true); err != nil {
 		return err
 	}
-	return g.readThese(ctx, cut, g.scan.cut, g.ofCut, g.columns.cut, g.selector(false))
+	return g.readThese(ctx, cut, g.scan.cut, g.ofCut, g.columns.cut, false)
 }
 
-func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times []hours, where func(hours) string, fields chunkrow.Fields, read rowSelector) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	wanted := idTable(rows)
-	// Of rows that differ in nothing one is as good as the other.
-	seen := make(map[uint64]struct{}, len(rows))
+// readThese reads rows of some hours into the sink. Those that are to be spelled out
+// are read after their dictionaries, a batch at a time: if these do not fit into the
+// cache together, rows wait in memory.
+func (g *gathering) readThese(ctx context.Context, rows []*chunkrow.Row, times []hours, where func(hours) string, fields chunkrow.Fields, whole bool) error {
+	spelled := fields&chunkrow.Stacks != 0 && !g.numbers(whole)
 	for _, h := range times {
-		err := read(ctx, g.name, g.scan, fields, where(h)+isWanted, func(row *chunkrow.Row) error {
-			if _, twice := seen[row.ID]; twice {
-				return nil
+		list := rows
+		if len(times) > 1 {
+			list = ofHours(rows, h)
+		}
+		for len(list) > 0 {
+			n := len(list)
+			if spelled && slices.ContainsFunc(list, func(row *chunkrow.Row) bool { return row.Dictionary != 0 }) {
+				n = batchOf(list)
+				if err := g.loadDictionaries(ctx, list[:n]); err != nil {
+					return err
+				}
 			}
-			seen[row.ID] = struct{}{}
-			return g.take(row, false)
-		}, wanted)
-		if err != nil {
-			return err
+			if err := g.readBatch(ctx, list[:n], where(h), fields, g.selector(whole)); err != nil {
+				return err
+			}
+			list = list[n:]
 		}
 	}
-	if len(seen) < len(rows) {
+	return nil
+}
+
+// ofHours returns the rows of some hours.
+func ofHours(rows []*chunkrow.Row, h hours) (out []*chunkrow.Row) {
+	for _, row := range rows {
+		if row.Hour >= h.first*3600 && row.Hour < h.end*3600 {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+func (g *gathering) readBatch(ctx context.Context, rows []*chunkrow.Row, where string, fields chunkrow.Fields, read rowSelector) error {
+	// Of rows that differ in nothing one is as good as the other.
+	seen := make(map[uint64]struct{}, len(rows))
+	err := read(ctx, g.name, g.scan, fields, where+isWanted, func(row *chunkrow.Row) error {
+		if _, twice := seen[row.ID]; twice {
+			return nil
+		}
+		seen[row.ID] = struct{}{}
+		return g.take(row, false)
+	}, idTable(rows))
+	if err == nil && len(seen) < len(rows) {
 		return gone(len(rows)-len(seen), len(rows))
 	}
-	return nil
+	return err
 }
 
 // inTime returns an error if rows that were visible when a query began may have

@@ -54,6 +54,8 @@ type kinds struct {
 	limit int64
 	// keep is how many of the largest rows are needed of each kind, 0 for all.
 	keep int
+	// values is true if counts and extremes are not needed.
+	values bool
 
 	mu    sync.Mutex
 	kinds map[kindKey]*kindSums
@@ -119,7 +121,12 @@ func (k *kinds) whole(row *chunkrow.Row) error {
 		}
 		return k.bounded()
 	}
-	if k.plain() && len(row.Keys.Stacks) > 0 {
+	if !k.opts.NoStacks {
+		if err := checkKeys(row); err != nil {
+			return err
+		}
+	}
+	if k.plain() {
 		s.addStacks(row)
 		return k.bounded()
 	}
@@ -266,6 +273,11 @@ func (k *kinds) cut(row *chunkrow.Row, selected func(profile int) bool) error {
 	c, err := decodable(row)
 	if err != nil {
 		return err
+	}
+	if !k.opts.NoStacks {
+		if err := checkKeys(row); err != nil {
+			return err
+		}
 	}
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)

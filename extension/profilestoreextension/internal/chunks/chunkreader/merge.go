@@ -26,6 +26,11 @@ func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opt
 }
 
 func (r *Reader) mergeStacks(ctx context.Context, sel profilestore.Selector, s *scan, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
+	leave, err := r.turns.wait(ctx, s.service)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	limit := r.opts.MaxStacks
 	if opts.MaxStacks > 0 {
 		limit = opts.MaxStacks

@@ -77,7 +77,7 @@ func (s *store) compact(t *testing.T) {
 			rows, rs = append(rows, r), append(rs[1+len(rs)/2:], r)
 		}
 		if n%3 == 0 {
-			rows = append(rows, compacted(t, chunkrow.ClosedHour, 1, rs))
+			rows = append(rows, compacted(t, chunkrow.ClosedHour, 2, rs))
 		}
 	}
 	insert(t, s.pool, s.o, rows...)

@@ -14,20 +14,25 @@ import (
 type numbered struct {
 	*Reader
 	scan *scan
+	held *held
 	rows []*chunkrow.Row
 }
 
 // later spells out a row, or keeps a copy and returns true.
-func (n *numbered) later(row *chunkrow.Row) bool {
+func (n *numbered) later(row *chunkrow.Row) (waits bool, err error) {
 	if len(row.Dense) == 0 {
-		return false
+		return false, nil
 	}
 	d := n.base.Dictionaries().Known(n.scan.tenant, n.ref(row))
 	if d == nil || row.Spell(d.IDs()) != nil {
+		// Its stacks take 16 bytes each once they are spelled out.
+		if err := n.held.take(row.Bytes() + 16*len(row.Dense)); err != nil {
+			return false, err
+		}
 		n.rows = append(n.rows, row.Clone())
-		return true
+		return true, nil
 	}
-	return false
+	return false, nil
 }
 
 func (n *numbered) ref(row *chunkrow.Row) stackdict.Ref {
@@ -52,6 +57,7 @@ func (n *numbered) each(ctx context.Context, f func(*chunkrow.Row) error) error 
 		return fmt.Errorf("read chunks: %w", err)
 	}
 	for i, row := range n.rows {
+		n.rows[i] = nil
 		if err := row.Spell(dicts[i].IDs()); err != nil {
 			return fmt.Errorf("row %016x: %w", row.ID, err)
 		}
@@ -63,18 +69,16 @@ func (n *numbered) each(ctx context.Context, f func(*chunkrow.Row) error) error 
 }
 
 // loadDictionaries reads those of rows before the rows, of which many need few.
-func (g *gathering) loadDictionaries(ctx context.Context, rows ...[]*chunkrow.Row) error {
+func (g *gathering) loadDictionaries(ctx context.Context, rows []*chunkrow.Row) error {
 	seen := make(map[stackdict.Ref]struct{})
 	var refs []stackdict.Ref
-	for _, part := range rows {
-		for _, row := range part {
-			ref := stackdict.Ref{Service: row.Service, ID: row.Dictionary, Stacks: 2}
-			if _, ok := seen[ref]; ok || row.Dictionary == 0 {
-				continue
-			}
-			seen[ref] = struct{}{}
-			refs = append(refs, ref)
+	for _, row := range rows {
+		ref := stackdict.Ref{Service: row.Service, ID: row.Dictionary, Stacks: 2}
+		if _, ok := seen[ref]; ok || row.Dictionary == 0 {
+			continue
 		}
+		seen[ref] = struct{}{}
+		refs = append(refs, ref)
 	}
 	if len(refs) == 0 {
 		return nil

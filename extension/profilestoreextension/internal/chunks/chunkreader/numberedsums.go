@@ -1,6 +1,7 @@
 package chunkreader
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // bookKey is a dictionary of a tenant.
@@ -78,24 +80,48 @@ func (b *numberedSums) grow(row *chunkrow.Row) error {
 	return nil
 }
 
+// spellAtOnce bounds the dictionaries that are in memory at once.
+const spellAtOnce = 256
+
 // spell adds what was summed by number to the sums by stack.
 func (k *kinds) spell(ctx context.Context, r *Reader, tenant string) error {
+	type book struct {
+		to  *kindSums
+		key bookKey
+	}
+	var books []book
 	for _, s := range k.kinds {
-		for key, b := range s.numbered {
-			dicts, err := r.base.Dictionaries().Get(ctx, tenant, []stackdict.Ref{{Service: key.service, ID: key.id, Stacks: len(b.figures)}})
-			if err != nil {
-				return fmt.Errorf("read stacks: %w", err)
-			}
-			ids := dicts[0].IDs()
-			s.sums.reserve(b.n)
-			s.sums.grow(b.n)
-			for number, there := range b.there {
-				if there {
-					s.sums.at(ids[number]).add(&b.figures[number])
-				}
-			}
+		for key := range s.numbered {
+			books = append(books, book{s, key})
 		}
-		s.numbered = nil
+	}
+	// Those of one dictionary together: most have several kinds.
+	slices.SortFunc(books, func(a, b book) int {
+		return cmp.Or(cmp.Compare(a.key.service, b.key.service), cmp.Compare(a.key.id, b.key.id))
+	})
+	for batch := range slices.Chunk(books, spellAtOnce) {
+		refs := make([]stackdict.Ref, len(batch))
+		for i, b := range batch {
+			refs[i] = stackdict.Ref{Service: b.key.service, ID: b.key.id, Stacks: len(b.to.numbered[b.key].figures)}
+		}
+		dicts, err := r.base.Dictionaries().Get(ctx, tenant, refs)
+		if err != nil {
+			return fmt.Errorf("read stacks: %w", err)
+		}
+		for i, b := range batch {
+			b.to.spell(b.to.numbered[b.key], dicts[i].IDs())
+			delete(b.to.numbered, b.key) // they take memory twice for one dictionary only
+		}
 	}
 	return k.bounded()
+}
+
+func (s *kindSums) spell(b *numberedSums, ids []profile.ID) {
+	s.sums.reserve(b.n)
+	s.sums.grow(b.n)
+	for number, there := range b.there {
+		if there {
+			s.sums.at(ids[number]).add(&b.figures[number])
+		}
+	}
 }

@@ -23,7 +23,7 @@ type Options struct {
 	// DeleteDelay is how long rows stay at least once they are covered. A query
 	// that takes longer may miss some of them, and is an error.
 	DeleteDelay time.Duration
-	// BufferBytes bounds the rows of one query that are kept until it is known
+	// BufferBytes bounds the rows that all queries together keep until it is known
 	// whether they are covered. What needs more reads the headers first.
 	BufferBytes int
 }
@@ -38,6 +38,8 @@ type Reader struct {
 	names  names
 	calls  *calls
 	widths widths
+	buffer budget
+	turns  turns
 }
 
 var (
@@ -49,7 +51,7 @@ var (
 func New(pool *chconn.Pool, o Options) *Reader {
 	return &Reader{
 		base: reader.New(pool, o.Options), opts: o, from: o.Tables.Table(chunktable.Name),
-		calls: newCalls(o.StackCacheSize / 2),
+		calls: newCalls(o.StackCacheSize / 4), buffer: budget{limit: int64(o.BufferBytes)}, turns: newTurns(),
 	}
 }
 
@@ -81,12 +83,18 @@ func (c columns) of(n int) columns {
 
 // selectRows runs one SELECT, which sees one state of the table, and calls f with
 // each row. What row refers to is valid until f returns.
-// Rows with numbers instead of hashes get hashes.
+// Rows with numbers instead of hashes get hashes. Those whose dictionary is not
+// known wait in memory for it: the caller bounds what is read.
 func (r *Reader) selectRows(ctx context.Context, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
-	numbered := numbered{Reader: r, scan: s}
+	return r.selectHeld(ctx, nil, name, s, fields, where, f, tables...)
+}
+
+// selectHeld is selectRows with a bound for the rows that wait.
+func (r *Reader) selectHeld(ctx context.Context, h *held, name string, s *scan, fields chunkrow.Fields, where string, f func(*chunkrow.Row) error, tables ...ch.ExternalTable) error {
+	numbered := numbered{Reader: r, scan: s, held: h}
 	err := r.selectNumbered(ctx, name, s, fields, where, func(row *chunkrow.Row) error {
-		if numbered.later(row) {
-			return nil
+		if waits, err := numbered.later(row); waits || err != nil {
+			return err
 		}
 		return f(row)
 	}, tables...)

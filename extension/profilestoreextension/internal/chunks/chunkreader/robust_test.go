@@ -29,7 +29,7 @@ func TestWhileCompacted(t *testing.T) {
 		for _, rows := range byKey {
 			first := compacted(t, chunkrow.Minutes, 1, rows[:1])
 			insert(t, s.pool, s.o, first)
-			insert(t, s.pool, s.o, compacted(t, chunkrow.ClosedHour, 1, append(rows[1:], first)))
+			insert(t, s.pool, s.o, compacted(t, chunkrow.ClosedHour, 2, append(rows[1:], first)))
 		}
 	}()
 	readers := []*Reader{newReader(s.pool, s.o, 0), newReader(s.pool, s.o, 64<<20)}
@@ -76,6 +76,7 @@ func TestDamagedRows(t *testing.T) {
 		whole  bool // seen also by what reads totals only
 	}{
 		{func(r *chunkrow.Row) { r.Keys.Stacks = r.Keys.Stacks[1:] }, true},
+		{func(r *chunkrow.Row) { r.Keys.Stacks = nil }, true},
 		{func(r *chunkrow.Row) { r.Columns.Entries.Totals[3] = r.Columns.Entries.Totals[3][1:] }, true},
 		{func(r *chunkrow.Row) { r.Columns.Entries.Totals[0] = nil }, true},
 		{func(r *chunkrow.Row) { r.Columns.Entries.Counts = make([]uint64, 1) }, true},

@@ -63,7 +63,7 @@ func (r *Reader) groups(ctx context.Context, s *scan, by []string) (map[proto.UI
 	values := proto.NewArray[string](new(proto.ColStr))
 	out := make(map[proto.UInt128]string)
 	q := chconn.Query{Params: s.params.Clone(), Query: ch.Query{
-		Body: "SELECT series, arrayMap(n -> labels[n], {by:Array(String)}) AS vs FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter(),
+		Body: "SELECT DISTINCT series, arrayMap(n -> labels[n], {by:Array(String)}) AS vs FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter(),
 		Result: proto.Results{
 			{Name: "series", Data: &id},
 			{Name: "vs", Data: values},

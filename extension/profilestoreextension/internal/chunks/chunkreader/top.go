@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -32,9 +33,18 @@ func (r *Reader) TopFunctions(ctx context.Context, sel profilestore.Selector, op
 }
 
 func (r *Reader) topFunctions(ctx context.Context, sel profilestore.Selector, s *scan, opts profilestore.TopOptions) ([]profilestore.TopFunctions, error) {
-	// Extremes are not asked for.
+	leave, err := r.turns.wait(ctx, s.service)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	columns := columnsFor(profilestore.MergeOptions{})
-	found, err := r.gather(ctx, s, "top", columns, func() sink { return newKinds(profilestore.MergeOptions{}, r.opts.MaxRows) })
+	columns.whole &^= chunkrow.Counts | chunkrow.Bounds
+	found, err := r.gather(ctx, s, "top", columns, func() sink {
+		k := newKinds(profilestore.MergeOptions{}, r.opts.MaxRows)
+		k.values = true
+		return k
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +58,7 @@ func (r *Reader) topFunctions(ctx context.Context, sel profilestore.Selector, s 
 		sums := k.kinds[key].sums
 		all, _ := sums.total()
 		one := profilestore.TopFunctions{Kind: key.kind, Types: layout.DecodeTypes(key.types), Totals: all.values}
-		q := callQuery{sel.Tenant, sel.Service, sums.stacks, r.Stacks().Resolve}
+		q := callQuery{tenant: sel.Tenant, service: sel.Service, ids: sums.stacks, resolve: r.Stacks().Resolve}
 		err := r.calls.with(ctx, &q, func(p *callPaths, leaves []uint32) {
 			one.Functions, one.Count = p.functions(sums, leaves, k.kinds[key].types, opts)
 		})

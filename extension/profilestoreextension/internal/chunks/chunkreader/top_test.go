@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -99,7 +100,7 @@ func TestRecursion(t *testing.T) {
 	a, b, c := frame("a"), frame("b"), frame("c")
 	p := newCallPaths()
 	ids := []profile.ID{{Lo: 1}, {Lo: 2}, {Lo: 3}, {}}
-	scope := profile.HashBytes(nil)
+	scope := reader.ScopeOf("a")
 	p.learn(scope, ids[:3], [][]*profile.Frame{{a, b, a}, {b, a, b, a}, {c}}) // leaf first
 	p.learn(scope, ids[:3], [][]*profile.Frame{{c}, {c}, {c}})                // known already
 	sums := newSums()
