@@ -1,6 +1,7 @@
 package life
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -102,6 +103,11 @@ type key struct {
 	active bool // it has rows that may become others
 }
 
+// compare is the order that keys are worked on in: the newest first.
+func (k *key) compare(other *key) int {
+	return cmp.Or(cmp.Compare(other.Hour, k.Hour), k.Key.Compare(&other.Key))
+}
+
 // keys returns those with rows of the target, the newest first.
 func (e *eraser) keys(ctx context.Context) (out []key, now int64, err error) {
 	if e.series != nil && len(e.series) == 0 {
@@ -160,7 +166,11 @@ func (e *eraser) erase(ctx context.Context, k *chunkrow.Key, fence int64) (int, 
 		if !visible[i] || !e.due(r, fence) {
 			continue
 		}
-		if err := e.replace(ctx, r, e.fresh(r, rows)); err != nil {
+		l := e.later(r, rows)
+		if l.all {
+			continue
+		}
+		if err := e.replace(ctx, r, &l); err != nil {
 			return n, err
 		}
 		n++
@@ -168,7 +178,7 @@ func (e *eraser) erase(ctx context.Context, k *chunkrow.Key, fence int64) (int, 
 	return n, nil
 }
 
-// due reports whether a row that counts is to be replaced.
+// due reports whether a row that counts may have to be replaced.
 func (e *eraser) due(r *chunkrow.Row, fence int64) bool {
 	switch {
 	case r.Profiles == 0, r.Nonce.High == e.job.mark():
@@ -179,29 +189,52 @@ func (e *eraser) due(r *chunkrow.Row, fence int64) bool {
 	return slices.ContainsFunc(r.SeriesIDs, e.goes)
 }
 
-// fresh returns the rows that windows brought after the cut and that r was made of.
-// They stay for longer than it takes to come here, see the fence.
-func (e *eraser) fresh(r *chunkrow.Row, rows []*chunkrow.Row) (out []*chunkrow.Row) {
-	if r.Written <= e.job.cut || r.Level == chunkrow.Written {
-		return nil
+// later is what of a row was stored after the cut.
+type later struct {
+	// rows are those that windows brought then and that it was made of.
+	rows []*chunkrow.Row
+	// byTime says that not all are there that it was made of. What began after the
+	// cut came later, and so did what of rows began before.
+	byTime bool
+	// all says that nothing of it was stored before.
+	all bool
+}
+
+// later finds out what of a row that counts was stored after the cut. What a row was
+// made of stays for longer than it usually takes to come here, see the fence.
+func (e *eraser) later(r *chunkrow.Row, rows []*chunkrow.Row) (out later) {
+	if r.Written <= e.job.cut {
+		return out
 	}
-	seen := make(map[uint64]bool)
+	covered := make(map[uint64]bool, len(r.Covers)) // by windows
+	for _, id := range r.Covers {
+		covered[id] = true
+	}
+	for seq := range r.Seq {
+		delete(covered, chunkrow.CompactedRowID(&r.Key, seq))
+	}
+	n, before := len(covered), false
 	for _, l := range rows { // those of one id in the order that decides
-		if l.Level != chunkrow.Written || seen[l.ID] || !slices.Contains(r.Covers, l.ID) {
+		if l.Level != chunkrow.Written || !covered[l.ID] {
 			continue
 		}
-		seen[l.ID] = true
-		if l.Written > e.job.cut && l.Profiles > 0 && slices.ContainsFunc(l.SeriesIDs, e.goes) {
-			out = append(out, l)
+		delete(covered, l.ID)
+		switch {
+		case l.Written <= e.job.cut:
+			before = true
+		case l.Profiles > 0 && slices.ContainsFunc(l.SeriesIDs, e.goes):
+			out.rows = append(out.rows, l)
 		}
 	}
+	out.byTime = len(covered) > 0 || n == 0
+	out.all = !before && (!out.byTime || r.First > e.job.cutTime())
 	return out
 }
 
 // replace stores a row of the same id in place of one: without the target, but for
-// what is fresh of it.
-func (e *eraser) replace(ctx context.Context, old *chunkrow.Row, fresh []*chunkrow.Row) error {
-	row, err := e.rest(ctx, old, fresh)
+// what of it came later.
+func (e *eraser) replace(ctx context.Context, old *chunkrow.Row, l *later) error {
+	row, err := e.rest(ctx, old, l)
 	if err != nil {
 		return err
 	}
@@ -216,21 +249,31 @@ func (e *eraser) replace(ctx context.Context, old *chunkrow.Row, fresh []*chunkr
 }
 
 // rest returns what is left of a row.
-func (e *eraser) rest(ctx context.Context, old *chunkrow.Row, fresh []*chunkrow.Row) (*chunkrow.Row, error) {
+func (e *eraser) rest(ctx context.Context, old *chunkrow.Row, l *later) (*chunkrow.Row, error) {
 	var parts []*chunkrow.Row
-	if e.series != nil && slices.ContainsFunc(old.SeriesIDs, e.stays) {
-		kept, err := e.part(ctx, old, e.stays)
+	add := func(r *chunkrow.Row, keep func(series proto.UInt128, begin int64) bool) error {
+		full, err := e.load(ctx, r)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		parts = append(parts, kept)
+		part, err := e.filter.row(full, keep)
+		if err == nil && part.Profiles > 0 {
+			parts = append(parts, part)
+		}
+		return err
 	}
-	for _, l := range fresh {
-		kept, err := e.part(ctx, l, e.goes)
+	cut := e.job.cutTime()
+	if e.series != nil && slices.ContainsFunc(old.SeriesIDs, e.stays) || l.byTime && old.Last > cut {
+		err := add(old, func(series proto.UInt128, begin int64) bool { return e.stays(series) || l.byTime && begin > cut })
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, kept)
+	}
+	for _, r := range l.rows {
+		err := add(r, func(series proto.UInt128, begin int64) bool { return e.goes(series) && (!l.byTime || begin <= cut) })
+		if err != nil {
+			return nil, err
+		}
 	}
 	if len(parts) == 0 {
 		return e.filter.empty(old)
@@ -245,13 +288,4 @@ func (e *eraser) rest(ctx context.Context, old *chunkrow.Row, fresh []*chunkrow.
 	row := *merged
 	row.Level, row.Seq, row.ID, row.Stored = old.Level, old.Seq, old.ID, old.Stored
 	return &row, nil
-}
-
-// part reads a row and returns it with some of its series.
-func (e *eraser) part(ctx context.Context, r *chunkrow.Row, keep func(proto.UInt128) bool) (*chunkrow.Row, error) {
-	full, err := e.load(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return e.filter.row(full, keep)
 }

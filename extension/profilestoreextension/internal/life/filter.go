@@ -17,10 +17,11 @@ type filter struct {
 	builder chunk.Builder
 }
 
-// row returns a copy of r with the profiles of the series that keep is true for.
+// row returns a copy of r with the profiles that keep is true for: by their series
+// and begin, in Unix nanoseconds.
 // Only what depends on the profiles is another one. The error wraps
 // [chunk.ErrInvalid] if r is damaged.
-func (f *filter) row(r *chunkrow.Row, keep func(proto.UInt128) bool) (*chunkrow.Row, error) {
+func (f *filter) row(r *chunkrow.Row, keep func(series proto.UInt128, begin int64) bool) (*chunkrow.Row, error) {
 	c, err := r.Chunk()
 	if err != nil {
 		return nil, err
@@ -29,12 +30,18 @@ func (f *filter) row(r *chunkrow.Row, keep func(proto.UInt128) bool) (*chunkrow.
 		return nil, fmt.Errorf("row %016x: %w", r.ID, err)
 	}
 	var sel chunk.Selection
-	sel.Set(c, func(i int) bool { return keep(r.SeriesIDs[c.Profile(i).Series]) })
+	left := make([]bool, len(r.SeriesIDs))
+	sel.Set(c, func(i int) bool {
+		p := c.Profile(i)
+		kept := keep(r.SeriesIDs[p.Series], p.Time)
+		left[p.Series] = left[p.Series] || kept
+		return kept
+	})
 	out := *r
 	out.Profiles, out.Events, out.SeriesIDs = uint32(sel.Len()), 0, nil
 	series := make([]uint32, len(r.SeriesIDs))
 	for i, id := range r.SeriesIDs {
-		if keep(id) {
+		if left[i] {
 			series[i] = uint32(len(out.SeriesIDs))
 			out.SeriesIDs = append(out.SeriesIDs, id)
 		}

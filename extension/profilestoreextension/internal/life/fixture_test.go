@@ -50,10 +50,14 @@ func (f *fixture) exec(statement string) string {
 
 // write writes a window with profiles of an hour, hours before the present one.
 func (f *fixture) write(ctx context.Context, hours int64, n int) {
-	start := (time.Now().Unix()/3600 - hours) * 3600 * chunktest.Second
+	f.writeAt(ctx, (time.Now().Unix()/3600-hours)*3600*chunktest.Second, 3590*chunktest.Second, n)
+}
+
+// writeAt writes a window with profiles that begin in a time, in Unix nanoseconds.
+func (f *fixture) writeAt(ctx context.Context, start, span int64, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := f.source.Window(start, 3590*chunktest.Second, n)
+	w := f.source.Window(start, span, n)
 	require.NoError(f, f.writer.Write(ctx, w))
 	f.windows = append(f.windows, w)
 }
@@ -64,6 +68,14 @@ func (f *fixture) compactor(db compact.DB) *compact.Compactor {
 		Tables: f.tables, Holder: "test", Lease: time.Hour,
 		Rules:   compact.Rules{MinRows: 3, Quiet: time.Millisecond, Latest: time.Millisecond, DeleteDelay: delay},
 		OnError: func(_ context.Context, err error) { f.Logf("compact: %v", err) }, // a deadline, on a busy machine
+	})
+}
+
+// closer returns a compactor that closes every hour at once.
+func (f *fixture) closer(db compact.DB) *compact.Compactor {
+	return compact.New(db, compact.Options{
+		Tables: f.tables, Holder: "test", Lease: time.Hour,
+		Rules: compact.Rules{CloseAfter: -2 * time.Hour, Quiet: time.Nanosecond, DeleteDelay: time.Hour},
 	})
 }
 

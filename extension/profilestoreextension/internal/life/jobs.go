@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +55,9 @@ func (j *job) public() profilestore.DeleteJob {
 	}
 }
 
+// cutTime is cut in Unix nanoseconds.
+func (j *job) cutTime() int64 { return j.cut * 1e6 }
+
 // mark is what rows have that the job wrote: the upper half of their nonces.
 func (j *job) mark() uint64 { return max(profile.HashBytes([]byte(j.id)).Hi, 1) }
 
@@ -71,7 +73,7 @@ func (k *Keeper) Delete(ctx context.Context, target profilestore.Target) (profil
 	if err := target.Validate(); err != nil {
 		return profilestore.DeleteJob{}, fmt.Errorf("delete data: %w", err)
 	}
-	others, err := k.jobs(ctx, "tenant = {tenant:String}", "state_ < 3", target.Tenant, "")
+	others, err := k.jobs(ctx, "tenant = {tenant:String}", "state_ < 3", newestJobs, target.Tenant, "")
 	if err != nil {
 		return profilestore.DeleteJob{}, err
 	}
@@ -85,16 +87,13 @@ func (k *Keeper) Delete(ctx context.Context, target profilestore.Target) (profil
 	if err := k.save(ctx, j); err != nil {
 		return profilestore.DeleteJob{}, err
 	}
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
+	k.again()
 	return k.DeleteJob(ctx, target.Tenant, j.id)
 }
 
 // DeleteJob implements [profilestore.Keeper].
 func (k *Keeper) DeleteJob(ctx context.Context, tenant, id string) (profilestore.DeleteJob, error) {
-	found, err := k.jobs(ctx, "tenant = {tenant:String} AND id = {id:String}", "1", tenant, id)
+	found, err := k.jobs(ctx, "tenant = {tenant:String} AND id = {id:String}", "1", newestJobs, tenant, id)
 	if err != nil {
 		return profilestore.DeleteJob{}, err
 	}
@@ -104,12 +103,12 @@ func (k *Keeper) DeleteJob(ctx context.Context, tenant, id string) (profilestore
 	return found[0].public(), nil
 }
 
-// maxListed is how many jobs a list has.
-const maxListed = 1000
+// newestJobs is the order of the jobs of one tenant, and how many a list has.
+const newestJobs = "ORDER BY cut_ DESC, id LIMIT 1000"
 
 // DeleteJobs implements [profilestore.Keeper].
 func (k *Keeper) DeleteJobs(ctx context.Context, tenant string) ([]profilestore.DeleteJob, error) {
-	found, err := k.jobs(ctx, "tenant = {tenant:String}", "1", tenant, "")
+	found, err := k.jobs(ctx, "tenant = {tenant:String}", "1", newestJobs, tenant, "")
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +149,7 @@ func (k *Keeper) save(ctx context.Context, j *job) error {
 }
 
 // jobs reads jobs, the newest first.
-func (k *Keeper) jobs(ctx context.Context, where, having, tenant, id string) ([]job, error) {
+func (k *Keeper) jobs(ctx context.Context, where, having, order, tenant, id string) ([]job, error) {
 	tenants, ids, scopes, names, problems := new(proto.ColStr), new(proto.ColStr), new(proto.ColStr), new(proto.ColStr), new(proto.ColStr)
 	var state proto.ColUInt8
 	var cut, fence, hidden, updated proto.ColInt64
@@ -162,7 +161,7 @@ func (k *Keeper) jobs(ctx context.Context, where, having, tenant, id string) ([]
 			"max(fence_ms) AS fence_, max(hidden_ms) AS hidden_, toUnixTimestamp64Milli(toDateTime64(max(written), 3)) AS updated_, " +
 			newest("rows_done") + ", " + newest("rows_left") + ", " + newest("bytes_left") + ", " + newest("error") +
 			" FROM " + k.t.name(jobTable) + " WHERE " + where + " GROUP BY tenant, id HAVING " + having +
-			fmt.Sprintf(" ORDER BY cut_ DESC, id LIMIT %d", maxListed),
+			" " + order,
 		Result: proto.Results{
 			{Name: "tenant", Data: tenants},
 			{Name: "id", Data: ids},
@@ -199,7 +198,5 @@ func (k *Keeper) jobs(ctx context.Context, where, having, tenant, id string) ([]
 
 // unfinished returns the jobs of all tenants that are not done, the oldest first.
 func (k *Keeper) unfinished(ctx context.Context) ([]job, error) {
-	found, err := k.jobs(ctx, "1", "state_ < 3", "", "")
-	slices.Reverse(found)
-	return found, err
+	return k.jobs(ctx, "1", "state_ < 3", "ORDER BY cut_, id", "", "")
 }

@@ -1,8 +1,11 @@
 package life
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,9 +72,11 @@ type Keeper struct {
 	opts Options
 	wake chan struct{}
 
-	usage usage
-	asked map[string]asked
-	swept time.Time
+	usage  usage
+	asked  map[string]asked
+	rounds map[string]*round // by job
+	turn   time.Duration
+	swept  time.Time
 }
 
 // asked says that rows were asked to be deleted: when, and how many there were.
@@ -102,6 +107,7 @@ func New(db DB, o Options) *Keeper {
 	return &Keeper{
 		t:    tables{db: db, everywhere: o.Everywhere, options: o.Tables, timeout: o.Timeout, memory: o.MaxMemoryUsage},
 		opts: o, wake: make(chan struct{}, 1), asked: make(map[string]asked),
+		rounds: make(map[string]*round), turn: turn,
 	}
 }
 
@@ -142,11 +148,25 @@ func (k *Keeper) Pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
 	busy := make(map[string]bool)
+	left := make(map[string]bool)
 	for i := range jobs {
-		busy[jobs[i].target.Tenant] = true
-		if err := k.work(ctx, &jobs[i]); err != nil {
+		busy[jobs[i].target.Tenant], left[jobs[i].id] = true, true
+	}
+	maps.DeleteFunc(k.rounds, func(id string, _ *round) bool { return !left[id] })
+	// First rounds are in a hurry, see turn. Who is not through with it is before all
+	// others again.
+	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(min(a.fence, 1), min(b.fence, 1)) })
+	var errs []error
+	hurry := false
+	for i := range jobs {
+		first := jobs[i].fence == 0
+		if !first && hurry {
+			break
+		}
+		err := k.work(ctx, &jobs[i])
+		hurry = hurry || first && err == nil && jobs[i].fence == 0
+		if err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
@@ -162,6 +182,14 @@ func (k *Keeper) Pass(ctx context.Context) error {
 		errs = append(errs, k.sweep(ctx, busy), k.limit(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// again has the next pass begin at once.
+func (k *Keeper) again() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
 }
 
 // leaseTime is how long nobody else works when this process dies.
@@ -214,6 +242,8 @@ type usage struct {
 	mu   sync.Mutex
 	last *profilestore.Usage
 	took time.Time
+	// failed is why there was no answer the last time.
+	failed error
 	// dropped, oldest and short are of limits.
 	dropped, oldest time.Time
 	short           string

@@ -70,7 +70,7 @@ func (k *Keeper) note(short string, oldest int64, dropped bool) {
 	if dropped {
 		u.dropped, u.oldest = time.Now().UTC(), time.Unix(oldest, 0).UTC()
 	}
-	u.last = nil
+	u.last, u.failed = nil, nil
 }
 
 // excess returns how many bytes are too many, and how many are free on the fullest
@@ -192,13 +192,14 @@ func oldest(sizes []hourSize, bytes int64) (last int64, found bool) {
 // a whole, which takes nothing and frees space at once. Of others the rows are
 // deleted, for which the server writes what stays again: where there is no room for
 // that, the whole partition goes, unless it has the newest hour. Rows that replace
-// others go last.
+// others go last, and what they replaced must not come back.
 func (k *Keeper) dropUntil(ctx context.Context, sizes []hourSize, last, free int64) error {
 	type content struct {
 		level       uint8
 		rows, going uint64
-		bytes       int64
+		bytes, last int64
 		newest      bool
+		whole       bool
 	}
 	contents := make(map[string]*content)
 	newest := sizes[len(sizes)-1].hour
@@ -210,14 +211,29 @@ func (k *Keeper) dropUntil(ctx context.Context, sizes []hourSize, last, free int
 		}
 		c.rows += s.rows
 		c.bytes += s.bytes
+		c.last = max(c.last, s.hour)
 		c.newest = c.newest || s.hour == newest
 		if s.hour <= last {
 			c.going += s.rows
 		}
 	}
+	for _, c := range contents {
+		c.whole = c.going > 0 && (c.going == c.rows || c.bytes >= free && !c.newest)
+	}
+	replaced := make(map[int64]bool) // what of these hours others replace
+	for _, s := range sizes {
+		if s.level >= chunkrow.ClosedHour && s.hour > last && contents[s.partition].whole {
+			replaced[s.hour] = true
+		}
+	}
+	for _, s := range sizes {
+		if s.level < chunkrow.ClosedHour && replaced[s.hour] {
+			contents[s.partition].whole = true
+		}
+	}
 	var ids []string
 	for id, c := range contents {
-		if c.going > 0 {
+		if c.going > 0 || c.whole {
 			ids = append(ids, id)
 		}
 	}
@@ -229,9 +245,9 @@ func (k *Keeper) dropUntil(ctx context.Context, sizes []hourSize, last, free int
 	})
 	for _, id := range ids {
 		c := contents[id]
-		command, rows := "DROP PARTITION ID "+literalID(id), c.rows
-		if c.going < c.rows && (c.bytes < free || c.newest) {
-			rows = c.going
+		command, rows, until := "DROP PARTITION ID "+literalID(id), c.rows, max(c.last, last)
+		if !c.whole {
+			rows, until = c.going, last
 			command = fmt.Sprintf("DELETE IN PARTITION ID %s WHERE hour <= toDateTime(%d, 'UTC')", literalID(id), last)
 			if c.level < chunkrow.ClosedHour {
 				// Nothing of a higher level may go before it is done.
@@ -241,7 +257,7 @@ func (k *Keeper) dropUntil(ctx context.Context, sizes []hourSize, last, free int
 		if err := k.t.alter(ctx, chunktable.Name, command); err != nil {
 			return err
 		}
-		k.dropped(ctx, Dropped{Reason: ByLimit, Table: chunktable.Name, Rows: rows, Until: time.Unix(last+3600, 0).UTC()})
+		k.dropped(ctx, Dropped{Reason: ByLimit, Table: chunktable.Name, Rows: rows, Until: time.Unix(until+3600, 0).UTC()})
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
 )
 
 func TestOldest(t *testing.T) {
@@ -88,4 +90,29 @@ func TestLimit(t *testing.T) {
 	}
 	assert.Contains(t, names, "chunks")
 	assert.Contains(t, names, "stacks")
+}
+
+// TestDropWeek: where a week is dropped for lack of room, what the rows of its later
+// hours replaced goes with them.
+func TestDropWeek(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	monday := (time.Now().Unix()-4*86400)/(7*86400)*(7*86400) + 4*86400 - 7*86400 // of the week before
+	for hour := range int64(3) {
+		f.writeAt(ctx, (monday+3600*hour)*chunktest.Second, 3600*chunktest.Second-1, 60)
+	}
+	require.NoError(t, f.compactor(f.pool).Pass(ctx))
+	require.NotEqual(t, "0", f.rows("level = 2"))
+	require.NotEqual(t, "0", f.rows("level = 0"), "what was replaced")
+	f.write(ctx, 0, 60)
+	var until []int64
+	k := f.keeper(f.pool, func(o *Options) {
+		o.OnDropped = func(_ context.Context, d Dropped) { until = append(until, d.Until.Unix()-monday) }
+	})
+	sizes, err := k.hourSizes(ctx)
+	require.NoError(t, err)
+	require.NoError(t, k.dropUntil(ctx, sizes, monday, 0))
+	f.check(contents(f.windows[3:], nothing))
+	assert.Equal(t, "0", f.rows("hour < toDateTime("+decimal(monday+3*3600)+", 'UTC')"))
+	assert.Equal(t, []int64{3600, 2 * 3600, 3 * 3600, 3 * 3600}, until, "lower levels first")
 }

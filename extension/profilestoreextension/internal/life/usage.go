@@ -2,6 +2,7 @@ package life
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -15,7 +16,8 @@ import (
 const usageAge = 10 * time.Second
 
 // Usage implements [profilestore.Keeper]. Who asks while others have asked waits
-// for their answer.
+// for their answer, also for one that there is none: a server that hangs must not
+// hold up one caller after the other.
 func (k *Keeper) Usage(ctx context.Context) (*profilestore.Usage, error) {
 	u := &k.usage
 	u.mu.Lock()
@@ -23,10 +25,17 @@ func (k *Keeper) Usage(ctx context.Context) (*profilestore.Usage, error) {
 	if u.last != nil && time.Since(u.took) < usageAge {
 		return u.last, nil
 	}
+	if u.failed != nil && time.Since(u.took) < usageAge {
+		return nil, u.failed
+	}
 	now, err := k.measure(ctx)
 	if err != nil {
+		if !errors.Is(ctx.Err(), context.Canceled) { // else it is the caller who is gone
+			u.failed, u.took = err, time.Now()
+		}
 		return nil, err
 	}
+	u.failed = nil
 	now.Dropped, now.Oldest, now.Short = u.dropped, u.oldest, u.short
 	u.last, u.took = now, time.Now()
 	return now, nil

@@ -137,6 +137,7 @@ func TestUsers(t *testing.T) {
 			assert.ErrorContains(t, err, "Not enough privileges", "%s: %s", user, s)
 		}
 	}
+	queryStops(t, e)
 	answer, err := clickhousetest.Query(e, "aperture_reader", password, "SELECT count() > 0 FROM aperture.functions")
 	require.NoError(t, err)
 	assert.Equal(t, "1", answer)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -45,6 +46,25 @@ func (k *Keeper) advance(ctx context.Context, j *job) error {
 	return nil
 }
 
+// round is how far a job came with its keys, when other jobs had their turn before
+// it was through.
+type round struct {
+	first    bool
+	last     key // the last that was done; its rows are 0 before the first
+	replaced int
+}
+
+// round returns that of a job, which somebody else may have worked on meanwhile.
+func (k *Keeper) round(j *job) *round {
+	first := j.fence == 0
+	r := k.rounds[j.id]
+	if r == nil || r.first != first {
+		r = &round{first: first}
+		k.rounds[j.id] = r
+	}
+	return r
+}
+
 func (k *Keeper) hide(ctx context.Context, j *job) error {
 	now, err := k.now(ctx)
 	if err != nil || now < j.fence {
@@ -58,6 +78,10 @@ func (k *Keeper) hide(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
+	r := k.round(j)
+	if r.last.rows > 0 {
+		keys = slices.DeleteFunc(keys, func(next key) bool { return next.compare(&r.last) <= 0 })
+	}
 	j.rowsLeft = 0
 	for i := range keys {
 		j.rowsLeft += keys[i].rows
@@ -66,19 +90,23 @@ func (k *Keeper) hide(ctx context.Context, j *job) error {
 	if err := k.save(ctx, j); err != nil {
 		return err
 	}
-	first := j.fence == 0
-	n, err := k.eraseAll(ctx, e, keys, first)
+	through, err := k.eraseAll(ctx, e, keys, r)
 	if err != nil {
 		return err
+	}
+	if !through {
+		k.again()
+		return k.save(ctx, j)
 	}
 	if now, err = k.now(ctx); err != nil {
 		return err
 	}
+	delete(k.rounds, j.id)
 	switch {
-	case first:
+	case r.first:
 		// A tenth more than their deadline, for a statement to be seen.
 		j.fence = now + k.opts.DeleteDelay.Milliseconds()*6/10
-	case n > 0:
+	case r.replaced > 0:
 		return k.save(ctx, j) // and look again
 	default:
 		j.state, j.hidden, j.rowsLeft = purging, now, 0
@@ -87,40 +115,46 @@ func (k *Keeper) hide(ctx context.Context, j *job) error {
 }
 
 // eraseAll replaces rows of keys, the first time only of those whose rows may become
-// others, and returns how many.
-func (k *Keeper) eraseAll(ctx context.Context, e *eraser, keys []key, first bool) (n int, err error) {
-	saved := time.Now()
+// others. It returns false if its turn is over before it is through.
+func (k *Keeper) eraseAll(ctx context.Context, e *eraser, keys []key, r *round) (through bool, err error) {
+	begin := time.Now()
+	saved := begin
 	for i := range keys {
-		fence := e.job.fence
-		switch {
-		case first && !keys[i].active:
+		if r.first && !keys[i].active {
 			continue
-		case first:
+		}
+		fence := e.job.fence
+		if r.first {
 			fence = math.MaxInt64
-		case !keys[i].active:
-			// Nobody makes other rows of these.
-			fence = e.job.cut
 		}
-		m, err := e.erase(ctx, &keys[i].Key, fence)
-		n += m
-		e.job.rowsDone += uint64(m)
+		n, err := e.erase(ctx, &keys[i].Key, fence)
+		r.replaced += n
+		e.job.rowsDone += uint64(n)
 		if err != nil {
-			return n, err
+			return false, err
 		}
+		r.last = keys[i]
 		e.job.rowsLeft -= min(e.job.rowsLeft, keys[i].rows)
+		if i+1 < len(keys) && time.Since(begin) >= k.turn {
+			return false, nil
+		}
 		if time.Since(saved) < progressEvery {
 			continue
 		}
 		saved = time.Now()
 		if err := k.save(ctx, e.job); err != nil {
-			return n, err
+			return false, err
 		}
 		if ok, err := k.lead(ctx); err != nil || !ok {
-			return n, fmt.Errorf("renew lease: %w", orUnavailable(err))
+			return false, fmt.Errorf("renew lease: %w", orUnavailable(err))
 		}
 	}
-	return n, nil
+	return true, nil
 }
+
+// turn is for how long a job replaces rows before others may go on: their first
+// rounds must not come after the rows are gone that tell what was stored when.
+const turn = 30 * time.Second
 
 // progressEvery is how often figures are written.
 const progressEvery = 5 * time.Second

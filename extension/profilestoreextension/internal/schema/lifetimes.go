@@ -24,9 +24,10 @@ type newest struct {
 	columns []string // all others but rank
 }
 
-func retentions(n int) func(Options) time.Duration {
-	return func(o Options) time.Duration { return time.Duration(n) * o.Retention.Truncate(time.Second) }
-}
+func retention(o Options) time.Duration { return o.Retention.Truncate(time.Second) }
+
+// referred is that of what rows of observations refer to.
+func referred(o Options) time.Duration { return 2*retention(o) + time.Hour }
 
 // batchRetention is that of what they brought, unless they have one of their own.
 func batchRetention(o Options) time.Duration {
@@ -60,18 +61,18 @@ const written = "toDateTime(written)"
 // profiles that are loaded later are kept as long as others.
 // What rows refer to is written again when it has not been for a quarter of the
 // retention (see writer.Known), and a stack, its frames and their functions are
-// each up to that much older than what refers to them: twice the retention is
-// always enough.
+// each up to that much older than what refers to them. Rows live from the end of the
+// hour they were stored in: twice the retention and that hour are always enough.
 var lifetimes = map[string]lifetime{
-	"chunks":         {column: "stored", age: retentions(1)},
+	"chunks":         {column: "stored", age: retention},
 	"batches":        {column: "stored", age: batchRetention},
-	"series":         {column: "last_seen", age: retentions(2)},
-	"attribute_sets": {column: "last_seen", age: retentions(2)},
-	"stacks":         {column: "last_seen", age: retentions(2)},
-	"locations":      {column: "last_seen", age: retentions(2)},
-	"functions":      {column: "last_seen", age: retentions(2)},
+	"series":         {column: "last_seen", age: referred},
+	"attribute_sets": {column: "last_seen", age: referred},
+	"stacks":         {column: "last_seen", age: referred},
+	"locations":      {column: "last_seen", age: referred},
+	"functions":      {column: "last_seen", age: referred},
 
-	"stack_segments": {column: "stored", age: retentions(2)},
+	"stack_segments": {column: "stored", age: referred},
 	"chunk_leases":   {column: written, age: fixed(time.Hour)},
 	"data_jobs":      {column: written, age: fixed(jobs)},
 

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series_local` ON CLUSTER `main`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, service, series)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`series` ON CLUSTER `main` AS `aperture`.`series_local`
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets_local` ON CLUSTER `main`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, id)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets` ON CLUSTER `main` AS `aperture`.`attribute_sets_local`
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks_local` ON CLUSTER `main`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, service, stack)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stacks` ON CLUSTER `main` AS `aperture`.`stacks_local`
@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations_local` ON CLUSTER `main`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, location)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`locations` ON CLUSTER `main` AS `aperture`.`locations_local`
@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions_local` ON CLUSTER `main`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', last_seen)
 ORDER BY (tenant, function)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`functions` ON CLUSTER `main` AS `aperture`.`functions_local`
@@ -365,7 +365,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments_local` ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY epoch
 ORDER BY (tenant, service, dictionary, seq)
-TTL stored + toIntervalSecond(5184000)
+TTL stored + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments` ON CLUSTER `main` AS `aperture`.`stack_segments_local`

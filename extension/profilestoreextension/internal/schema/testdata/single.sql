@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`series`
 )
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, service, series)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets`
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`attribute_sets`
 )
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, id)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`stacks`
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stacks`
 )
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, service, stack)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`locations`
@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`locations`
 )
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, location)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`functions`
@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`functions`
 )
 ENGINE = ReplacingMergeTree(last_seen)
 ORDER BY (tenant, function)
-TTL last_seen + toIntervalSecond(5184000)
+TTL last_seen + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 1024, materialize_ttl_recalculate_only = 1;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`alert_rules`
@@ -323,7 +323,7 @@ CREATE TABLE IF NOT EXISTS `aperture`.`stack_segments`
 ENGINE = MergeTree()
 PARTITION BY epoch
 ORDER BY (tenant, service, dictionary, seq)
-TTL stored + toIntervalSecond(5184000)
+TTL stored + toIntervalSecond(5187600)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, index_granularity = 64, index_granularity_bytes = 1048576, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
 CREATE TABLE IF NOT EXISTS `aperture`.`chunk_leases`
