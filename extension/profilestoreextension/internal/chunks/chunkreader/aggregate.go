@@ -104,13 +104,12 @@ func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error)
 			result = append(result, proto.ResultColumn{Name: name, Data: &totals[j]})
 		}
 	}
+	found := int64(0)
 	q := a.query(list)
 	q.Result = result
 	q.OnResult = func(context.Context, proto.Block) error {
 		for i := range n {
-			if err := a.check(int64(rows[i])); err != nil {
-				return err
-			}
+			found += int64(rows[i])
 			counts, bounds = n[i] > 0, m[i] > 0
 			if a.keep > 0 {
 				a.to.largest = &largest{all: figures{count: events[i]}}
@@ -124,7 +123,7 @@ func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error)
 	if err := a.g.base.Do(ctx, "look", q); err != nil {
 		return false, false, fmt.Errorf("read chunks: %w", err)
 	}
-	return counts, bounds, nil
+	return counts, bounds, a.check(found)
 }
 
 func (a *aggregation) run(ctx context.Context, k *kinds) error {

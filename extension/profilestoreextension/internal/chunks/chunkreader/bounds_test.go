@@ -105,36 +105,37 @@ func TestRowsChange(t *testing.T) {
 		return r.Tenant != sel.Tenant || r.Kind != sel.Kinds[0] || r.Service != "service-0"
 	})
 	require.Greater(t, len(all), 2)
-	repeated := 0
-	for _, when := range []string{"headers", "look"} {
-		for name, change := range map[string]func(){
-			"again": func() {
-				insert(t, s.pool, s.o, all[repeated]) // one that is there once
-				repeated++
-			},
-			"gone": func() {
-				require.NoError(t, s.pool.Do(t.Context(), chconn.Query{Query: ch.Query{
-					Body: "DELETE FROM " + s.o.Table("chunks") + " WHERE tenant = 'anonymous' AND kind = 'cpu' AND service = 'service-0'",
-				}}))
-			},
-		} {
-			r := newReader(s.pool, s.o, 64<<20)
-			o := r.opts
-			var once sync.Once
-			o.OnQuery = func(_ context.Context, query string, _ time.Duration, _ error) {
-				if query == when {
-					once.Do(change)
-				}
-			}
-			r = New(s.pool, o)
-			_, err := r.MergeStacks(t.Context(), sel, profilestore.MergeOptions{})
-			require.ErrorIs(t, err, profilestore.ErrUnavailable, "%s after %s", name, when)
-			_, err = r.MergeStacks(t.Context(), sel, profilestore.MergeOptions{})
-			require.NoError(t, err)
-			if name == "gone" {
-				insert(t, s.pool, s.o, all...)
+	again := func(i int) func() {
+		return func() { insert(t, s.pool, s.o, all[i]) }
+	}
+	remove := func(service string) func() {
+		return func() {
+			require.NoError(t, s.pool.Do(t.Context(), chconn.Query{Query: ch.Query{
+				Body: "DELETE FROM " + s.o.Table("chunks") + " WHERE tenant = 'anonymous' AND kind = 'cpu' AND service = '" + service + "'",
+			}}))
+		}
+	}
+	for i, c := range []struct {
+		after  string
+		change func()
+	}{
+		{"headers", again(0)},
+		{"look", again(1)},
+		{"headers", remove("service-0")},
+		{"look", remove("service-1")},
+	} {
+		o := newReader(s.pool, s.o, 64<<20).opts
+		var once sync.Once
+		o.OnQuery = func(_ context.Context, query string, _ time.Duration, _ error) {
+			if query == c.after {
+				once.Do(c.change)
 			}
 		}
+		r := New(s.pool, o)
+		_, err := r.MergeStacks(t.Context(), sel, profilestore.MergeOptions{})
+		require.ErrorIs(t, err, profilestore.ErrUnavailable, i)
+		_, err = r.MergeStacks(t.Context(), sel, profilestore.MergeOptions{})
+		require.NoError(t, err, i)
 	}
 }
 
