@@ -166,7 +166,9 @@ func measure(b *testing.B, clients int, f func() error) {
 // stacks in the cache.
 func BenchmarkQueries(b *testing.B) {
 	f := newFleet(b)
-	r := newReader(f.pool, f.o, 32<<20)
+	o := newReader(f.pool, f.o, 32<<20).opts
+	o.StackCacheSize = 32 << 20 // room for all stacks
+	r := New(f.pool, o)
 	ctx := b.Context()
 	f.corpus, f.sums = nil, nil
 	one := f.service()
