@@ -63,7 +63,8 @@ func withUsers(t *testing.T) chserver.Endpoint {
 	_, addr, ok := strings.Cut(string(log[bytes.LastIndex(log, []byte(listening)):]), listening)
 	require.True(t, ok)
 	e := server.Endpoint()
-	e.Addr, _, _ = strings.Cut(addr, "\n")
+	addr, _, _ = strings.Cut(addr, "\n")
+	e.Addr = orderly(t, addr)
 	return e
 }
 
