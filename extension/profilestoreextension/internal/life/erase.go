@@ -113,37 +113,26 @@ func (e *eraser) keys(ctx context.Context) (out []key, now int64, err error) {
 	if e.series != nil && len(e.series) == 0 {
 		return nil, 0, nil
 	}
-	tenant, service, kind, types, periodType := newText(), newText(), newText(), newText(), newText()
-	var period, hour, clock proto.ColInt64
+	columns := chunkrow.NewKeyColumns()
+	var clock proto.ColInt64
 	var rows, low proto.ColUInt64
 	q := chconn.Query{Query: ch.Query{
-		Result: proto.Results{
-			{Name: "tenant", Data: tenant},
-			{Name: "service", Data: service},
-			{Name: "kind", Data: kind},
-			{Name: "types", Data: types},
-			{Name: "period_type", Data: periodType},
-			{Name: "period", Data: &period},
-			{Name: "at", Data: &hour},
-			{Name: "n", Data: &rows},
-			{Name: "low", Data: &low},
-			{Name: "clock", Data: &clock},
-		},
+		Result: columns.Results(
+			proto.ResultColumn{Name: "n", Data: &rows},
+			proto.ResultColumn{Name: "low", Data: &low},
+			proto.ResultColumn{Name: "clock", Data: &clock}),
 		OnResult: func(context.Context, proto.Block) error {
-			for i := range rows {
-				out = append(out, key{chunkrow.Key{
-					Tenant: tenant.Row(i), Service: service.Row(i), Kind: kind.Row(i), Types: types.Row(i),
-					PeriodType: periodType.Row(i), Period: period[i], Hour: hour[i],
-				}, rows[i], low[i] > 0})
+			for i := range columns.Rows() {
+				out = append(out, key{columns.Key(i), rows[i], low[i] > 0})
 				now = clock[i]
 			}
 			return nil
 		},
 		ExternalTables: e.wanted(),
 	}}
-	q.Body = "SELECT tenant, service, kind, types, period_type, period, toInt64(toUnixTimestamp(hour)) AS at, count() AS n," +
+	q.Body = "SELECT " + columns.Select() + ", count() AS n," +
 		" countIf(level < 2) AS low, toUnixTimestamp64Milli(now64(3)) AS clock FROM " + e.t.name(chunktable.Name) + " WHERE " + e.where(&q.Params) +
-		" GROUP BY tenant, service, kind, types, period_type, period, hour ORDER BY at DESC, tenant, service, kind, types, period_type, period"
+		" GROUP BY " + chunkrow.KeyNames + " ORDER BY at DESC, tenant, service, kind, types, period_type, period"
 	return out, now, e.t.read(ctx, "keys of chunks", q)
 }
 

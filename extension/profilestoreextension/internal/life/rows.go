@@ -20,7 +20,7 @@ import (
 // in the order that decides which of them counts.
 func (e *eraser) headers(ctx context.Context, k *chunkrow.Key) ([]*chunkrow.Row, error) {
 	var q chconn.Query
-	rows, err := e.rows(ctx, "headers", ofKey(k, &q.Params), q, chunkrow.Covers|chunkrow.Series)
+	rows, err := e.rows(ctx, "headers", k.Condition(&q.Params), q, chunkrow.Covers|chunkrow.Series)
 	slices.SortStableFunc(rows, func(a, b *chunkrow.Row) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Written, b.Written),
 			cmp.Compare(a.Nonce.High, b.Nonce.High), cmp.Compare(a.Nonce.Low, b.Nonce.Low))
@@ -31,7 +31,7 @@ func (e *eraser) headers(ctx context.Context, k *chunkrow.Key) ([]*chunkrow.Row,
 // load reads a row completely.
 func (e *eraser) load(ctx context.Context, r *chunkrow.Row) (*chunkrow.Row, error) {
 	var q chconn.Query
-	where := ofKey(&r.Key, &q.Params) + fmt.Sprintf(" AND level = %d AND id = %d AND toUnixTimestamp64Milli(written) = %d", r.Level, r.ID, r.Written)
+	where := r.Condition(&q.Params) + fmt.Sprintf(" AND level = %d AND id = %d AND toUnixTimestamp64Milli(written) = %d", r.Level, r.ID, r.Written)
 	rows, err := e.rows(ctx, "row", where, q, chunkrow.All)
 	if err != nil {
 		return nil, err
@@ -77,17 +77,4 @@ func (e *eraser) rows(ctx context.Context, what, where string, q chconn.Query, f
 		},
 	}
 	return out, e.t.read(ctx, what+" of chunks", q)
-}
-
-// ofKey is the condition for the rows of a key.
-func ofKey(k *chunkrow.Key, p *chconn.Params) string {
-	p.String("tenant", k.Tenant)
-	p.String("service", k.Service)
-	p.String("kind", k.Kind)
-	p.String("types", k.Types)
-	p.String("period_type", k.PeriodType)
-	p.Int("period", k.Period)
-	p.Int("hour", k.Hour)
-	return "tenant = {tenant:String} AND service = {service:String} AND kind = {kind:String} AND types = {types:String}" +
-		" AND period_type = {period_type:String} AND period = {period:Int64} AND hour = toDateTime({hour:Int64}, 'UTC')"
 }

@@ -89,7 +89,7 @@ func (c *Compactor) load(ctx context.Context, k *chunkrow.Key, headers []*stored
 			return nil
 		},
 	}}
-	q.Body = "SELECT " + result.Columns() + " FROM " + c.table + " WHERE " + ofKey(k, &q.Params) + " AND id IN (" + string(list) + ")"
+	q.Body = "SELECT " + result.Columns() + " FROM " + c.table + " WHERE " + k.Condition(&q.Params) + " AND id IN (" + string(list) + ")"
 	if err := c.query(ctx, chunktable.Name, "rows", q); err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (c *Compactor) owner(ctx context.Context, row *chunkrow.Row) (owner proto.U
 			return nil
 		},
 	}}
-	q.Body = "SELECT nonce FROM " + c.table + " WHERE " + ofKey(&row.Key, &q.Params) +
+	q.Body = "SELECT nonce FROM " + c.table + " WHERE " + row.Condition(&q.Params) +
 		" AND level > 0 AND seq = " + strconv.FormatUint(uint64(row.Seq), 10) +
 		" ORDER BY written, nonce LIMIT 1"
 	err = c.query(ctx, chunktable.Name, "owner", q)

@@ -29,43 +29,27 @@ func backlog(all []candidate, now int64) (b Backlog) {
 	return b
 }
 
-type names = proto.ColLowCardinality[string]
-
-func newNames() *names { return proto.NewLowCardinality[string](new(proto.ColStr)) }
-
 // candidates lists the keys that may need something, by hour, and returns the time
 // of the server in Unix milliseconds.
 func (c *Compactor) candidates(ctx context.Context) (out []candidate, now int64, err error) {
-	tenant, service, kind, types, periodType := newNames(), newNames(), newNames(), newNames(), newNames()
-	var period, hour, oldest, newest, clock proto.ColInt64
+	keys := chunkrow.NewKeyColumns()
+	var oldest, newest, clock proto.ColInt64
 	var level0, level1 proto.ColUInt64
 	err = c.query(ctx, chunktable.Name, "candidates", chconn.Query{Query: ch.Query{
-		Body: "SELECT tenant, service, kind, types, period_type, period, toInt64(toUnixTimestamp(hour)) AS at, countIf(level = 0) AS n0, countIf(level = 1) AS n1," +
+		Body: "SELECT " + keys.Select() + ", countIf(level = 0) AS n0, countIf(level = 1) AS n1," +
 			" toUnixTimestamp64Milli(min(written)) AS oldest, toUnixTimestamp64Milli(max(written)) AS newest, toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
-			" WHERE level < 2" + c.ofPart() + " GROUP BY tenant, service, kind, types, period_type, period, hour" +
+			" WHERE level < 2" + c.ofPart() + " GROUP BY " + chunkrow.KeyNames +
 			" ORDER BY at, tenant, service, kind, types, period_type, period",
-		Result: proto.Results{
-			{Name: "tenant", Data: tenant},
-			{Name: "service", Data: service},
-			{Name: "kind", Data: kind},
-			{Name: "types", Data: types},
-			{Name: "period_type", Data: periodType},
-			{Name: "period", Data: &period},
-			{Name: "at", Data: &hour},
-			{Name: "n0", Data: &level0},
-			{Name: "n1", Data: &level1},
-			{Name: "oldest", Data: &oldest},
-			{Name: "newest", Data: &newest},
-			{Name: "clock", Data: &clock},
-		},
+		Result: keys.Results(
+			proto.ResultColumn{Name: "n0", Data: &level0},
+			proto.ResultColumn{Name: "n1", Data: &level1},
+			proto.ResultColumn{Name: "oldest", Data: &oldest},
+			proto.ResultColumn{Name: "newest", Data: &newest},
+			proto.ResultColumn{Name: "clock", Data: &clock}),
 		OnResult: func(context.Context, proto.Block) error {
-			for i := range level0 {
+			for i := range keys.Rows() {
 				out = append(out, candidate{
-					Key: chunkrow.Key{
-						Tenant: tenant.Row(i), Service: service.Row(i), Kind: kind.Row(i), Types: types.Row(i),
-						PeriodType: periodType.Row(i), Period: period[i], Hour: hour[i],
-					},
-					levels: [2]uint64{level0[i], level1[i]}, oldest: oldest[i], newest: newest[i],
+					Key: keys.Key(i), levels: [2]uint64{level0[i], level1[i]}, oldest: oldest[i], newest: newest[i],
 				})
 				now = clock[i]
 			}
@@ -82,19 +66,6 @@ func (c *Compactor) ofPart() string {
 		return ""
 	}
 	return fmt.Sprintf(" AND cityHash64(tenant, service) %% %d = %d", c.opts.Parts, c.opts.Part)
-}
-
-// ofKey is the condition for the rows of a key.
-func ofKey(k *chunkrow.Key, p *chconn.Params) string {
-	p.String("tenant", k.Tenant)
-	p.String("service", k.Service)
-	p.String("kind", k.Kind)
-	p.String("types", k.Types)
-	p.String("period_type", k.PeriodType)
-	p.Int("period", k.Period)
-	p.Int("hour", k.Hour)
-	return "tenant = {tenant:String} AND service = {service:String} AND kind = {kind:String} AND types = {types:String}" +
-		" AND period_type = {period_type:String} AND period = {period:Int64} AND hour = toDateTime({hour:Int64}, 'UTC')"
 }
 
 // snapshot is what one SELECT found of a key.
@@ -127,7 +98,7 @@ func (c *Compactor) snapshot(ctx context.Context, k *chunkrow.Key) (*snapshot, e
 		},
 	}}
 	q.Body = "SELECT " + result.Columns() + ", " + sizeColumns + ", toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
-		" WHERE " + ofKey(k, &q.Params)
+		" WHERE " + k.Condition(&q.Params)
 	if err := c.query(ctx, chunktable.Name, "headers", q); err != nil {
 		return nil, err
 	}
