@@ -158,8 +158,10 @@ func (e *encoder) scope(g *group, own bool) pprofile.ScopeProfiles {
 
 func (e *encoder) group(g *group) {
 	sh := &e.w.shapes[g.shape]
-	own := len(profile.Types(sh.kind)) > 0
-	scope := e.scope(g, own)
+	types := profile.Types(sh.kind)
+	own := len(types) > 0
+	// CPU time belongs to the samples before it in its scope.
+	scope := e.scope(g, own && len(sh.types) <= len(types) && (len(sh.types) == 0 || sh.types[0] == types[0]))
 	if len(sh.types) == 0 {
 		return
 	}
@@ -170,7 +172,7 @@ func (e *encoder) group(g *group) {
 	}
 	for i := 1; i < len(sh.types); i++ {
 		e.profile(g, sh, scope, i, all, func(s pprofile.Sample, en *entry) {
-			if own {
+			if i < len(types) {
 				e.b.SetValue(s, int64(en.count))
 			} else {
 				e.b.SetValue(s, en.values[i])

@@ -214,3 +214,30 @@ func TestWindowFits(t *testing.T) {
 	assert.False(t, w.Fits(at(2, 3), 3, 3), "too many groups")
 	assert.False(t, w.Fits(at(3, 4), 4, 3), "too many weeks")
 }
+
+// A window keeps CPU time beside the samples that it is of, and apart from samples
+// without.
+func TestWindowKeepsCPUTime(t *testing.T) {
+	of := func(values ...int64) pprofile.Profiles {
+		b := profile.NewBuilder()
+		scope := b.Profiles().ResourceProfiles().AppendEmpty().ScopeProfiles().AppendEmpty()
+		types := []profile.ValueType{profile.Types(profile.KindCPU)[0], profile.CPUTime}
+		if len(values) == 1 {
+			types = types[1:]
+		}
+		for i, v := range values {
+			if v != 0 {
+				b.SetValue(b.AddSample(b.AddProfile(scope, profile.KindCPU, types[i], profile.CPUTime, 7).Samples(), 0, nil), v)
+			}
+		}
+		return b.Profiles()
+	}
+	got := make(map[string][profile.MaxTypes]int64)
+	for _, grp := range roundTrip(t, NewTable(1<<20), of(3, 20), of(4, 29), of(5, 0), of(11)).Groups {
+		require.Len(t, grp.Entries, 1)
+		got[fmt.Sprint(grp.Types)] = grp.Entries[0].Values
+	}
+	assert.Equal(t, map[string][profile.MaxTypes]int64{
+		"[{samples count} {cpu nanoseconds}]": {7, 49}, "[{samples count}]": {5}, "[{cpu nanoseconds}]": {11},
+	}, got)
+}

@@ -77,7 +77,8 @@ func value(i int) func(*profilestore.Row) int64 {
 // profiles returns the profiles of a kind, one for each of its types.
 func (e *otlpEncoder) profiles(k *profilestore.KindMerge) []otlpProfile {
 	var out []otlpProfile
-	own := len(profile.Types(k.Kind)) > 0
+	types := profile.Types(k.Kind)
+	own := len(types) > 0
 	for i, t := range (&Profile{Kind: k}).types() {
 		switch {
 		case i == 0 && t.Unit != "count":
@@ -88,7 +89,7 @@ func (e *otlpEncoder) profiles(k *profilestore.KindMerge) []otlpProfile {
 					out = append(out, p)
 				}
 			}
-		case i > 0 && own:
+		case i > 0 && i < len(types):
 			out = append(out, otlpProfile{t, false, all, observations})
 		default:
 			out = append(out, otlpProfile{t, false, all, value(i)})

@@ -112,6 +112,14 @@ var ownTypes = map[string][]ValueType{
 	KindGPU:      {{"duration", "nanoseconds"}, {"launches", "count"}},
 }
 
+// CPUTime is the type that profiles of the cpu kind may have beside their own, where
+// the producer knows the time: it is then right to the nanosecond, and otherwise the
+// number of samples times the period.
+var CPUTime = ValueType{"cpu", "nanoseconds"}
+
+// cpuWithTime are the types of such profiles.
+var cpuWithTime = []ValueType{ownTypes[KindCPU][0], CPUTime}
+
 // KindOf derives the kind of a profile that does not name one. CPU samples of
 // any OpenTelemetry profiler (samples/count or cpu/nanoseconds over a period of
 // CPU time) are our own cpu kind; everything else is named by its sample type,

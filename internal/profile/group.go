@@ -155,7 +155,7 @@ type groupKey struct {
 	kind   string
 	part   int       // for kinds of more than MaxTypes types
 	other  ValueType // of a profile that has the name of one of our kinds, but not its types
-	scope  int       // for kinds that are not our own: their types are those of the scope
+	scope  int       // for cpu and kinds that are not our own: their types are those of the scope
 	bucket int64
 	start  int64 // of aggregated profiles; 0 for raw observations
 	period ValueType
@@ -171,8 +171,8 @@ type splitter struct {
 	bucket int64
 	groups map[groupKey]*Group
 	seen   map[Batch]struct{}
-	// kinds are the sample types met so far by kind within a scope, for kinds
-	// that are not our own.
+	// kinds are the sample types met so far by kind within a scope: those of kinds
+	// that are not our own, and our own types.
 	kinds map[string][]ValueType
 	scope int // number of the scope
 	// known has one Series for equal tenant and labels.

@@ -116,8 +116,8 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 	if len(extra) > 0 {
 		h.key.series = s.extendSeries(base, extra)
 	}
-	if h.own = Types(h.key.kind); h.own == nil {
-		h.key.scope = s.scope
+	if h.own = Types(h.key.kind); h.own == nil || h.key.kind == KindCPU {
+		h.key.scope = s.scope // whose profiles say whether there is CPU time
 	}
 	if sample == ObservationsType {
 		h.counts = true
@@ -140,11 +140,16 @@ func (s *splitter) extendSeries(base *Series, extra []Label) *Series {
 // another type.
 const foreign = -1
 
-// slot says where a sample type belongs among the types of its kind.
+// slot says where a sample type belongs among the types of its kind. CPU time belongs
+// to the CPU samples before it in the same scope.
 func (s *splitter) slot(kind string, own []ValueType, sample ValueType) (types []ValueType, slot, part int) {
 	if own != nil {
 		if i := slices.Index(own, sample); i >= 0 {
+			s.kinds[kind] = own
 			return own, i, 0
+		}
+		if kind == KindCPU && sample == CPUTime && s.kinds[kind] != nil {
+			return cpuWithTime, 1, 0
 		}
 		// Another type under one of our own names: keep it apart.
 		return []ValueType{sample}, 0, foreign

@@ -212,3 +212,37 @@ func TestSplitKeepsForeignTypesApart(t *testing.T) {
 	}
 	assert.Equal(t, map[ValueType]int64{{"a", "count"}: 1, {"samples", "count"}: 2, {"b", "bytes"}: 3}, got)
 }
+
+// CPU time belongs to the samples before it in its scope, and is foreign without any.
+func TestSplitFusesCPUTime(t *testing.T) {
+	samples := ownTypes[KindCPU][0]
+	f := func(want map[string][MaxTypes]int64, scopes ...[]ValueType) {
+		t.Helper()
+		b := NewBuilder()
+		rp := b.Profiles().ResourceProfiles().AppendEmpty()
+		for _, types := range scopes {
+			scope := rp.ScopeProfiles().AppendEmpty()
+			for i, typ := range types {
+				b.AddProfile(scope, KindCPU, typ, CPUTime, 10).Samples().AppendEmpty().Values().Append(int64(i + 1))
+			}
+		}
+		g, err := Split(b.Profiles(), time.Second, Limits{})
+		require.NoError(t, err)
+		got := make(map[string][MaxTypes]int64)
+		for _, grp := range g.Groups {
+			text := ""
+			for _, typ := range grp.Types {
+				text += typ.Type + " "
+			}
+			require.Len(t, grp.Entries, 1)
+			sums := got[text]
+			AddValues(&sums, &grp.Entries[0].Values)
+			got[text] = sums
+		}
+		assert.Equal(t, want, got)
+	}
+	f(map[string][MaxTypes]int64{"samples cpu ": {1, 2}}, []ValueType{samples, CPUTime})
+	f(map[string][MaxTypes]int64{"samples ": {2}, "cpu ": {1}}, []ValueType{CPUTime, samples})
+	f(map[string][MaxTypes]int64{"samples ": {1}, "cpu ": {1}}, []ValueType{samples}, []ValueType{CPUTime})
+	f(map[string][MaxTypes]int64{"samples cpu ": {1, 2}, "samples ": {1}}, []ValueType{samples}, []ValueType{samples, CPUTime})
+}
