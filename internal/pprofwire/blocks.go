@@ -52,7 +52,7 @@ func (c *Converter) reserve(columns []Column, first, end int) {
 // converters holds those that were released.
 var converters = sync.Pool{New: func() any {
 	return &Converter{
-		own: make(map[string]int32, 8), attributes: make(map[Label]int32), links: make(map[uint32]int32),
+		own: make(map[string]int32, 8), attributes: make(map[Label]int32), links: make(map[linkKey]int32),
 		targets: make(map[string][]pprofile.SampleSlice),
 	}
 }}

@@ -19,8 +19,6 @@ type Column struct {
 	Divide int64
 }
 
-var cpuTime = profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
-
 // pairs are our own kinds that two sample types tell.
 var pairs = []string{profile.KindLock, profile.KindLockIdle, profile.KindOffCPU, profile.KindSyscall, profile.KindGPU}
 
@@ -59,7 +57,7 @@ func (p *Profile) Columns(kind string) ([]Column, error) {
 			columns = append(columns, Column{Index: i, Kind: kind, Type: t})
 		}
 	}
-	if i := slices.Index(types, cpuTime); kind == profile.KindCPU && len(columns) == 0 && i >= 0 && p.Period > 0 {
+	if i := slices.Index(types, profile.CPUTime); kind == profile.KindCPU && len(columns) == 0 && i >= 0 && p.Period > 0 {
 		columns = []Column{{Index: i, Kind: kind, Type: own[0], Divide: p.Period}}
 	}
 	if len(columns) == 0 || columns[0].Type != own[0] {
@@ -72,7 +70,7 @@ func (p *Profile) Columns(kind string) ([]Column, error) {
 func (p *Profile) rest(columns []Column, types []profile.ValueType, kind string) []Column {
 	ofCPU := len(columns) > 0 && columns[0].Kind == profile.KindCPU
 	for i, t := range types {
-		if ofCPU && t == cpuTime || slices.ContainsFunc(columns, func(c Column) bool { return c.Index == i }) {
+		if ofCPU && t == profile.CPUTime || slices.ContainsFunc(columns, func(c Column) bool { return c.Index == i }) {
 			continue
 		}
 		k := kind
@@ -94,7 +92,7 @@ func kindOf(types []profile.ValueType, period profile.ValueType, periodValue int
 	}
 	ofCPU := period.Type == "cpu"
 	switch samples := has(profile.Types(profile.KindCPU)[0]); {
-	case samples && (ofCPU || has(cpuTime)), ofCPU && has(cpuTime) && periodValue > 0:
+	case samples && (ofCPU || has(profile.CPUTime)), ofCPU && has(profile.CPUTime) && periodValue > 0:
 		return profile.KindCPU
 	}
 	return ""

@@ -63,7 +63,7 @@ func (c *Converter) AppendSamples(scope pprofile.ScopeProfiles, columns []Column
 				continue
 			}
 			if stack < 0 {
-				stack = c.Stack(s.Locations)
+				stack = c.Stack(c.cut(s.Locations))
 				if o.Label == nil {
 					attributes = c.Attributes(s.Labels)
 				} else {
@@ -128,7 +128,7 @@ func (c *Converter) head(scope pprofile.ScopeProfiles, of *Column, attributes []
 	to.SampleType().SetUnitStrindex(c.add(of.Type.Unit))
 	period := c.p.valueType(c.p.PeriodType)
 	if of.Kind == profile.KindCPU {
-		period = cpuTime
+		period = profile.CPUTime
 	}
 	to.PeriodType().SetTypeStrindex(c.add(period.Type))
 	to.PeriodType().SetUnitStrindex(c.add(period.Unit))

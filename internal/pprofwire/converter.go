@@ -31,8 +31,8 @@ type Converter struct {
 
 	own        map[string]int32 // strings that are not of the profile
 	attributes map[Label]int32
-	links      map[uint32]int32 // by the string of their span
-	kernel     []int32          // the frame type
+	links      map[linkKey]int32
+	kernel     []int32 // the frame type
 
 	// slots find stacks by the hash of their locations. At most half of them are used.
 	slots  []stackSlot
@@ -112,9 +112,9 @@ func (c *Converter) string(i uint32) int32 {
 		c.strings[i] = 1
 		return 0
 	case utf8.ValidString(s):
-		s = c.clone(s)
+		s = c.clone(c.cutText(s))
 	default:
-		s = strings.ToValidUTF8(s, "\ufffd")
+		s = strings.Clone(c.cutText(strings.ToValidUTF8(s, "\ufffd")))
 	}
 	t := c.dict.StringTable()
 	t.Append(s)
@@ -218,7 +218,11 @@ func (c *Converter) location(l uint32) int32 {
 			to.AttributeIndices().FromRaw(c.kernel)
 		}
 	}
-	if lines := c.p.Lines(l); len(lines) > 0 {
+	lines := c.p.Lines(l)
+	if most := c.options.MaxDepth; most > 0 && len(lines) > most {
+		lines = lines[len(lines)-most:]
+	}
+	if len(lines) > 0 {
 		c.blocks.Lines.Append(to.Lines(), len(lines))
 		for i, line := range lines {
 			e := to.Lines().At(i)
@@ -276,7 +280,7 @@ func (c *Converter) name(f *Function) int32 {
 	}
 	name, file := c.p.Text(f.Name), c.p.Text(f.Filename)
 	if other := c.options.Function(name, file); other != name {
-		return c.add(strings.Clone(strings.ToValidUTF8(other, "\ufffd")))
+		return c.add(strings.Clone(c.cutText(strings.ToValidUTF8(other, "\ufffd"))))
 	}
 	return c.string(f.Name)
 }

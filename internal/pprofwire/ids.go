@@ -29,13 +29,13 @@ func (t *idTable) other(id uint64) int {
 	return -1
 }
 
-// fill puts the entries of an empty table into t.
-func fill[E any](t *idTable, name string, entries []E, id func(*E) uint64) error {
+// fill puts the entries of an empty table into t. zero allows an id of 0.
+func fill[E any](t *idTable, name string, entries []E, zero bool, id func(*E) uint64) error {
 	n := uint64(len(entries))
 	sequential, most := true, uint64(0)
 	for i := range entries {
 		v := id(&entries[i])
-		if v == 0 {
+		if v == 0 && !zero {
 			return invalid("%s[%d].id is 0, which is reserved", name, i)
 		}
 		sequential = sequential && v == uint64(i)+1

@@ -29,7 +29,7 @@ func (c *Converter) Attributes(labels []Label) []int32 {
 					c.same = append(c.same, c.value(other))
 				}
 			}
-			c.set = append(c.set, c.textAttribute(c.Text(l.Key), strings.Join(c.same, ",")))
+			c.set = append(c.set, c.textAttribute(c.labelName(l.Key), strings.Join(c.same, ",")))
 		default:
 			c.set = append(c.set, c.attribute(l))
 		}
@@ -50,7 +50,11 @@ func (c *Converter) attribute(l Label) int32 {
 	if i, ok := c.attributes[l]; ok {
 		return i
 	}
-	i, value := c.newAttribute(c.string(l.Key))
+	key := c.string(l.Key)
+	if c.options.LabelName != nil {
+		key = c.add(c.labelName(l.Key))
+	}
+	i, value := c.newAttribute(key)
 	if n, ok := c.number(l); ok {
 		value.SetInt(n)
 	} else {
@@ -58,6 +62,14 @@ func (c *Converter) attribute(l Label) int32 {
 	}
 	c.attributes[l] = i
 	return i
+}
+
+// labelName returns the name of the attribute that labels of a key become.
+func (c *Converter) labelName(key uint32) string {
+	if name := c.options.LabelName; name != nil {
+		return name(c.Text(key))
+	}
+	return c.Text(key)
 }
 
 // number returns the number that a label is. Some are text in our own exports.

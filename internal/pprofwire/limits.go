@@ -32,6 +32,9 @@ type Limits struct {
 	MaxFrames int
 	// MaxLabels is the largest number of labels of a sample (default 256).
 	MaxLabels int
+	// FunctionZero takes a function whose id is 0, which is reserved, as profilers of
+	// .NET write the first one.
+	FunctionZero bool
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
@@ -27,8 +28,14 @@ type Options struct {
 	// Function returns the name of a function that a profile calls name and that is
 	// in a source file.
 	Function func(name, file string) string
+	// LabelName returns the name of the attribute that the labels of a key become.
+	LabelName func(key string) string
 	// Keep reports whether a sample is to be kept.
 	Keep func(Sample) bool
+	// MaxDepth cuts stacks to so many frames, inlined ones included, and
+	// MaxStringLength strings to so many bytes, 0 leaves them. Of stacks the root part
+	// is kept, of strings the end.
+	MaxDepth, MaxStringLength int
 }
 
 // LabelUse says what becomes of a label.
@@ -43,6 +50,9 @@ const (
 	// OfSpan makes it the span of the sample's link, if its text is the 16 hexadecimal
 	// digits of one. Otherwise it is left out.
 	OfSpan
+	// OfTrace makes it the trace of the sample's link, if its text is the 32
+	// hexadecimal digits of one. Otherwise it is left out.
+	OfTrace
 	// Dropped leaves it out.
 	Dropped
 )
@@ -71,6 +81,7 @@ func (c *Converter) use(l Label) LabelUse {
 // place returns where a sample with labels belongs, its attributes and its link.
 func (c *Converter) place(scope pprofile.ScopeProfiles, columns []Column, labels []Label) (to []pprofile.SampleSlice, attributes []int32, link int32) {
 	c.ofSample, c.ofSeries = c.ofSample[:0], c.ofSeries[:0]
+	var of linkKey
 	for _, l := range labels {
 		switch c.use(l) {
 		case OfSample:
@@ -78,8 +89,12 @@ func (c *Converter) place(scope pprofile.ScopeProfiles, columns []Column, labels
 		case OfSeries:
 			c.ofSeries = append(c.ofSeries, l)
 		case OfSpan:
-			if of := c.link(l.Str); of != 0 {
-				link = of
+			if isID(c.p.String(l.Str), len(pcommon.SpanID{})) {
+				of.span = l.Str
+			}
+		case OfTrace:
+			if isID(c.p.String(l.Str), len(pcommon.TraceID{})) {
+				of.trace = l.Str
 			}
 		}
 	}
@@ -93,25 +108,81 @@ func (c *Converter) place(scope pprofile.ScopeProfiles, columns []Column, labels
 		to = c.heads(scope, columns, slices.Clone(series))
 		c.targets[string(c.key)] = to
 	}
-	return to, c.Attributes(c.ofSample), link
+	return to, c.Attributes(c.ofSample), c.link(of)
 }
 
-// link returns the index of the link to a span, 0 if the string is none.
-func (c *Converter) link(span uint32) int32 {
-	if i, ok := c.links[span]; ok {
+// linkKey is a link by the strings of its ids, 0 for none.
+type linkKey struct{ span, trace uint32 }
+
+// isID reports whether s is an id of so many bytes in hexadecimal digits that is not
+// all zero.
+func isID(s string, bytes int) bool {
+	if len(s) != 2*bytes {
+		return false
+	}
+	zero := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '0':
+			continue
+		case '0' < c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+			zero = false
+		default:
+			return false
+		}
+	}
+	return !zero
+}
+
+// link returns the index of a link.
+func (c *Converter) link(of linkKey) int32 {
+	if of == (linkKey{}) {
+		return 0
+	}
+	if i, ok := c.links[of]; ok {
 		return i
-	}
-	var id pcommon.SpanID
-	text := c.p.String(span)
-	if len(text) != 2*len(id) {
-		return 0
-	}
-	if _, err := hex.Decode(id[:], []byte(text)); err != nil || id.IsEmpty() {
-		return 0
 	}
 	t := c.dict.LinkTable()
 	i := int32(t.Len())
-	t.AppendEmpty().SetSpanID(id)
-	c.links[span] = i
+	to := t.AppendEmpty()
+	if of.span != 0 {
+		var id pcommon.SpanID
+		_, _ = hex.Decode(id[:], []byte(c.p.String(of.span)))
+		to.SetSpanID(id)
+	}
+	if of.trace != 0 {
+		var id pcommon.TraceID
+		_, _ = hex.Decode(id[:], []byte(c.p.String(of.trace)))
+		to.SetTraceID(id)
+	}
+	c.links[of] = i
 	return i
+}
+
+// cut returns the part of a stack that the options leave.
+func (c *Converter) cut(locations []uint32) []uint32 {
+	most := c.options.MaxDepth
+	if most <= 0 || len(locations)*max(c.p.maxLines, 1) <= most {
+		return locations
+	}
+	for i := len(locations) - 1; i >= 0; i-- {
+		// A location that alone is too deep is cut itself.
+		if most -= min(max(int(c.p.Locations[locations[i]].numLines), 1), c.options.MaxDepth); most < 0 {
+			return locations[i+1:]
+		}
+	}
+	return locations
+}
+
+// cutText returns the part of a string that the options leave. It must be UTF-8.
+func (c *Converter) cutText(s string) string {
+	most := c.options.MaxStringLength
+	if most <= 0 || len(s) <= most {
+		return s
+	}
+	s = s[len(s)-most:]
+	for len(s) > 0 && !utf8.RuneStart(s[0]) {
+		s = s[1:]
+	}
+	return s
 }

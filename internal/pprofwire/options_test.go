@@ -138,3 +138,89 @@ func TestAppendSamples(t *testing.T) {
 	}
 	assert.Equal(t, sumOf(p), got)
 }
+
+func TestNamesOfLabelsAndTraces(t *testing.T) {
+	const trace = "0123456789abcdef0123456789abcdef"
+	data := labelled(
+		map[string]string{"a.b": "x", "trace_id": trace, "span_id": "00000000000000ff"},
+		map[string]string{"a.b": "x", "trace_id": trace},
+		map[string]string{"a.b": "x", "trace_id": "0" + trace[1:] + "0"},
+		map[string]string{"a.b": "x", "trace_id": strings.Repeat("0", 32)},
+	)
+	pd, err := Decode(data, Limits{}, Options{
+		Time:      time.Unix(1, 0),
+		LabelName: func(key string) string { return strings.ReplaceAll(key, ".", "_") },
+		Label: func(key string, _ bool) LabelUse {
+			switch key {
+			case "trace_id":
+				return OfTrace
+			case "span_id":
+				return OfSpan
+			}
+			return OfSeries
+		},
+	})
+	require.NoError(t, err)
+	groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+	require.NoError(t, err)
+	require.Len(t, groups.Groups, 1)
+	assert.Equal(t, []profile.Label{{Name: "a_b", Value: "x"}}, groups.Groups[0].Series.Labels)
+	var links []string
+	for _, s := range pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().At(0).Samples().All() {
+		l := pd.Dictionary().LinkTable().At(int(s.LinkIndex()))
+		links = append(links, l.TraceID().String()+" "+l.SpanID().String())
+	}
+	assert.Equal(t, []string{trace + " 00000000000000ff", trace + " ", " ", " "}, links)
+}
+
+// Of stacks that are too deep the root part is kept, of strings that are too long the end.
+func TestCut(t *testing.T) {
+	strs := []string{"", "samples", "count", "längst", "b", "c", "\xff\xffdeep"}
+	f := new(file).bytes(fieldSampleType, numbers(1, 1, 2, 2))
+	f.bytes(fieldSample, new(file).bytes(1, packed(1, 2, 3)).number(2, 1).b)
+	f.bytes(fieldSample, new(file).bytes(1, packed(1, 2)).number(2, 1).b)
+	f.bytes(fieldLocation, new(file).number(1, 1).bytes(4, numbers(1, 1)).b)
+	f.bytes(fieldLocation, new(file).number(1, 2).bytes(4, numbers(1, 2)).bytes(4, numbers(1, 3)).b)
+	f.bytes(fieldLocation, new(file).number(1, 3).bytes(4, numbers(1, 4)).b)
+	for i := range 4 {
+		f.bytes(fieldFunction, numbers(1, uint64(i+1), 2, uint64(i+3)))
+	}
+	data := f.strings(strs...).b
+	stacks := func(depth, length int) (out []string) {
+		pd, err := Decode(data, Limits{}, Options{Kind: "work", Time: time.Unix(1, 0), MaxDepth: depth, MaxStringLength: length})
+		require.NoError(t, err)
+		groups, err := profile.Split(pd, time.Hour, profile.Limits{})
+		require.NoError(t, err)
+		for _, e := range groups.Groups[0].Entries {
+			var names []string
+			for _, at := range groups.Dict.Stacks[e.Stack] {
+				names = append(names, groups.Dict.Frames[at].Function.Name)
+			}
+			out = append(out, strings.Join(names, ";"))
+		}
+		return out
+	}
+	assert.Equal(t, []string{"längst;b;c;\ufffddeep", "längst;b;c"}, stacks(0, 0))
+	assert.Equal(t, []string{"längst;b;c;\ufffddeep", "längst;b;c"}, stacks(4, 100))
+	assert.Equal(t, []string{"b;c;\ufffddeep", "längst;b;c"}, stacks(3, 0))
+	assert.Equal(t, []string{"\ufffddeep", "b;c"}, stacks(2, 0))
+	assert.Equal(t, []string{"\ufffddeep", "c"}, stacks(1, 0))
+	assert.Equal(t, []string{"ngst;b;c;deep", "ngst;b;c"}, stacks(0, 5))
+}
+
+// Profilers of .NET number functions from 0.
+func TestFunctionZero(t *testing.T) {
+	f := new(file).bytes(fieldSampleType, numbers(1, 1, 2, 2))
+	f.bytes(fieldSample, new(file).bytes(1, packed(1, 2)).number(2, 1).b)
+	f.bytes(fieldLocation, new(file).number(1, 1).bytes(4, numbers(2, 7)).b)
+	f.bytes(fieldLocation, new(file).number(1, 2).bytes(4, numbers(1, 1)).b)
+	f.bytes(fieldFunction, numbers(2, 3)).bytes(fieldFunction, numbers(1, 1, 2, 4))
+	data := f.strings("", "samples", "count", "zero", "one").b
+	_, err := Parse(data, Limits{})
+	require.ErrorContains(t, err, "function[0].id is 0, which is reserved")
+	p, err := Parse(data, Limits{FunctionZero: true})
+	require.NoError(t, err)
+	for i, want := range []string{"zero", "one"} {
+		assert.Equal(t, want, p.Text(p.Functions[p.Lines(uint32(i))[0].Function].Name))
+	}
+}

@@ -163,7 +163,7 @@ func (d *decoder) resolveMappings() error {
 			return err
 		}
 	}
-	return fill(&d.mappingIDs, "mapping", d.Mappings, func(m *Mapping) uint64 { return m.ID })
+	return fill(&d.mappingIDs, "mapping", d.Mappings, false, func(m *Mapping) uint64 { return m.ID })
 }
 
 func (d *decoder) resolveFunctions() error {
@@ -181,7 +181,7 @@ func (d *decoder) resolveFunctions() error {
 		}
 		return d.checkString(f.Filename, "function", i, "filename")
 	}
-	return fill(&d.functionIDs, "function", d.Functions, func(f *Function) uint64 { return f.ID })
+	return fill(&d.functionIDs, "function", d.Functions, d.limits.FunctionZero, func(f *Function) uint64 { return f.ID })
 }
 
 func (d *decoder) resolveLocations() error {
@@ -198,5 +198,5 @@ func (d *decoder) resolveLocations() error {
 			lines[j].Function = f
 		}
 	}
-	return fill(&d.locationIDs, "location", d.Locations, func(l *Location) uint64 { return l.ID })
+	return fill(&d.locationIDs, "location", d.Locations, false, func(l *Location) uint64 { return l.ID })
 }
