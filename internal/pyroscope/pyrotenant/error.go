@@ -1,0 +1,58 @@
+package pyrotenant
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"connectrpc.com/connect"
+)
+
+// Error is a refusal as clients get it.
+type Error struct {
+	// Status is that of HTTP, Code that of Connect and gRPC.
+	Status int
+	Code   connect.Code
+	// Message is for the client.
+	Message string
+	// RetryAfter is when the client may try again; 0 says nothing.
+	RetryAfter time.Duration
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Connect returns the error of a Connect or gRPC call, with Retry-After.
+func (e *Error) Connect() *connect.Error {
+	err := connect.NewError(e.Code, e)
+	if e.RetryAfter > 0 {
+		err.Meta().Set("Retry-After", e.seconds())
+	}
+	return err
+}
+
+// seconds is RetryAfter, rounded up.
+func (e *Error) seconds() string {
+	return strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10)
+}
+
+// Write answers a request with {"code": …, "message": …}. Nothing must have been
+// written before.
+func (e *Error) Write(w http.ResponseWriter) {
+	// A struct of two strings always marshals.
+	body, _ := json.Marshal(struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}{e.Code.String(), e.Message})
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Del("Content-Encoding")
+	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", e.seconds())
+	}
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
