@@ -10,6 +10,7 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"github.com/aperture-collector/aperture-collector/internal/jfr"
 	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 )
 
@@ -68,7 +69,7 @@ const looked = 4 << 10
 // pprof, whose decoder then says why it is not.
 func Detect(data []byte) Format {
 	switch {
-	case bytes.HasPrefix(data, []byte(jfrMagic)):
+	case bytes.HasPrefix(data, []byte(jfr.Magic)):
 		return JFRFile
 	case len(data) >= 4 && binary.LittleEndian.Uint32(data) == 1:
 		// The version. It would be field 0 in protobuf, which there is not.

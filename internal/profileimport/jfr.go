@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aperture-collector/aperture-collector/internal/jfr"
 	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -21,17 +22,8 @@ import (
 // Other events are left out. Frames are `class.method` with the line.
 func JFR(data []byte) ([]*pprofwire.Profile, error) {
 	d := &jfrDecoder{builders: make(map[string]*builder)}
-	number := 0
-	for rest := data; len(rest) > 0; number++ {
-		c, after, err := readChunk(rest)
-		if err == nil {
-			d.times(c)
-			err = d.events(c)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("decode JFR: chunk %d: %w", number, err)
-		}
-		rest = after
+	if err := jfr.Read(data, d); err != nil {
+		return nil, err
 	}
 	var all []*pprofwire.Profile
 	kinds := []string{profile.KindCPU, profile.KindLock, profile.KindOffCPU, kindAlloc}
@@ -82,81 +74,66 @@ type jfrDecoder struct {
 	start, end int64
 	period     int64
 	stack      []uint64
+
+	// Of the chunk.
+	locations map[jfr.Frame]locationKey
+	samples   map[jfrSampleKey]*sample
 }
 
-func (d *jfrDecoder) times(c *jfrChunk) {
-	if d.start == 0 || c.start < d.start {
-		d.start = c.start
-	}
-	d.end = max(d.end, c.start+c.duration)
+// jfrSampleKey is a stack trace of a chunk.
+type jfrSampleKey struct {
+	kind  string
+	stack uint64
 }
 
-// events reads all events of a chunk.
-func (d *jfrDecoder) events(c *jfrChunk) error {
-	r := &c.r
-	r.pos = jfrHeaderSize
-	for r.err == nil && r.pos < len(r.data) && r.step() {
-		first := r.pos
-		size := r.long()
-		if r.err == nil && (size < uint64(r.pos-first) || size > uint64(len(r.data)-first) || size == 0) {
-			r.fail("an event has the size %d; there are %d bytes", size, len(r.data)-first)
-		}
-		if r.err != nil {
-			break
-		}
-		end := first + int(size)
-		if class := c.classes[r.long()]; class != nil {
-			if what, ok := jfrEvents[class.name]; ok {
-				d.event(c, class, what.kind, what.value)
-			} else if class.name == "jdk.ActiveSetting" {
-				d.setting(c, class)
-			}
-		}
-		if r.pos > end {
-			r.fail("an event is longer than the %d bytes it says", size)
-		}
-		r.pos = end
-	}
-	return r.err
+const jfrSetting = "jdk.ActiveSetting"
+
+// Wants implements [jfr.Handler].
+func (d *jfrDecoder) Wants(class string) bool {
+	_, ok := jfrEvents[class]
+	return ok || class == jfrSetting
 }
 
-func (d *jfrDecoder) event(c *jfrChunk, class *jfrClass, kind, valueField string) {
-	value, state := uint64(0), ""
-	key := jfrSampleKey{kind: kind}
-	c.value(class, 0, func(o *jfrClass, i int, v uint64, _ string) {
-		if o != class {
-			return
-		}
-		switch o.fields[i].name {
-		case "stackTrace":
-			key.stack = v
-		case "state":
-			state = c.states[v]
-		case valueField:
-			value = v
-		}
-	})
-	if c.r.err != nil || state == "STATE_SLEEPING" {
-		return
+// Chunk implements [jfr.Handler].
+func (d *jfrDecoder) Chunk(c *jfr.Chunk) {
+	if d.start == 0 || c.Start < d.start {
+		d.start = c.Start
 	}
-	s := c.samples[key]
+	d.end = max(d.end, c.Start+c.Duration)
+	d.locations, d.samples = make(map[jfr.Frame]locationKey), make(map[jfrSampleKey]*sample)
+}
+
+// Event implements [jfr.Handler].
+func (d *jfrDecoder) Event(c *jfr.Chunk, e *jfr.Event) error {
+	if e.Class == jfrSetting {
+		d.setting(c, e)
+		return nil
+	}
+	if c.State(e.Number("state")) == "STATE_SLEEPING" {
+		return nil
+	}
+	what := jfrEvents[e.Class]
+	key := jfrSampleKey{what.kind, e.Number("stackTrace")}
+	s := d.samples[key]
 	if s == nil {
 		s = d.sample(c, key)
-		c.samples[key] = s
+		d.samples[key] = s
 	}
+	value := e.Number(what.value)
 	switch {
-	case kind == profile.KindCPU:
+	case what.kind == profile.KindCPU:
 		s.values[0]++
-	case kind == kindAlloc || kind == kindTLAB:
+	case what.kind == kindAlloc || what.kind == kindTLAB:
 		s.values[0] = profile.Bounded(profile.Add(s.values[0], int64(min(value, 1<<50))))
 	default:
-		s.values[0] = profile.Bounded(profile.Add(s.values[0], c.nanoseconds(value)))
+		s.values[0] = profile.Bounded(profile.Add(s.values[0], c.Nanoseconds(value)))
 		s.values[1]++
 	}
+	return nil
 }
 
 // sample returns the sample of a stack.
-func (d *jfrDecoder) sample(c *jfrChunk, key jfrSampleKey) *sample {
+func (d *jfrDecoder) sample(c *jfr.Chunk, key jfrSampleKey) *sample {
 	b := d.builders[key.kind]
 	if b == nil {
 		types := profile.Types(key.kind)
@@ -167,45 +144,34 @@ func (d *jfrDecoder) sample(c *jfrChunk, key jfrSampleKey) *sample {
 		d.builders[key.kind] = b
 	}
 	d.stack = d.stack[:0]
-	for _, f := range c.stacks[key.stack] {
-		d.stack = append(d.stack, b.location(c.location(f)))
+	frames, _ := c.Stack(key.stack)
+	for _, f := range frames {
+		d.stack = append(d.stack, b.location(d.location(c, f)))
 	}
 	return b.sample(d.stack)
 }
 
 // setting reads how often the CPU was sampled.
-func (d *jfrDecoder) setting(c *jfrChunk, class *jfrClass) {
-	var id uint64
-	var name, value string
-	c.value(class, 0, func(o *jfrClass, i int, v uint64, text string) {
-		switch o.fields[i].name {
-		case "id":
-			id = v
-		case "name":
-			name = text
-		case "value":
-			value = text
-		}
-	})
-	if of := c.classes[id]; of == nil || of.name != "jdk.ExecutionSample" || name != "period" {
+func (d *jfrDecoder) setting(c *jfr.Chunk, e *jfr.Event) {
+	if c.Class(e.Number("id")) != "jdk.ExecutionSample" || e.Text("name") != "period" {
 		return
 	}
-	if period, err := time.ParseDuration(strings.ReplaceAll(value, " ", "")); err == nil && period > 0 {
+	period, err := time.ParseDuration(strings.ReplaceAll(e.Text("value"), " ", ""))
+	if err == nil && period > 0 {
 		d.period = int64(period)
 	}
 }
 
 // location returns a frame by name.
-func (c *jfrChunk) location(f jfrFrame) locationKey {
-	k, ok := c.locations[f]
+func (d *jfrDecoder) location(c *jfr.Chunk, f jfr.Frame) locationKey {
+	k, ok := d.locations[f]
 	if !ok {
-		m := c.methods[f.method]
-		class := strings.ReplaceAll(c.symbols[c.classNames[m.class]], "/", ".")
-		k = locationKey{function: class + "." + c.symbols[m.name], line: int64(f.line)}
+		class, name := c.Method(f.Method)
+		k = locationKey{function: strings.ReplaceAll(class, "/", ".") + "." + name, line: int64(f.Line)}
 		if k.function == "." {
-			k.function = "method " + strconv.FormatUint(f.method, 10)
+			k.function = "method " + strconv.FormatUint(f.Method, 10)
 		}
-		c.locations[f] = k
+		d.locations[f] = k
 	}
 	return k
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aperture-collector/aperture-collector/internal/jfr/jfrtest"
 	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 )
 
@@ -66,7 +67,7 @@ func TestJFRTruncated(t *testing.T) {
 	for n := 0; n < len(data); n += 1 + n/200 {
 		_, err := JFR(data[:n])
 		require.Error(t, err, "%d of %d bytes", n, len(data))
-		if n >= jfrHeaderSize {
+		if n >= jfrtest.HeaderSize {
 			cut := slices.Clone(data[:n])
 			binary.BigEndian.PutUint64(cut[8:], uint64(n))
 			_, _ = JFR(cut) // what is there may be complete
@@ -113,7 +114,7 @@ func TestJFRErrors(t *testing.T) {
 }
 
 func FuzzJFR(f *testing.F) {
-	f.Add(smallJFR())
+	f.Add(jfrtest.Small())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		profiles, err := JFR(data)
 		if err != nil {

@@ -1,18 +1,21 @@
-package profileimport
+package jfr
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
-// maxJFRDepth bounds how deep values and elements are inside each other.
-const maxJFRDepth = 16
+// maxDepth bounds how deep values and elements are inside each other.
+const maxDepth = 16
 
-// jfrClass is a type of values or events as the recording describes it.
-type jfrClass struct {
+// classType is a type of values or events as the recording describes it.
+type classType struct {
 	id     uint64
 	name   string
-	fields []jfrField
+	fields []fieldType
 }
 
-type jfrField struct {
+type fieldType struct {
 	name     string
 	typ      uint64
 	constant bool // the value is a key in the pool of its type
@@ -20,7 +23,7 @@ type jfrField struct {
 }
 
 // metadata reads the description of all types.
-func (c *jfrChunk) metadata() {
+func (c *Chunk) metadata() {
 	r := &c.r
 	for range 5 { // size, type, start, duration, id
 		r.long()
@@ -29,15 +32,15 @@ func (c *jfrChunk) metadata() {
 	for n := r.count(1); n > 0 && r.step(); n-- {
 		c.strings = append(c.strings, r.string())
 	}
-	c.classes = make(map[uint64]*jfrClass)
+	c.classes = make(map[uint64]*classType)
 	c.element(nil, 0)
 }
 
 // element reads an element of the description and those inside it.
-func (c *jfrChunk) element(parent *jfrClass, depth int) {
+func (c *Chunk) element(parent *classType, depth int) {
 	r := &c.r
-	if depth > maxJFRDepth {
-		r.fail("the metadata has more than %d levels", maxJFRDepth)
+	if depth > maxDepth {
+		r.fail("the metadata has more than %d levels", maxDepth)
 	}
 	name := c.text()
 	attributes := make(map[string]string)
@@ -55,10 +58,10 @@ func (c *jfrChunk) element(parent *jfrClass, depth int) {
 	class := parent
 	switch {
 	case name == "class":
-		class = &jfrClass{id: number("id"), name: attributes["name"]}
+		class = &classType{id: number("id"), name: attributes["name"]}
 		c.classes[class.id] = class
 	case name == "field" && parent != nil:
-		parent.fields = append(parent.fields, jfrField{
+		parent.fields = append(parent.fields, fieldType{
 			name: attributes["name"], typ: number("class"),
 			constant: attributes["constantPool"] == "true", array: attributes["dimension"] == "1",
 		})
@@ -72,7 +75,7 @@ func (c *jfrChunk) element(parent *jfrClass, depth int) {
 }
 
 // text reads a string of the description by its number.
-func (c *jfrChunk) text() string {
+func (c *Chunk) text() string {
 	n := c.r.long()
 	if n >= uint64(len(c.strings)) {
 		c.r.fail("string %d of the metadata is asked for; there are %d", n, len(c.strings))
@@ -83,13 +86,13 @@ func (c *jfrChunk) text() string {
 
 // visitor is told of the values of a struct: of which class, which of its fields,
 // and the number or the string.
-type visitor func(owner *jfrClass, field int, number uint64, text string)
+type visitor func(owner *classType, field int, number uint64, text string)
 
 // value reads a struct.
-func (c *jfrChunk) value(class *jfrClass, depth int, visit visitor) {
+func (c *Chunk) value(class *classType, depth int, visit visitor) {
 	r := &c.r
-	if depth > maxJFRDepth {
-		r.fail("values of %s are more than %d levels deep", shorten(class.name), maxJFRDepth)
+	if depth > maxDepth {
+		r.fail("values of %s are more than %d levels deep", shorten(class.name), maxDepth)
 	}
 	for i := range class.fields {
 		f := &class.fields[i]
@@ -103,7 +106,7 @@ func (c *jfrChunk) value(class *jfrClass, depth int, visit visitor) {
 	}
 }
 
-func (c *jfrChunk) field(owner *jfrClass, i int, f *jfrField, depth int, visit visitor) {
+func (c *Chunk) field(owner *classType, i int, f *fieldType, depth int, visit visitor) {
 	r := &c.r
 	if f.constant {
 		visit(owner, i, r.long(), "")
@@ -128,4 +131,11 @@ func (c *jfrChunk) field(owner *jfrClass, i int, f *jfrField, depth int, visit v
 	default:
 		c.value(class, depth+1, visit)
 	}
+}
+
+func shorten(s string) string {
+	if len(s) > 32 {
+		return strings.ToValidUTF8(s[:32], "") + "…"
+	}
+	return s
 }

@@ -1,4 +1,4 @@
-package profileimport
+package jfr
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// jfrReader reads the primitive values of a recording. The first error stays.
-type jfrReader struct {
+// reader reads the primitive values of a recording. The first error stays.
+type reader struct {
 	data []byte
 	pos  int
 	// budget bounds the values read: some take no bytes, and a file can ask for any
@@ -16,21 +16,21 @@ type jfrReader struct {
 	err    error
 }
 
-func (r *jfrReader) fail(format string, args ...any) {
+func (r *reader) fail(format string, args ...any) {
 	if r.err == nil {
 		r.err = fmt.Errorf("at byte %d of the chunk: %s", r.pos, fmt.Sprintf(format, args...))
 	}
 }
 
 // step accounts for a value and reports whether to go on.
-func (r *jfrReader) step() bool {
+func (r *reader) step() bool {
 	if r.budget--; r.budget < 0 {
 		r.fail("there are more values than a file of this size can have")
 	}
 	return r.err == nil
 }
 
-func (r *jfrReader) byte() byte {
+func (r *reader) byte() byte {
 	if r.err != nil || r.pos >= len(r.data) {
 		r.fail("the recording ends too early")
 		return 0
@@ -42,7 +42,7 @@ func (r *jfrReader) byte() byte {
 
 // long reads an integer of 7 bits a byte, the lowest first, of which the ninth byte
 // has 8.
-func (r *jfrReader) long() uint64 {
+func (r *reader) long() uint64 {
 	var v uint64
 	for shift := 0; shift < 56; shift += 7 {
 		b := r.byte()
@@ -55,7 +55,7 @@ func (r *jfrReader) long() uint64 {
 }
 
 // count reads a number of values that take at least so many bytes each.
-func (r *jfrReader) count(size int) int {
+func (r *reader) count(size int) int {
 	n := r.long()
 	if rest := len(r.data) - r.pos; size > 0 && n > uint64(rest/size) || n > uint64(max(r.budget, 0)) {
 		r.fail("there should be %d values in the %d bytes that are left", n, rest)
@@ -64,7 +64,7 @@ func (r *jfrReader) count(size int) int {
 	return int(n)
 }
 
-func (r *jfrReader) skip(n int) {
+func (r *reader) skip(n int) {
 	if r.err == nil && n > len(r.data)-r.pos {
 		r.fail("the recording ends too early")
 	}
@@ -75,22 +75,22 @@ func (r *jfrReader) skip(n int) {
 
 // Encodings of strings.
 const (
-	jfrNull = iota
-	jfrEmpty
-	jfrConstant
-	jfrUTF8
-	jfrChars
-	jfrLatin1
+	null = iota
+	empty
+	constant
+	utf8Bytes
+	chars
+	latin1
 )
 
-func (r *jfrReader) string() string {
+func (r *reader) string() string {
 	switch encoding := r.byte(); encoding {
-	case jfrNull, jfrEmpty:
-	case jfrConstant:
+	case null, empty:
+	case constant:
 		r.long() // of a pool of strings, which nothing that we read uses
-	case jfrUTF8:
+	case utf8Bytes:
 		return strings.ToValidUTF8(string(r.bytes()), "\ufffd")
-	case jfrChars:
+	case chars:
 		var b strings.Builder
 		for n := r.count(1); n > 0 && r.err == nil; n-- {
 			if c := r.long(); c <= utf8.MaxRune {
@@ -98,7 +98,7 @@ func (r *jfrReader) string() string {
 			}
 		}
 		return b.String()
-	case jfrLatin1:
+	case latin1:
 		var b strings.Builder
 		for _, c := range r.bytes() {
 			b.WriteRune(rune(c))
@@ -110,7 +110,7 @@ func (r *jfrReader) string() string {
 	return ""
 }
 
-func (r *jfrReader) bytes() []byte {
+func (r *reader) bytes() []byte {
 	n := r.count(1)
 	first := r.pos
 	r.skip(n)
