@@ -19,6 +19,16 @@ func query[T any](s *store, f func(profilestore.Querier) (T, error)) (T, error) 
 	return out, s.note(err)
 }
 
+// TimeRange implements [profilestore.Querier].
+func (s *store) TimeRange(ctx context.Context, sel profilestore.Selector) (first, last int64, err error) {
+	c, err := s.connected()
+	if err != nil {
+		return 0, 0, err
+	}
+	first, last, err = c.reader.TimeRange(ctx, sel)
+	return first, last, s.note(err)
+}
+
 // Series implements [profilestore.Querier].
 func (s *store) Series(ctx context.Context, sel profilestore.Selector, opts profilestore.SeriesOptions) ([]profilestore.Series, error) {
 	return query(s, func(q profilestore.Querier) ([]profilestore.Series, error) { return q.Series(ctx, sel, opts) })

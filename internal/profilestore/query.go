@@ -32,17 +32,25 @@ type Querier interface {
 	// ProfileTypes lists what profiles there are in the hours that the time touches.
 	ProfileTypes(ctx context.Context, sel Selector) ([]ProfileType, error)
 	// LabelNames, LabelValues and LabelSets list those of the series that the labels
-	// of sel select, sorted, at most limit, whenever they were there: of sel, kinds
-	// and time do not apply.
+	// of sel select, sorted, at most limit: of series with profiles of its kinds in the
+	// hours that the time touches, if there are kinds or times, else whenever they were
+	// there.
 	LabelNames(ctx context.Context, sel Selector, limit int) ([]string, error)
 	LabelValues(ctx context.Context, sel Selector, name string, limit int) ([]string, error)
 	// LabelSets lists which values of these labels there are together, in the order
-	// of names; a label that is not there has the empty value. At most [MaxBy] names.
+	// of names; a label that is not there has the empty value. At most [MaxNames] names.
 	LabelSets(ctx context.Context, sel Selector, names []string, limit int) ([][]string, error)
+	// TimeRange returns the begin of the first profile and the end of the last in the
+	// hours that the time touches, in Unix nanoseconds; both are 0 if there is none. Of
+	// sel, labels do not apply.
+	TimeRange(ctx context.Context, sel Selector) (first, last int64, err error)
 }
 
 // MaxBy bounds the labels that an answer is kept apart by.
 const MaxBy = 16
+
+// MaxNames bounds the labels of a set.
+const MaxNames = 256
 
 // SeriesOptions say what sums must be told apart.
 type SeriesOptions struct {
@@ -52,12 +60,19 @@ type SeriesOptions struct {
 	// Step is the length of a point in nanoseconds; with 0 there is one point, at
 	// time 0.
 	Step int64
+	// Offset is when one of the steps begins, in Unix nanoseconds; points are the
+	// multiples of Step before and after it.
+	Offset int64
+	// ByPeriod keeps profiles with different periods apart: each has series of its own.
+	ByPeriod bool
 }
 
 // Series are the sums of one kind with the same values of labels.
 type Series struct {
 	Kind  string
 	Types []profile.ValueType
+	// Period is 0 unless they were kept apart by it.
+	Period int64
 	// Labels are the values of SeriesOptions.By, in that order; a label that is not
 	// there has the empty value.
 	Labels []string
@@ -68,7 +83,8 @@ type Series struct {
 // Point sums the profiles that begin in a step. The average of a value is the sum
 // divided by Profiles.
 type Point struct {
-	// Time is the begin of the step, a multiple of its length, in Unix nanoseconds.
+	// Time is the begin of the step in Unix nanoseconds: SeriesOptions.Offset and a
+	// multiple of the step.
 	Time     int64
 	Values   [profile.MaxTypes]int64
 	Events   uint64

@@ -38,6 +38,9 @@ type Selector struct {
 	Service string
 	// Kinds restricts the kinds of profiles.
 	Kinds []string
+	// PeriodType restricts profiles to those of a period type, which may be the empty
+	// one; nil selects all.
+	PeriodType *profile.ValueType
 	// AgentID is the exact agent; nil selects all, also those without one.
 	AgentID *string
 	// Matchers must all hold for a series' labels.
@@ -54,7 +57,12 @@ type Selector struct {
 type Matcher struct {
 	Name, Value string
 	Op          MatchOp
+	// Or are further names: the label is the first of all of them that is there.
+	Or []string
 }
+
+// LabelService as the name of a label is the service, whatever labels a series has.
+const LabelService = "__service__"
 
 // MatchOp is how a [Matcher] compares.
 type MatchOp uint8
@@ -92,6 +100,9 @@ type MergeOptions struct {
 	BySyscall bool
 	// SyscallRows keeps rows apart by system call, latency bucket and outcome.
 	SyscallRows bool
+	// ByPeriod keeps profiles with different periods apart: each period is a kind of
+	// its own in the answer.
+	ByPeriod bool
 	// NoStacks leaves stacks out: every sum is over all stacks.
 	NoStacks bool
 	// MaxStacks bounds the number of rows returned per kind; the rows with the
@@ -103,7 +114,8 @@ type MergeOptions struct {
 // Merge is the result of [Reader.MergeStacks]. A reader may give the same one to
 // several callers: it and all it refers to must not be changed.
 type Merge struct {
-	// Kinds has one entry per kind that has observations, sorted by name.
+	// Kinds has one entry per kind that has observations, sorted by name, types, and,
+	// with ByPeriod, period.
 	Kinds []KindMerge
 	// Stacks resolves the Stack fields of all rows.
 	Stacks []Stack

@@ -3,6 +3,7 @@ package reader
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,9 +29,8 @@ func LabelConditions(sel profilestore.Selector, params *chconn.Params) (string, 
 	}
 	for i, m := range sel.Matchers {
 		name, value := "n"+strconv.Itoa(i), "v"+strconv.Itoa(i)
-		label := "labels[{" + name + ":String}]"
+		label := labelOf(&m, name, params)
 		operand := "{" + value + ":String}"
-		params.String(name, m.Name)
 		var condition string
 		switch m.Op {
 		case profilestore.MatchEqual:
@@ -54,4 +54,27 @@ func LabelConditions(sel profilestore.Selector, params *chconn.Params) (string, 
 		conditions = append(conditions, condition)
 	}
 	return strings.Join(conditions, " AND "), nil
+}
+
+// labelOf is an expression for the value of the label that m is about, with names of
+// parameters that begin with prefix.
+func labelOf(m *profilestore.Matcher, prefix string, params *chconn.Params) string {
+	if m.Name == profilestore.LabelService {
+		return "CAST(service, 'String')"
+	}
+	out := ""
+	for i, name := range slices.Backward(append([]string{m.Name}, m.Or...)) {
+		param := prefix
+		if i > 0 {
+			param += "_" + strconv.Itoa(i)
+		}
+		params.String(param, name)
+		value := "labels[{" + param + ":String}]"
+		if out == "" {
+			out = value
+		} else {
+			out = "if(mapContains(labels, {" + param + ":String}), " + value + ", " + out + ")"
+		}
+	}
+	return out
 }

@@ -34,7 +34,7 @@ func (k *kinds) aggregate(ctx context.Context, g *gathering, rows []*chunkrow.Ro
 			left = append(left, row)
 			continue
 		}
-		key := kindKey{row.Kind, row.Types}
+		key := k.key(row)
 		byKind[key] = append(byKind[key], row)
 	}
 	for key, rows := range byKind {

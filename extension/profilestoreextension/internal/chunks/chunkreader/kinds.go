@@ -16,7 +16,10 @@ import (
 )
 
 // kindKey is what the kinds of a merge are told apart by.
-type kindKey struct{ kind, types string }
+type kindKey struct {
+	kind, types string
+	period      int64 // 0 if periods are not kept apart
+}
 
 // kindSums is what is known of one kind.
 type kindSums struct {
@@ -74,7 +77,7 @@ func (k *kinds) keys() []kindKey {
 		}
 	}
 	slices.SortFunc(out, func(a, b kindKey) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.types, b.types))
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.types, b.types), cmp.Compare(a.period, b.period))
 	})
 	return out
 }
@@ -91,9 +94,18 @@ func columnsFor(opts profilestore.MergeOptions) columns {
 	return columns{whole: f, cut: f | chunkrow.Decodable}
 }
 
+// key returns what rows are kept apart by.
+func (k *kinds) key(row *chunkrow.Row) kindKey {
+	key := kindKey{kind: row.Kind, types: row.Types}
+	if k.opts.ByPeriod {
+		key.period = row.Period
+	}
+	return key
+}
+
 // of returns the sums that a row belongs to.
 func (k *kinds) of(row *chunkrow.Row, start, end int64) *kindSums {
-	key := kindKey{row.Kind, row.Types}
+	key := k.key(row)
 	s := k.kinds[key]
 	if s == nil {
 		s = &kindSums{types: len(layout.DecodeTypes(row.Types)), period: row.Period, start: start, end: end, sums: newSums()}

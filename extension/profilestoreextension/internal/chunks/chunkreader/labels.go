@@ -23,35 +23,56 @@ func (s *scan) seriesFilter() string {
 	return s.filter + " AND " + s.labels
 }
 
+// labelFilter is the condition for rows of the table series whose labels are listed.
+func (r *Reader) labelFilter(s *scan, sel *profilestore.Selector) string {
+	out := s.seriesFilter()
+	if s.kinds == "" && sel.Start <= 0 && sel.End == 0 {
+		return out
+	}
+	return out + " AND series GLOBAL IN (SELECT arrayJoin(series_ids) FROM " + r.from + " WHERE " +
+		s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour}) + ")"
+}
+
+// valuesOf is an expression for the values of the labels whose names are in a parameter.
+func valuesOf(names []string, param string) string {
+	if slices.Contains(names, profilestore.LabelService) {
+		return "arrayMap(n -> if(n = '" + profilestore.LabelService + "', CAST(service, 'String'), labels[n]), " + param + ")"
+	}
+	return "arrayMap(n -> labels[n], " + param + ")"
+}
+
 // LabelNames implements [profilestore.Querier].
 func (r *Reader) LabelNames(ctx context.Context, sel profilestore.Selector, limit int) ([]string, error) {
 	s, err := newScan(sel)
-	if err != nil || limit <= 0 {
+	if err != nil || limit <= 0 || s.start >= s.end {
 		return nil, err
 	}
 	return r.texts(ctx, sel, "label_names", s.params.Clone(), "SELECT DISTINCT toString(arrayJoin(mapKeys(labels))) AS v FROM "+
-		r.opts.Tables.Table("series")+" WHERE "+s.seriesFilter(), limit)
+		r.opts.Tables.Table("series")+" WHERE "+r.labelFilter(s, &sel), limit)
 }
 
 // LabelValues implements [profilestore.Querier].
 func (r *Reader) LabelValues(ctx context.Context, sel profilestore.Selector, name string, limit int) ([]string, error) {
 	s, err := newScan(sel)
-	if err != nil || limit <= 0 {
+	if err != nil || limit <= 0 || s.start >= s.end {
 		return nil, err
+	}
+	from := r.opts.Tables.Table("series") + " WHERE " + r.labelFilter(s, &sel)
+	if name == profilestore.LabelService {
+		return r.texts(ctx, sel, "label_values", s.params.Clone(), "SELECT DISTINCT CAST(service, 'String') AS v FROM "+from, limit)
 	}
 	params := s.params.Clone()
 	params.String("name", name)
-	return r.texts(ctx, sel, "label_values", params, "SELECT DISTINCT labels[{name:String}] AS v FROM "+
-		r.opts.Tables.Table("series")+" WHERE "+s.seriesFilter()+" AND mapContains(labels, {name:String})", limit)
+	return r.texts(ctx, sel, "label_values", params, "SELECT DISTINCT labels[{name:String}] AS v FROM "+from+" AND mapContains(labels, {name:String})", limit)
 }
 
 // LabelSets implements [profilestore.Querier].
 func (r *Reader) LabelSets(ctx context.Context, sel profilestore.Selector, names []string, limit int) (out [][]string, err error) {
-	if n := len(names); n > profilestore.MaxBy {
-		return nil, fmt.Errorf("%w: sets of %d labels; the limit is %d", profile.ErrInvalid, n, profilestore.MaxBy)
+	if n := len(names); n > profilestore.MaxNames {
+		return nil, fmt.Errorf("%w: sets of %d labels; the limit is %d", profile.ErrInvalid, n, profilestore.MaxNames)
 	}
 	s, err := newScan(sel)
-	if err != nil || limit <= 0 || len(names) == 0 {
+	if err != nil || limit <= 0 || len(names) == 0 || s.start >= s.end {
 		return nil, err
 	}
 	ctx, done, err := r.begin(ctx, sel, "label_sets")
@@ -60,8 +81,8 @@ func (r *Reader) LabelSets(ctx context.Context, sel profilestore.Selector, names
 	}
 	values := proto.NewArray[string](new(proto.ColStr))
 	q := chconn.Query{Params: s.params.Clone(), Query: ch.Query{
-		Body: "SELECT DISTINCT arrayMap(n -> labels[n], {names:Array(String)}) AS vs FROM " +
-			r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter() + " ORDER BY vs LIMIT {limit:UInt64}",
+		Body: "SELECT DISTINCT " + valuesOf(names, "{names:Array(String)}") + " AS vs FROM " +
+			r.opts.Tables.Table("series") + " WHERE " + r.labelFilter(s, &sel) + " ORDER BY vs LIMIT {limit:UInt64}",
 		Result: proto.Results{{Name: "vs", Data: values}},
 		OnResult: func(context.Context, proto.Block) error {
 			for i := range values.Rows() {
@@ -181,4 +202,33 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 		return nil, fmt.Errorf("read profile types: %w", err)
 	}
 	return out, nil
+}
+
+// TimeRange implements [profilestore.Querier].
+func (r *Reader) TimeRange(ctx context.Context, sel profilestore.Selector) (first, last int64, err error) {
+	sel.Matchers, sel.AgentID = nil, nil
+	s, err := newScan(sel)
+	if err != nil || s.start >= s.end {
+		return 0, 0, err
+	}
+	ctx, done, err := r.begin(ctx, sel, "time_range")
+	if err != nil {
+		return 0, 0, err
+	}
+	var lo, hi proto.ColInt64
+	err = r.base.Do(ctx, "time_range", chconn.Query{Params: s.params, Query: ch.Query{
+		Body: "SELECT toUnixTimestamp64Nano(min(first_time)) AS lo, toUnixTimestamp64Nano(max(last_time)) AS hi FROM " + r.from +
+			" WHERE " + s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour}) + " HAVING count() > 0",
+		Result: proto.Results{{Name: "lo", Data: &lo}, {Name: "hi", Data: &hi}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i := range lo {
+				first, last = lo[i], hi[i]
+			}
+			return nil
+		},
+	}})
+	if done(err) != nil {
+		return 0, 0, fmt.Errorf("read time range: %w", err)
+	}
+	return first, last, nil
 }

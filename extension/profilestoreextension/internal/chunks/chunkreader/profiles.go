@@ -141,7 +141,7 @@ func (s *heatmapTaker) begin(row *chunkrow.Row) {
 	if len(row.Columns.Profiles.Totals[s.column]) == 0 {
 		return // of fewer types
 	}
-	key := kindKey{row.Kind, row.Types}
+	key := kindKey{kind: row.Kind, types: row.Types}
 	if s.kinds[key] == nil {
 		s.kinds[key] = make(map[int64]*profilestore.HeatmapStep)
 	}

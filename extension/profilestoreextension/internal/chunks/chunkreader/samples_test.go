@@ -158,7 +158,7 @@ func TestLabelSets(t *testing.T) {
 	sets, err = r.LabelSets(t.Context(), sel, []string{"k8s.pod.name"}, 1)
 	require.NoError(t, err)
 	assert.Len(t, sets, 1)
-	_, err = r.LabelSets(t.Context(), sel, make([]string, profilestore.MaxBy+1), 1)
+	_, err = r.LabelSets(t.Context(), sel, make([]string, profilestore.MaxNames+1), 1)
 	require.ErrorIs(t, err, profile.ErrInvalid)
 }
 

@@ -49,6 +49,10 @@ func newScan(sel profilestore.Selector) (*scan, error) {
 		s.params.Strings("kinds", sel.Kinds)
 		s.kindNames = sel.Kinds
 	}
+	if sel.PeriodType != nil {
+		s.kinds += " AND period_type = {period_type:String}"
+		s.params.String("period_type", layout.EncodeType(*sel.PeriodType))
+	}
 	var err error
 	if s.labels, err = reader.LabelConditions(sel, &s.params); err != nil {
 		return nil, err

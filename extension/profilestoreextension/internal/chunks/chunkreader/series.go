@@ -25,6 +25,9 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts pro
 	if n := len(opts.By); n > profilestore.MaxBy {
 		return nil, fmt.Errorf("%w: series by %d labels; the limit is %d", profile.ErrInvalid, n, profilestore.MaxBy)
 	}
+	if opts.Offset < 0 {
+		return nil, fmt.Errorf("%w: offset is %d ns; must not be negative", profile.ErrInvalid, opts.Offset)
+	}
 	if opts.Step < 0 {
 		return nil, fmt.Errorf("%w: step is %d ns; must not be negative", profile.ErrInvalid, opts.Step)
 	}
@@ -46,7 +49,7 @@ func (r *Reader) sumSeries(ctx context.Context, s *scan, opts profilestore.Serie
 		return nil, err
 	}
 	out, err := r.gather(ctx, s, "series", columns{byProfile, byProfile}, func() sink {
-		return &eachProfile{to: &seriesTaker{step: opts.Step, groups: groups, series: make(map[seriesKey]*points)}}
+		return &eachProfile{to: &seriesTaker{opts: opts, groups: groups, series: make(map[seriesKey]*points)}}
 	})
 	if err != nil {
 		return nil, err
@@ -63,7 +66,7 @@ func (r *Reader) groups(ctx context.Context, s *scan, by []string) (map[proto.UI
 	values := proto.NewArray[string](new(proto.ColStr))
 	out := make(map[proto.UInt128]string)
 	q := chconn.Query{Params: s.params.Clone(), Query: ch.Query{
-		Body: "SELECT DISTINCT series, arrayMap(n -> labels[n], {by:Array(String)}) AS vs FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter(),
+		Body: "SELECT DISTINCT series, " + valuesOf(by, "{by:Array(String)}") + " AS vs FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter(),
 		Result: proto.Results{
 			{Name: "series", Data: &id},
 			{Name: "vs", Data: values},
@@ -128,7 +131,7 @@ func (p *points) span(step int64) int64 {
 
 // seriesTaker sums profiles by series and step.
 type seriesTaker struct {
-	step   int64
+	opts   profilestore.SeriesOptions
 	groups map[proto.UInt128]string // nil if there is one group
 
 	n      int64 // points
@@ -142,7 +145,10 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 	series := row.Columns.Profiles.Series[i]
 	to := s.row[series]
 	if to == nil {
-		key := seriesKey{kindKey{row.Kind, row.Types}, s.groups[row.SeriesIDs[series]]}
+		key := seriesKey{kindKey{kind: row.Kind, types: row.Types}, s.groups[row.SeriesIDs[series]]}
+		if s.opts.ByPeriod {
+			key.period = row.Period
+		}
 		if to = s.series[key]; to == nil {
 			to = new(points)
 			s.series[key] = to
@@ -150,8 +156,8 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 		s.row[series] = to
 	}
 	var step int64
-	if s.step > 0 {
-		step = profile.Bucket(row.Columns.Profiles.Times[i], s.step)
+	if s.opts.Step > 0 {
+		step = profile.Bucket(row.Columns.Profiles.Times[i]-s.opts.Offset, s.opts.Step)
 	}
 	if n := to.span(step) - int64(len(to.list)); n > 0 {
 		if s.n += n; s.n > maxPoints {
@@ -170,20 +176,20 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 func (s *seriesTaker) answer() []profilestore.Series {
 	out := make([]profilestore.Series, 0, len(s.series))
 	for key, ps := range s.series {
-		one := profilestore.Series{Kind: key.kind, Types: layout.DecodeTypes(key.types)}
+		one := profilestore.Series{Kind: key.kind, Types: layout.DecodeTypes(key.types), Period: key.period}
 		if s.groups != nil {
 			one.Labels = strings.Split(key.group, "\x00")
 		}
 		for i, p := range ps.list {
 			if p.Profiles > 0 {
-				p.Time = (ps.first + int64(i)) * s.step
+				p.Time = (ps.first+int64(i))*s.opts.Step + s.opts.Offset
 				one.Points = append(one.Points, p)
 			}
 		}
 		out = append(out, one)
 	}
 	slices.SortFunc(out, func(a, b profilestore.Series) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Labels, b.Labels), cmp.Compare(layout.EncodeTypes(a.Types), layout.EncodeTypes(b.Types)))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Labels, b.Labels), cmp.Compare(layout.EncodeTypes(a.Types), layout.EncodeTypes(b.Types)), cmp.Compare(a.Period, b.Period))
 	})
 	return out
 }
