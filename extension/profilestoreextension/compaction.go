@@ -58,6 +58,14 @@ func (c *compaction) backlog() (out compact.Backlog, ok bool) {
 	return out, ok
 }
 
+// leads reports whether this collector had the lease of the first part a moment ago.
+func (c *compaction) leads() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.parts[0]
+	return p != nil && time.Since(p.pass) < time.Minute
+}
+
 // stopped forgets what was seen.
 func (c *compaction) stopped() {
 	c.mu.Lock()

@@ -38,7 +38,9 @@ var errTablesMissing = errors.New("tables are missing")
 func (s *store) run(ctx context.Context) {
 	for warned := false; ctx.Err() == nil; warned = true {
 		s.connect(ctx, warned)
-		s.compacting(ctx, func(ctx context.Context) { s.keeping(ctx, s.watch) })
+		s.compacting(ctx, func(ctx context.Context) {
+			s.keeping(ctx, func(ctx context.Context) { s.checking(ctx, s.watch) })
+		})
 	}
 }
 
@@ -183,6 +185,6 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 		c.nodes = cluster.NewNodes(pool, o, tables.Cluster)
 		c.everywhere = c.nodes
 	}
-	c.keeper = s.newKeeper(c)
+	c.keeper, c.checker = s.newKeeper(c), s.newChecker(c)
 	return c, nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/alerts"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/check"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkreader"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/cluster"
@@ -60,6 +61,7 @@ type connection struct {
 	writer  *chunkwriter.Writer
 	alerts  *alerts.Store
 	keeper  *life.Keeper
+	checker *check.Checker
 	cluster string // its name, "" for a single server
 	// nodes are the servers of a cluster without Keeper, nil otherwise; everywhere
 	// runs statements on all servers that have tables.

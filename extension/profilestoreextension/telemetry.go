@@ -34,6 +34,7 @@ func newTelemetry(set component.TelemetrySettings, s *store) (*telemetry, error)
 	}
 	err = errors.Join(
 		registerUsage(b, s),
+		b.RegisterProfileStoreUnaccountedEventsCallback(s.observeUnaccounted),
 		b.RegisterProfileStoreUpCallback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(flag(s.Ready() == nil))
 			return nil

@@ -39,6 +39,7 @@ func (f *filter) row(r *chunkrow.Row, keep func(series proto.UInt128, begin int6
 	})
 	out := *r
 	out.Profiles, out.Events, out.SeriesIDs = uint32(sel.Len()), 0, nil
+	out.BatchEvents = chunkrow.UnknownEvents
 	series := make([]uint32, len(r.SeriesIDs))
 	for i, id := range r.SeriesIDs {
 		if left[i] {
@@ -98,7 +99,7 @@ func (f *filter) empty(r *chunkrow.Row) (*chunkrow.Row, error) {
 		return nil, fmt.Errorf("row %016x: %w", r.ID, err)
 	}
 	out := &chunkrow.Row{Header: r.Header, Columns: *built.Columns()}
-	out.Profiles, out.Entries, out.Events = 0, 0, 0
+	out.Profiles, out.Entries, out.Events, out.BatchEvents = 0, 0, 0, chunkrow.UnknownEvents
 	return out.Clone(), nil
 }
 

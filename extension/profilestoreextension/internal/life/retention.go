@@ -74,6 +74,17 @@ func (r *Retention) ofBatches(tenant string) time.Duration {
 	return out
 }
 
+// Shortest returns that of anything of a tenant, batches too.
+func (r *Retention) Shortest(tenant string) time.Duration {
+	out := min(r.Profiles, r.ofBatches(tenant))
+	for _, o := range r.Overrides {
+		if o.Tenant == "" || o.Tenant == tenant {
+			out = min(out, o.Retention)
+		}
+	}
+	return out
+}
+
 // uniform reports whether the TTL of the table does everything.
 func (r *Retention) uniform() bool { return len(r.Overrides) == 0 }
 

@@ -28,6 +28,7 @@ type TelemetryBuilder struct {
 	meter                              metric.Meter
 	mu                                 sync.Mutex
 	registrations                      []metric.Registration
+	ProfileStoreCheckedHours           metric.Int64Counter
 	ProfileStoreCompactionBacklog      metric.Int64ObservableGauge
 	ProfileStoreCompactionBytes        metric.Int64Counter
 	ProfileStoreCompactionDuration     metric.Float64Histogram
@@ -51,6 +52,7 @@ type TelemetryBuilder struct {
 	ProfileStoreTableParts             metric.Int64ObservableGauge
 	ProfileStoreTableRows              metric.Int64ObservableGauge
 	ProfileStoreTableSize              metric.Int64ObservableGauge
+	ProfileStoreUnaccountedEvents      metric.Int64ObservableGauge
 	ProfileStoreUp                     metric.Int64ObservableGauge
 	ProfileStoreWriteErrors            metric.Int64Counter
 }
@@ -246,6 +248,21 @@ func (builder *TelemetryBuilder) RegisterProfileStoreTableSizeCallback(cb metric
 	return nil
 }
 
+// RegisterProfileStoreUnaccountedEventsCallback sets callback for observable ProfileStoreUnaccountedEvents metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreUnaccountedEventsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreUnaccountedEvents, obs: o})
+		return nil
+	}, builder.ProfileStoreUnaccountedEvents)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterProfileStoreUpCallback sets callback for observable ProfileStoreUp metric.
 func (builder *TelemetryBuilder) RegisterProfileStoreUpCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -299,6 +316,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ProfileStoreCheckedHours, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_checked_hours",
+		metric.WithDescription("Number of times that an hour was compared with its batches. [Development]"),
+		metric.WithUnit("{hour}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProfileStoreCompactionBacklog, err = builder.meter.Int64ObservableGauge(
 		"otelcol_profile_store_compaction_backlog",
 		metric.WithDescription("Number of rows of chunks that wait to become fewer or to be deleted, as this collector saw it last while it compacted. [Development]"),
@@ -438,6 +461,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_profile_store_table_size",
 		metric.WithDescription("Size on disk of active parts by table. [Development]"),
 		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreUnaccountedEvents, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_unaccounted_events",
+		metric.WithDescription("By how many observations batches and what is stored differ, in the hours of the last day that this collector compared while it compacted. By stage, between agent and window (received) and between window and table (stored). Expected to stay 0. [Development]"),
+		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreUp, err = builder.meter.Int64ObservableGauge(

@@ -68,10 +68,15 @@ func TestSetupTelemetry(t *testing.T) {
 		observer.Observe(1)
 		return nil
 	}))
+	require.NoError(t, tb.RegisterProfileStoreUnaccountedEventsCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
 	require.NoError(t, tb.RegisterProfileStoreUpCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
 	}))
+	tb.ProfileStoreCheckedHours.Add(context.Background(), 1)
 	tb.ProfileStoreCompactionBytes.Add(context.Background(), 1)
 	tb.ProfileStoreCompactionDuration.Record(context.Background(), 1)
 	tb.ProfileStoreCompactionErrors.Add(context.Background(), 1)
@@ -84,6 +89,9 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ProfileStoreRowsDropped.Add(context.Background(), 1)
 	tb.ProfileStoreRowsWritten.Add(context.Background(), 1)
 	tb.ProfileStoreWriteErrors.Add(context.Background(), 1)
+	AssertEqualProfileStoreCheckedHours(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualProfileStoreCompactionBacklog(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -151,6 +159,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProfileStoreTableSize(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProfileStoreUnaccountedEvents(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProfileStoreUp(t, testTel,

@@ -211,6 +211,7 @@ func (o Options) execute(name, script string) (string, error) {
 		"ttl":         o.ttl,
 		"dedup":       o.dedup,
 		"distributed": o.distributed,
+		"cluster":     func() bool { return o.Cluster != "" },
 		"durable":     func() string { return durable },
 		"merges":      func() string { return durableMerges },
 	}

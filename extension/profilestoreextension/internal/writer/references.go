@@ -69,13 +69,13 @@ func (r *References) Write(ctx context.Context) error {
 	return r.w.writeDictionaries(ctx, r.dict, r.epoch, r.now)
 }
 
-// WriteBatches stores the batches of a window, once.
-func (w *Writer) WriteBatches(ctx context.Context, win *profilestore.Window) error {
+// WriteBatches stores the batches of a window, once, with the accounts of its rows.
+func (w *Writer) WriteBatches(ctx context.Context, win *profilestore.Window, accounts *Accounts) error {
 	if len(win.Groups.Batches) == 0 {
 		return nil
 	}
 	rows := newBatchRows()
-	rows.fill(win.Groups.Batches, StoredUntil(time.Now().Unix()))
+	rows.fill(win.Groups.Batches, StoredUntil(time.Now().Unix()), win.Token, accounts)
 	return w.Insert(ctx, "batches", rows.input, win.Token.String()+"-batches")
 }
 

@@ -61,6 +61,7 @@ func (b *Block) Append(r *Row) {
 	c.last.Data = append(c.last.Data, proto.DateTime64(r.Last))
 	c.profiles = append(c.profiles, r.Profiles)
 	c.events = append(c.events, r.Events)
+	c.batchEvents = append(c.batchEvents, r.BatchEvents)
 	c.entries = append(c.entries, r.Entries)
 	c.stored.Data = append(c.stored.Data, proto.DateTime(r.Stored))
 	b.profiles(&r.Columns.Profiles, r.SeriesIDs)

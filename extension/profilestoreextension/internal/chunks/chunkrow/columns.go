@@ -25,7 +25,7 @@ type columns struct {
 	hour, stored                             proto.ColDateTime
 	level                                    proto.ColUInt8
 	seq, profiles, entries                   proto.ColUInt32
-	id, events, dictionary                   proto.ColUInt64
+	id, events, batchEvents, dictionary      proto.ColUInt64
 	nonce                                    proto.ColUInt128
 	first, last, written                     proto.ColDateTime64
 	covers                                   uint64s
@@ -111,6 +111,7 @@ func (c *columns) all() []column {
 		{"last_time", 0, &c.last},
 		{"profiles_n", Rest, &c.profiles},
 		{"events", Rest, &c.events},
+		{"batch_events", BatchEvents, &c.batchEvents},
 		{"entries_n", 0, &c.entries},
 		{writtenColumn, Order, &c.written},
 		{"stored", Rest, &c.stored},

@@ -39,6 +39,8 @@ const (
 	Streams
 	// Exemplars is the column exemplars.
 	Exemplars
+	// BatchEvents is the column batch_events.
+	BatchEvents
 
 	firstTotal
 	firstProfileTotal = firstTotal << chunk.MaxTypes
@@ -54,7 +56,7 @@ const (
 	Totals = firstProfileTotal - firstTotal
 	// ProfileTotals are pt0 to pt3 and events_by_profile.
 	ProfileTotals = All + 1 - firstProfileTotal | ProfileEvents
-	// HeaderFields are the whole of the [Header] but for Covers.
+	// HeaderFields are the whole of the [Header] but for Covers and BatchEvents.
 	HeaderFields = Names | Order | Rest
 )
 

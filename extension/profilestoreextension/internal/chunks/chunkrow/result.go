@@ -118,6 +118,9 @@ func (r *Result) header(i int, h *Header) {
 	if r.fields&Rest != 0 {
 		h.PeriodType, h.Profiles, h.Events, h.Stored = c.periodType.Row(i), c.profiles[i], c.events[i], int64(c.stored.Data[i])
 	}
+	if r.fields&BatchEvents != 0 {
+		h.BatchEvents = c.batchEvents[i]
+	}
 	if r.fields&Covers != 0 {
 		h.Covers = c.covers.Elements(i)
 	}

@@ -1,6 +1,8 @@
 package chunkrow
 
 import (
+	"math"
+
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
@@ -28,6 +30,9 @@ type Header struct {
 	// Profiles and Entries are the numbers of them, Events that of observations.
 	Profiles, Entries uint32
 	Events            uint64
+	// BatchEvents are those of Events that the table batches accounts for, or
+	// [UnknownEvents].
+	BatchEvents uint64
 	// Written is when the server took the row, in Unix milliseconds. It is not
 	// inserted.
 	Written int64
@@ -35,6 +40,18 @@ type Header struct {
 	// in which the data was stored first. A row that replaces others has the latest
 	// of theirs.
 	Stored int64
+}
+
+// UnknownEvents stands for a number that is not known: rows of earlier versions have
+// none, and neither has what is left of a row of which something was deleted.
+const UnknownEvents = math.MaxUint64
+
+// AddBatchEvents adds two numbers of [Header.BatchEvents].
+func AddBatchEvents(a, b uint64) uint64 {
+	if a == UnknownEvents || b == UnknownEvents {
+		return UnknownEvents
+	}
+	return a + b
 }
 
 // Row is a row of the table.

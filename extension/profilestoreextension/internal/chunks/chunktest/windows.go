@@ -137,10 +137,14 @@ func (s *Source) Window(start, length int64, n int) *profilestore.Window {
 	empty := *s.Group(kinds[0], start)
 	empty.Entries = nil
 	g.Groups = append(g.Groups, &empty)
+	batch := profile.Batch{Tenant: "anonymous", AgentID: "agent-0", Sequence: s.tokens, ReceivedAt: start}
 	for _, group := range g.Groups {
 		g.Events += group.Events()
+		if group.Series.Tenant == batch.Tenant {
+			batch.EventCount += group.Events()
+		}
 	}
-	g.Batches = []profile.Batch{{Tenant: "anonymous", AgentID: "agent-0", Sequence: s.tokens, EventCount: g.Events, ReceivedAt: start}}
+	g.Batches = []profile.Batch{batch}
 	return &profilestore.Window{Token: profile.HashBytes(fmt.Appendf(nil, "%d/%d", s.tokens, s.rnd.Uint64())), Groups: g}
 }
 

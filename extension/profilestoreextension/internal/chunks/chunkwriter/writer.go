@@ -57,10 +57,15 @@ func (w *Writer) Write(ctx context.Context, win *profilestore.Window) error {
 	if err := b.references.Write(ctx); err != nil {
 		return err
 	}
-	if err := b.rows.build(win.Token, writer.StoredUntil(time.Now().Unix()), b.block.Append); err != nil {
+	accounts := writer.NewAccounts(win.Groups.Batches)
+	err := b.rows.build(win.Token, writer.StoredUntil(time.Now().Unix()), func(r *chunkrow.Row) {
+		r.BatchEvents = accounts.Add(r.Tenant, r.Hour, r.Events)
+		b.block.Append(r)
+	})
+	if err != nil {
 		return err
 	}
-	if err := w.base.WriteBatches(ctx, win); err != nil {
+	if err := w.base.WriteBatches(ctx, win, accounts); err != nil {
 		return err
 	}
 	return w.base.Insert(ctx, chunktable.Name, b.block.Input(), chunkrow.WindowToken(win.Token))

@@ -75,6 +75,7 @@ func merged(rows []*chunkrow.Row) chunkrow.Header {
 		}
 		h.Profiles += r.Profiles
 		h.Events += r.Events
+		h.BatchEvents = chunkrow.AddBatchEvents(h.BatchEvents, r.BatchEvents)
 		h.Stored = max(h.Stored, r.Stored)
 		h.Covers = append(append(h.Covers, r.ID), r.Covers...)
 	}

@@ -501,3 +501,19 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 CREATE TABLE IF NOT EXISTS `aperture`.`data_jobs` ON CLUSTER `main` AS `aperture`.`data_jobs_local`
 ENGINE = Distributed(`main`, `aperture`, `data_jobs_local`, cityHash64(tenant));
 
+ALTER TABLE `aperture`.`batches_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS window_id UInt64 CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS hours Array(DateTime('UTC')) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS hour_events Array(UInt64) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS missing UInt64 CODEC(ZSTD(1));
+
+ALTER TABLE `aperture`.`batches` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS window_id UInt64 CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS hours Array(DateTime('UTC')) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS hour_events Array(UInt64) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS missing UInt64 CODEC(ZSTD(1));
+
+ALTER TABLE `aperture`.`batches_local` ON CLUSTER `main` ADD INDEX IF NOT EXISTS stored_range stored TYPE minmax GRANULARITY 1;
+
+ALTER TABLE `aperture`.`chunks_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS batch_events UInt64 DEFAULT 18446744073709551615 CODEC(ZSTD(1));
+
+ALTER TABLE `aperture`.`chunks` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS batch_events UInt64 DEFAULT 18446744073709551615 CODEC(ZSTD(1));
+

@@ -450,3 +450,12 @@ ORDER BY (tenant, id)
 TTL toDateTime(written) + toIntervalSecond(7776000)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, materialize_ttl_recalculate_only = 1, non_replicated_deduplication_window = 100000;
 
+ALTER TABLE `aperture`.`batches` ADD COLUMN IF NOT EXISTS window_id UInt64 CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS hours Array(DateTime('UTC')) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS hour_events Array(UInt64) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS missing UInt64 CODEC(ZSTD(1));
+
+ALTER TABLE `aperture`.`batches` ADD INDEX IF NOT EXISTS stored_range stored TYPE minmax GRANULARITY 1;
+
+ALTER TABLE `aperture`.`chunks` ADD COLUMN IF NOT EXISTS batch_events UInt64 DEFAULT 18446744073709551615 CODEC(ZSTD(1));
+
