@@ -169,7 +169,11 @@ type HeatmapStep struct {
 	Sizes [HeatmapSizes]uint64
 }
 
-// ExemplarOptions say which exemplars are listed. An empty list selects all.
+// MaxIDs bounds the ids of spans, traces and profiles of one query.
+const MaxIDs = 100_000
+
+// ExemplarOptions say which exemplars are listed: those that have one of the ids of
+// every list that is not empty, at most [MaxIDs] in all.
 type ExemplarOptions struct {
 	SpanIDs    [][8]byte
 	TraceIDs   [][16]byte

@@ -109,6 +109,13 @@ type MergeOptions struct {
 	// largest first value are kept. 0 is the reader's own limit. Totals are
 	// always over all rows.
 	MaxStacks int
+	// SpanIDs, TraceIDs and ProfileIDs, if any, sum exemplars instead of profiles:
+	// those that have one of the ids of every list that is not empty. Of each, the
+	// value is that of the first type and the count 1; extremes are not known. At
+	// most [MaxIDs] in all.
+	SpanIDs    [][8]byte
+	TraceIDs   [][16]byte
+	ProfileIDs [][16]byte
 }
 
 // Merge is the result of [Reader.MergeStacks]. A reader may give the same one to

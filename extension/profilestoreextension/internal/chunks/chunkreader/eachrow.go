@@ -59,7 +59,7 @@ func (s *streaming) run(ctx context.Context, sel profilestore.Selector) error {
 func (s *streaming) hours(ctx context.Context, scan *scan) (out []int64, err error) {
 	var hour proto.ColDateTime
 	q := chconn.Query{Params: scan.params, Query: ch.Query{
-		Body:   "SELECT DISTINCT hour FROM " + s.from + " WHERE " + scan.everything() + " ORDER BY hour",
+		Body:   "SELECT DISTINCT hour FROM " + s.from + " WHERE (" + scan.everything() + ")" + s.where + " ORDER BY hour",
 		Result: proto.Results{{Name: "hour", Data: &hour}},
 		OnResult: func(context.Context, proto.Block) error {
 			for _, h := range hour.Data {

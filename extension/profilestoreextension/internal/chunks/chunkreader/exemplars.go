@@ -16,33 +16,51 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// maxExemplars bounds one answer of Exemplars, and the ids it may ask for.
+// maxExemplars bounds one answer of Exemplars.
 const maxExemplars = 100_000
+
+// exemplarIDs are those of exemplars that are asked for; nil selects all.
+type exemplarIDs struct {
+	spans            map[[8]byte]struct{}
+	traces, profiles map[[16]byte]struct{}
+}
+
+func newExemplarIDs(spans [][8]byte, traces, profiles [][16]byte) (x exemplarIDs, err error) {
+	if n := len(spans) + len(traces) + len(profiles); n > profilestore.MaxIDs {
+		return x, fmt.Errorf("%w: %d ids of spans, traces and profiles; the limit is %d", profile.ErrInvalid, n, profilestore.MaxIDs)
+	}
+	return exemplarIDs{set(spans), set(traces), set(profiles)}, nil
+}
+
+func (x *exemplarIDs) has(e *chunk.Exemplar) bool {
+	return in(e.SpanID, x.spans) && in(e.TraceID, x.traces) && in(e.ProfileID, x.profiles)
+}
 
 // Exemplars implements [profilestore.Querier].
 func (r *Reader) Exemplars(ctx context.Context, sel profilestore.Selector, opts profilestore.ExemplarOptions) ([]profilestore.Exemplar, error) {
-	if n := len(opts.SpanIDs) + len(opts.TraceIDs) + len(opts.ProfileIDs); n > maxExemplars {
-		return nil, fmt.Errorf("%w: %d ids of spans, traces and profiles; the limit is %d", profile.ErrInvalid, n, maxExemplars)
-	}
-	if opts.Limit <= 0 {
-		return nil, nil
+	ids, err := newExemplarIDs(opts.SpanIDs, opts.TraceIDs, opts.ProfileIDs)
+	if err != nil || opts.Limit <= 0 {
+		return nil, err
 	}
 	ctx, done, err := r.begin(ctx, sel, "exemplars")
 	if err != nil {
 		return nil, err
 	}
-	x := exemplars{
-		limit: min(opts.Limit, maxExemplars), spans: set(opts.SpanIDs), traces: set(opts.TraceIDs), profiles: set(opts.ProfileIDs),
-	}
-	stream := streaming{
-		Reader: r, name: "exemplars", fields: chunkrow.Decodable | chunkrow.Stacks | chunkrow.Exemplars,
-		where: " AND notEmpty(exemplars)", f: x.row,
-	}
-	if err = stream.run(ctx, sel); err != nil {
+	x := exemplars{limit: min(opts.Limit, maxExemplars), ids: ids}
+	if err = r.eachExemplars(ctx, sel, chunkrow.Stacks, x.row); err != nil {
 		return nil, done(err)
 	}
 	out, err := r.resolveExemplars(ctx, sel, x.sorted())
 	return out, done(err)
+}
+
+// eachExemplars calls f with the rows that have some, for as long as it takes.
+func (r *Reader) eachExemplars(ctx context.Context, sel profilestore.Selector, fields chunkrow.Fields, f func(context.Context, *chunkrow.Row, func(int) bool) error) error {
+	stream := streaming{
+		Reader: r, name: "exemplars", fields: chunkrow.Decodable | chunkrow.Exemplars | fields,
+		where: " AND notEmpty(exemplars)", f: f,
+	}
+	return stream.run(ctx, sel)
 }
 
 // set returns the elements of a list; nil if there are none.
@@ -64,10 +82,9 @@ func in[T comparable](v T, set map[T]struct{}) bool {
 
 // exemplars keeps the newest.
 type exemplars struct {
-	limit            int
-	spans            map[[8]byte]struct{}
-	traces, profiles map[[16]byte]struct{}
-	list             []keptExemplar
+	limit int
+	ids   exemplarIDs
+	list  []keptExemplar
 }
 
 type keptExemplar struct {
@@ -88,7 +105,7 @@ func (x *exemplars) row(_ context.Context, row *chunkrow.Row, selected func(int)
 	}
 	types := row.SampleTypes()
 	return c.EachExemplar(func(at chunk.Place, e *chunk.Exemplar) error {
-		if selected != nil && !selected(int(at.Profile)) || !in(e.SpanID, x.spans) || !in(e.TraceID, x.traces) || !in(e.ProfileID, x.profiles) {
+		if selected != nil && !selected(int(at.Profile)) || !x.ids.has(e) {
 			return nil
 		}
 		x.list = append(x.list, keptExemplar{profilestore.Exemplar{

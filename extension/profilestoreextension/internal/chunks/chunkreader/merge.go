@@ -35,15 +35,10 @@ func (r *Reader) mergeStacks(ctx context.Context, sel profilestore.Selector, s *
 	if opts.MaxStacks > 0 {
 		limit = opts.MaxStacks
 	}
-	out, err := r.gather(ctx, s, "merge", columnsFor(opts), func() sink {
-		k := newKinds(opts, r.opts.MaxRows)
-		k.keep = limit
-		return k
-	})
+	k, err := r.mergeKinds(ctx, sel, s, opts, limit)
 	if err != nil {
 		return nil, err
 	}
-	k := out.(*kinds)
 	if err := k.spell(ctx, r, sel.Tenant); err != nil {
 		return nil, err
 	}
@@ -64,6 +59,22 @@ func (r *Reader) mergeStacks(ctx context.Context, sel profilestore.Selector, s *
 	}
 	step.End(err)
 	return merge, err
+}
+
+// mergeKinds sums what is selected: profiles, or exemplars if there are ids of them.
+func (r *Reader) mergeKinds(ctx context.Context, sel profilestore.Selector, s *scan, opts profilestore.MergeOptions, limit int) (*kinds, error) {
+	if len(opts.SpanIDs)+len(opts.TraceIDs)+len(opts.ProfileIDs) > 0 {
+		return r.mergeExemplars(ctx, sel, opts)
+	}
+	out, err := r.gather(ctx, s, "merge", columnsFor(opts), func() sink {
+		k := newKinds(opts, r.opts.MaxRows)
+		k.keep = limit
+		return k
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.(*kinds), nil
 }
 
 // assemble makes the answer and resolves the stacks it refers to.

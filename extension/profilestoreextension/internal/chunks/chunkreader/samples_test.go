@@ -144,7 +144,7 @@ func TestExemplars(t *testing.T) {
 	some, err = r.Exemplars(t.Context(), sel, profilestore.ExemplarOptions{Limit: 9})
 	require.NoError(t, err)
 	assert.Empty(t, some)
-	_, err = r.Exemplars(t.Context(), sel, profilestore.ExemplarOptions{Limit: 9, SpanIDs: make([][8]byte, maxExemplars+1)})
+	_, err = r.Exemplars(t.Context(), sel, profilestore.ExemplarOptions{Limit: 9, SpanIDs: make([][8]byte, profilestore.MaxIDs+1)})
 	require.ErrorIs(t, err, profile.ErrInvalid)
 }
 
@@ -223,4 +223,46 @@ func TestTrace(t *testing.T) {
 		names[step.Name] = true
 	}
 	assert.Contains(t, names, "stacks")
+}
+
+// TestMergeExemplars: a merge of spans is the sum of their exemplars by stack.
+func TestMergeExemplars(t *testing.T) {
+	s := newStore(t)
+	row, want := withExemplars(t, s)
+	require.Greater(t, len(want), 4)
+	sums := make(map[profile.ID]int64)
+	wantSum, wantCount := int64(0), uint64(0)
+	c, err := row.Chunk()
+	require.NoError(t, err)
+	require.NoError(t, c.EachExemplar(func(at chunk.Place, e *chunk.Exemplar) error {
+		if e.TraceID == [16]byte{1} {
+			sums[layout.FromID(row.Keys.Stacks[at.Entry])] += e.Value
+			wantSum, wantCount = wantSum+e.Value, wantCount+1
+		}
+		return nil
+	}))
+	require.EqualValues(t, 2, wantCount)
+	r := newReader(s.pool, s.o, 64<<20)
+	for _, sel := range []profilestore.Selector{
+		{Tenant: "anonymous"}, {Tenant: "anonymous", Service: row.Service, Kinds: []string{row.Kind}},
+		{Tenant: "anonymous", Start: row.First - 1, End: row.Last + 1},
+	} {
+		m, err := r.MergeStacks(t.Context(), sel, profilestore.MergeOptions{TraceIDs: [][16]byte{{1}}, SpanIDs: [][8]byte{{0}, {2}, {3}, {9}}})
+		require.NoError(t, err)
+		require.Len(t, m.Kinds, 1)
+		k := m.Kinds[0]
+		assert.Equal(t, row.Kind, k.Kind)
+		assert.Equal(t, wantSum, k.Totals[0])
+		assert.Equal(t, wantCount, k.Events)
+		got := make(map[profile.ID]int64)
+		for _, x := range k.Rows {
+			got[m.Stacks[x.Stack].ID] += x.Values[0]
+		}
+		assert.Equal(t, sums, got)
+	}
+	none, err := r.MergeStacks(t.Context(), profilestore.Selector{Tenant: "anonymous"}, profilestore.MergeOptions{ProfileIDs: [][16]byte{{7}}})
+	require.NoError(t, err)
+	assert.Empty(t, none.Kinds)
+	_, err = r.MergeStacks(t.Context(), profilestore.Selector{Tenant: "anonymous"}, profilestore.MergeOptions{SpanIDs: make([][8]byte, profilestore.MaxIDs+1)})
+	require.ErrorIs(t, err, profile.ErrInvalid)
 }
