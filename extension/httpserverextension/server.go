@@ -94,6 +94,7 @@ func (s *server) Start(ctx context.Context, host component.Host) error {
 		return fmt.Errorf("create HTTP server: %w", err)
 	}
 	inner.MaxHeaderBytes = s.cfg.Limits.MaxHeaderBytes
+	inner.Protocols = protocols()
 	listener, err := s.cfg.ServerConfig.ToListener(ctx)
 	if err != nil {
 		return fmt.Errorf("listen on `endpoint: %s`: %w", s.cfg.ServerConfig.NetAddr.Endpoint, err)
@@ -106,6 +107,16 @@ func (s *server) Start(ctx context.Context, host component.Host) error {
 
 	s.serving.Go(func() { serveListener(host, inner, listener) })
 	return nil
+}
+
+// protocols are those that clients may speak. Those of gRPC speak HTTP/2, and without
+// TLS they do so from the first byte.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 func serveListener(host component.Host, inner *http.Server, listener net.Listener) {

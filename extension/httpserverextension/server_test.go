@@ -460,3 +460,22 @@ func TestListenerFailureIsReported(t *testing.T) {
 	f.serving.Wait()
 	assert.Empty(t, f.host.statuses, "a server that was closed has not failed")
 }
+
+// Clients of gRPC speak HTTP/2 without TLS from the first byte; others go on as before.
+func TestUnencryptedHTTP2(t *testing.T) {
+	f := start(t, nil, nil)
+	_, err := f.Mount("POST /a", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	require.NoError(t, err)
+	for _, want := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetHTTP1(want == "HTTP/1.1")
+		transport.Protocols.SetUnencryptedHTTP2(want != "HTTP/1.1")
+		f.client = &http.Client{Transport: transport}
+		resp, body := f.do(t, http.MethodPost, "/a", strings.NewReader("x"))
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		assert.Equal(t, want, body)
+		transport.CloseIdleConnections()
+	}
+}
