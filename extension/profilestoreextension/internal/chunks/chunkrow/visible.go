@@ -15,24 +15,35 @@ func Visible(headers []Header) []bool {
 		key int32
 		id  uint64
 	}
-	keys := keyNumbers(headers)
-	firsts := make(map[rowID]int32, len(headers))
+	keys, counts := keyNumbers(headers)
+	out := make([]bool, len(headers))
+	// Most rows of closed hours are the only ones of their keys, and cover many that
+	// have been deleted: these need no map.
+	var firsts map[rowID]int32
 	for i := range headers {
+		if out[i] = true; counts[keys[i]] == 1 {
+			continue
+		}
+		if firsts == nil {
+			firsts = make(map[rowID]int32)
+		}
 		at := rowID{keys[i], headers[i].ID}
-		if j, ok := firsts[at]; !ok || headers[i].before(&headers[j]) {
+		j, ok := firsts[at]
+		switch {
+		case !ok:
 			firsts[at] = int32(i)
+		case headers[i].before(&headers[j]):
+			firsts[at], out[j] = int32(i), false
+		default:
+			out[i] = false
 		}
 	}
-	covered := make(map[rowID]struct{})
 	for at, i := range firsts {
 		for _, id := range headers[i].Covers {
-			covered[rowID{at.key, id}] = struct{}{}
+			if j, ok := firsts[rowID{at.key, id}]; ok {
+				out[j] = false
+			}
 		}
-	}
-	out := make([]bool, len(headers))
-	for at, i := range firsts {
-		_, ok := covered[at]
-		out[i] = !ok
 	}
 	return out
 }
@@ -48,21 +59,24 @@ func Compare(a, b *Header) int {
 	)
 }
 
-// keyNumbers numbers the keys of headers.
-func keyNumbers(headers []Header) []int32 {
-	out := make([]int32, len(headers))
+// keyNumbers numbers the keys of headers, and counts the rows of each.
+func keyNumbers(headers []Header) (out, counts []int32) {
+	out = make([]int32, len(headers))
 	numbers := make(map[Key]int32)
 	for i := range headers {
 		if i > 0 && headers[i].Key == headers[i-1].Key { // the usual order
 			out[i] = out[i-1]
+			counts[out[i]]++
 			continue
 		}
 		n, ok := numbers[headers[i].Key]
 		if !ok {
 			n = int32(len(numbers))
 			numbers[headers[i].Key] = n
+			counts = append(counts, 0)
 		}
 		out[i] = n
+		counts[n]++
 	}
-	return out
+	return out, counts
 }
