@@ -45,7 +45,11 @@ func (c *Converter) reserve(columns []Column, first, end int) {
 	c.blocks.Samples.Reserve(values)
 	c.blocks.Values.Reserve(values)
 	if n := 1 << bits.Len(uint(2*(c.stacks+samples)-1)); n > len(c.slots) {
-		c.growSlots(n)
+		if c.stacks > 0 {
+			c.growSlots(n)
+		} else {
+			c.slots = zeros(c.slots, n)
+		}
 	}
 }
 

@@ -20,20 +20,21 @@ const maxKeptBytes = 1 << 20
 // Release of those gives their memory back.
 func Decode(data []byte, limits Limits, o Options) (pprofile.Profiles, error) {
 	p := profiles.Get().(*Profile)
-	defer p.release()
+	defer p.Recycle(&profiles)
 	if err := p.Parse(data, limits); err != nil {
 		return pprofile.Profiles{}, err
 	}
 	return ToProfiles(p, o)
 }
 
-// release gives the memory of p to later calls of [Decode].
-func (p *Profile) release() {
+// Recycle gives p to a pool, unless its memory is too large for that. Neither p nor
+// what was got from it must be used after.
+func (p *Profile) Recycle(pool *sync.Pool) {
 	if cap(p.inflated) > maxKeptBytes || 4*cap(p.refs) > maxKeptBytes || 8*cap(p.values) > maxKeptBytes ||
 		cap(p.strings) > maxKept || cap(p.Locations) > maxKept || cap(p.Functions) > maxKept || cap(p.labels) > maxKept ||
 		cap(p.lines) > maxKept || cap(p.samples) > maxKept || cap(p.Mappings) > maxKept {
 		return
 	}
 	p.reset()
-	profiles.Put(p)
+	pool.Put(p)
 }

@@ -98,6 +98,9 @@ type Sample struct {
 	Labels []Label
 }
 
+// Size returns the size of the inflated data in bytes.
+func (p *Profile) Size() int { return len(p.data) }
+
 // NumStrings returns the number of strings.
 func (p *Profile) NumStrings() int { return len(p.strings) }
 

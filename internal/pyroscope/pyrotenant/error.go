@@ -14,6 +14,8 @@ type Error struct {
 	// Status is that of HTTP, Code that of Connect and gRPC.
 	Status int
 	Code   connect.Code
+	// Reason is what the refusal is counted under.
+	Reason string
 	// Message is for the client.
 	Message string
 	// RetryAfter is when the client may try again; 0 says nothing.

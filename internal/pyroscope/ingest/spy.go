@@ -1,0 +1,95 @@
+package ingest
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/pyroscope/typemap"
+)
+
+// Profilers whose profiles are not as others.
+const (
+	spyPython    = "pyspy"
+	spyRuby      = "rbspy"
+	spyScripting = "scripting"
+	spyDotnet    = "dotnetspy"
+)
+
+// SampleTypeConfig is what a client says of sample types: the field
+// `sample_type_config` of forms. Of that, only names matter.
+type SampleTypeConfig map[string]struct {
+	DisplayName string `json:"display-name"`
+}
+
+// ParseSampleTypeConfig reads the field.
+func ParseSampleTypeConfig(data []byte) (SampleTypeConfig, error) {
+	var c SampleTypeConfig
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, badBody("failed to parse sample_type_config: %v", err)
+	}
+	return c, nil
+}
+
+// isDotnet reports whether the profile is one of the profiler of .NET.
+func (o *PprofOptions) isDotnet() bool {
+	_, has := o.Config["inuse-space"]
+	return o.Spy == spyDotnet || has && (o.Spy == "" || o.Spy == unknownSpy)
+}
+
+// nameOf returns the label `__name__` by the sample types.
+func (o *PprofOptions) nameOf(types []profile.ValueType) string {
+	display := make(map[string]string, len(o.Config))
+	for t, c := range o.Config {
+		if c.DisplayName != "" {
+			display[o.clean(t)] = c.DisplayName
+		}
+	}
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = o.clean(t.Type)
+	}
+	if name := typemap.NameOf(names, display); name != "" {
+		return name
+	}
+	return unknownSpy
+}
+
+// clean returns the name of a sample type without what .NET writes otherwise.
+func (o *PprofOptions) clean(t string) string {
+	if o.isDotnet() {
+		return strings.ReplaceAll(t, "-", "_")
+	}
+	return t
+}
+
+// function returns what makes names of functions.
+func (o *PprofOptions) function() func(name, file string) string {
+	switch o.Spy {
+	case spyPython:
+		return func(name, file string) string {
+			if strings.HasPrefix(file, "/") {
+				return name
+			}
+			return file + " " + name
+		}
+	case spyRuby, spyScripting:
+		return func(name, file string) string { return file + " " + name }
+	}
+	return func(name, _ string) string { return withoutShape(name) }
+}
+
+// withoutShape removes from the name of a function of Go which shape of types it was
+// compiled for: there are as many as types that it is called with.
+func withoutShape(name string) string {
+	const shape = "[go.shape."
+	first := strings.Index(name, shape)
+	if first < 0 {
+		return name
+	}
+	last := strings.LastIndexByte(name, ']')
+	if last < first {
+		return name
+	}
+	return name[:first] + name[last+1:]
+}

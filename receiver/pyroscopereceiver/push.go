@@ -1,0 +1,123 @@
+package pyroscopereceiver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
+	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
+
+	"github.com/aperture-collector/aperture-collector/internal/pyroscope/ingest"
+	"github.com/aperture-collector/aperture-collector/internal/pyroscope/pyrotenant"
+)
+
+// formatPush is the format of push.v1 in telemetry.
+const formatPush = "push"
+
+// pusher answers push.v1.PusherService.
+type pusher struct{ r *pyroscopeReceiver }
+
+var _ pushv1connect.PusherServiceHandler = (*pusher)(nil)
+
+// Push takes profiles of pprof of any number of series.
+func (p *pusher) Push(ctx context.Context, req *connect.Request[pushv1.PushRequest]) (*connect.Response[pushv1.PushResponse], error) {
+	q, err := p.r.begin(req.Header(), formatPush)
+	if err == nil {
+		err = p.take(ctx, q, req.Msg)
+	}
+	if refused := q.end(ctx, err); refused != nil {
+		return nil, refused.Connect()
+	}
+	return connect.NewResponse(&pushv1.PushResponse{}), nil
+}
+
+func (p *pusher) take(ctx context.Context, q *request, msg *pushv1.PushRequest) error {
+	size := int64(0)
+	for _, series := range msg.GetSeries() {
+		for _, s := range series.GetSamples() {
+			size += int64(len(s.GetRawProfile()))
+		}
+	}
+	if len(msg.GetSeries()) == 0 {
+		return invalidPush("no profiles received")
+	}
+	if err := q.res.grow(size); err != nil {
+		return err
+	}
+	p.r.telemetry.ReceiverPyroscopeSize.Add(ctx, size, formWire)
+	if err := q.wait(ctx); err != nil {
+		return err
+	}
+	b := ingest.NewBatch(q.tenant, q.state.ingest, time.Now())
+	for _, raw := range msg.GetSeries() {
+		labels := make([]ingest.Label, len(raw.GetLabels()))
+		for i, l := range raw.GetLabels() {
+			labels[i] = ingest.Label{Name: l.GetName(), Value: l.GetValue()}
+		}
+		series, err := ingest.NewSeries(labels)
+		if err != nil {
+			return err
+		}
+		for _, s := range raw.GetSamples() {
+			o := ingest.PprofOptions{Time: q.start, ID: s.GetID()}
+			if err := b.Pprof(s.GetRawProfile(), series, o); err != nil {
+				return pushError(err)
+			}
+		}
+	}
+	// The message is not needed any more, but the caller holds it.
+	msg.Series = nil
+	return q.deliver(ctx, b, func() {})
+}
+
+func invalidPush(message string) *pyrotenant.Error {
+	return &pyrotenant.Error{Status: http.StatusBadRequest, Code: connect.CodeInvalidArgument, Reason: "format", Message: message}
+}
+
+// pushError gives profiles that cannot be decoded the code that clients know.
+func pushError(err error) error {
+	var read *ingest.Error
+	if errors.Is(err, ingest.ErrBody) && errors.As(err, &read) {
+		return &pyrotenant.Error{Status: http.StatusInternalServerError, Code: connect.CodeUnknown, Reason: read.Reason, Message: read.Error()}
+	}
+	return err
+}
+
+// pushGuard lets messages be read only as far as there is room for them.
+type pushGuard struct {
+	r       *pyroscopeReceiver
+	next    http.Handler
+	refusal *connect.ErrorWriter
+}
+
+func (g *pushGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Those without a tenant need not be read at all.
+	if _, err := pyrotenant.Of(r.Header, g.r.cfg.Multitenancy); err != nil && g.refusal.IsSupported(r) {
+		q, _ := g.r.begin(r.Header, formatPush)
+		// The client may not wait for the answer.
+		_ = g.refusal.Write(w, r, q.end(r.Context(), err).Connect())
+		return
+	}
+	res := g.r.budget.reserve()
+	defer res.release()
+	r.Body = &guardedBody{r.Body, res}
+	g.next.ServeHTTP(w, r)
+}
+
+// guardedBody reserves what it reads.
+type guardedBody struct {
+	io.ReadCloser
+	res *reservation
+}
+
+func (b *guardedBody) Read(to []byte) (int, error) {
+	n, err := b.ReadCloser.Read(to)
+	if e := b.res.grow(int64(n)); e != nil {
+		return 0, unavailable("busy", e).Connect()
+	}
+	return n, err
+}
