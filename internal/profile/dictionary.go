@@ -112,6 +112,7 @@ type Dictionary struct {
 	scratch     []byte
 	chunks      [][]int32 // where Stacks are
 	chunksUsed  int
+	entries     []Entry // where those of groups are
 }
 
 type attribute struct {

@@ -33,7 +33,7 @@ func (g *Groups) Release() {
 		Attributes: emptied(d.Attributes),
 		strings:    emptied(d.strings), attrs: emptied(d.attrs), locations: d.locations[:0],
 		functions: emptied(d.functions), functionIDs: d.functionIDs[:0],
-		sets: d.sets, scratch: d.scratch, chunks: d.chunks,
+		sets: d.sets, scratch: d.scratch, chunks: d.chunks, entries: d.entries[:0],
 	}
 	dictionaries.Put(d)
 }
@@ -64,4 +64,21 @@ func (d *Dictionary) newChunk(n int) []int32 {
 	d.chunks = append(d.chunks[:d.chunksUsed], c)
 	d.chunksUsed++
 	return c
+}
+
+// maxKeptEntries is how many entries of groups are kept for later ones.
+const maxKeptEntries = 1 << 14
+
+// newEntries returns room for the entries of a group, at least n.
+func (d *Dictionary) newEntries(n int) []Entry {
+	if n > maxKeptEntries/4 {
+		return make([]Entry, 0, n)
+	}
+	first := len(d.entries)
+	if n > cap(d.entries)-first {
+		d.entries = make([]Entry, 0, min(max(2*cap(d.entries), 4*n), maxKeptEntries))
+		first = 0
+	}
+	d.entries = d.entries[:first+n]
+	return d.entries[first : first : first+n]
 }

@@ -177,7 +177,7 @@ func (s *splitter) group(h *profileHead, key groupKey, start, end int64) (*Group
 		}
 		g = &Group{
 			Series: key.series, Kind: key.kind, PeriodType: key.period, Period: key.value,
-			Start: start, End: end, Entries: make([]Entry, 0, room), number: int32(len(s.out.Groups)),
+			Start: start, End: end, Entries: s.out.Dict.newEntries(room), number: int32(len(s.out.Groups)),
 		}
 		s.groups[key] = g
 		s.out.Groups = append(s.out.Groups, g)
