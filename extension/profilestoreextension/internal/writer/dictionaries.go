@@ -14,7 +14,7 @@ type dictionaryTable struct {
 	input proto.Input
 	// keys are those of the rows in input, to be remembered once they are stored.
 	keys    []knownKey
-	pending map[knownKey]struct{}
+	pending keyTable
 	// scope is that of scopeKey, the one used last.
 	scopeKey scopeKey
 	scope    uint64
@@ -23,7 +23,7 @@ type dictionaryTable struct {
 func (t *dictionaryTable) reset() {
 	resetAll(t.input)
 	t.keys = t.keys[:0]
-	clear(t.pending)
+	t.pending.clear()
 	t.scopeKey = scopeKey{}
 }
 
@@ -68,7 +68,7 @@ func newDictionaries(known *Known) *dictionaries {
 		kLocations: newIDs(), aLabels: newLabelMap(), sLabels: newLabelMap(),
 	}
 	table := func(name string, input ...proto.InputColumn) dictionaryTable {
-		return dictionaryTable{name: name, input: input, pending: make(map[knownKey]struct{})}
+		return dictionaryTable{name: name, input: input}
 	}
 	column := func(name string, c proto.ColInput) proto.InputColumn {
 		return proto.InputColumn{Name: name, Data: c}
@@ -111,10 +111,13 @@ func (d *dictionaries) reset(now int64) {
 // it will be.
 func (d *dictionaries) missing(t *dictionaryTable, tenant, service string, id profile.ID) bool {
 	key := d.known.key(d.scope(t, tenant, service), id)
-	if _, ok := t.pending[key]; ok || d.known.has(key, d.now) {
+	if d.known.has(key, d.now) {
 		return false
 	}
-	t.pending[key] = struct{}{}
+	if _, ok := t.pending.get(key); ok {
+		return false
+	}
+	t.pending.put(key, 0)
 	t.keys = append(t.keys, key)
 	return true
 }

@@ -3,6 +3,8 @@ package writer
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -21,22 +23,20 @@ import (
 // for such a row.
 type Known struct {
 	seed    maphash.Seed
+	secret  uint64
 	refresh int64
 
 	mu         sync.Mutex
-	young, old map[knownKey]uint32 // when written, Unix seconds
-	max        int                 // entries of one generation
+	young, old keyTable // when written, Unix seconds
+	max        int      // entries of one generation
 }
 
 type knownKey uint64
 
-// NewKnown returns a cache of at most size entries (about 25 bytes each) that
+// NewKnown returns a cache of at most size entries (about 20 bytes each) that
 // are good for refresh seconds.
 func NewKnown(size int, refresh int64) *Known {
-	return &Known{
-		seed: maphash.MakeSeed(), young: make(map[knownKey]uint32),
-		max: max(size/2, 1), refresh: refresh,
-	}
+	return &Known{seed: maphash.MakeSeed(), secret: rand.Uint64(), max: max(size/2, 1), refresh: refresh}
 }
 
 // scope returns what distinguishes the ids of a table, tenant and service from
@@ -51,17 +51,21 @@ func (k *Known) scope(table, tenant, service string) uint64 {
 	return h.Sum64()
 }
 
+// key is never 0. Ids are hashes already; what is secret keeps others from choosing
+// some that have one key.
 func (k *Known) key(scope uint64, id profile.ID) knownKey {
-	return knownKey(maphash.Comparable(k.seed, [3]uint64{scope, id.Hi, id.Lo}))
+	hi, lo := bits.Mul64(id.Lo^scope, id.Hi^k.secret)
+	hi, lo = bits.Mul64(hi^lo^id.Lo, scope|1)
+	return knownKey(max(hi^lo, 1))
 }
 
 // has reports whether key was written not longer than refresh ago. The caller
 // holds the lock.
 func (k *Known) has(key knownKey, now int64) bool {
-	if t, ok := k.young[key]; ok {
+	if t, ok := k.young.get(key); ok {
 		return now-int64(t) < k.refresh
 	}
-	t, ok := k.old[key]
+	t, ok := k.old.get(key)
 	if !ok || now-int64(t) >= k.refresh {
 		return false
 	}
@@ -70,10 +74,11 @@ func (k *Known) has(key knownKey, now int64) bool {
 }
 
 func (k *Known) put(key knownKey, t uint32) {
-	if len(k.young) >= k.max {
-		k.old, k.young = k.young, make(map[knownKey]uint32)
+	if k.young.n >= k.max {
+		k.old, k.young = k.young, k.old
+		k.young.clear()
 	}
-	k.young[key] = t
+	k.young.put(key, t)
 }
 
 // add notes that keys were written at time now (Unix seconds).
@@ -89,12 +94,12 @@ func (k *Known) add(keys []knownKey, now int64) {
 func (k *Known) Clear() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.young, k.old = make(map[knownKey]uint32), nil
+	k.young, k.old = keyTable{}, keyTable{}
 }
 
 // Len returns the number of entries.
 func (k *Known) Len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.young) + len(k.old)
+	return k.young.n + k.old.n
 }

@@ -2,9 +2,11 @@ package writer
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -30,6 +32,48 @@ func TestKnown(t *testing.T) {
 	k.Clear()
 	assert.Zero(t, k.Len())
 	assert.False(t, k.has(a, 1000))
+}
+
+// TestKeyTable compares it with a map.
+func TestKeyTable(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var table keyTable
+	for _, keys := range []int{3000, 10, 3000, 1} {
+		want := make(map[knownKey]uint32)
+		for range 5000 {
+			key := knownKey(1 + rng.IntN(keys)<<rng.IntN(3)) // neighbours
+			n, ok := table.get(key)
+			wantN, wantOK := want[key]
+			require.Equal(t, wantOK, ok)
+			require.Equal(t, wantN, n)
+			if rng.IntN(2) == 0 {
+				n = rng.Uint32()
+				table.put(key, n)
+				want[key] = n
+			}
+			require.Len(t, want, table.n)
+		}
+		table.clear()
+		require.Zero(t, table.n)
+	}
+}
+
+// BenchmarkKnown looks up what is known, as most of a window is.
+func BenchmarkKnown(b *testing.B) {
+	k := NewKnown(1<<20, 60)
+	ids := make([]profile.ID, 1<<18)
+	scope := k.scope("stacks", "t", "s")
+	for i := range ids {
+		ids[i] = profile.HashBytes([]byte(fmt.Sprint(i)))
+		k.add([]knownKey{k.key(scope, ids[i])}, 1000)
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		if !k.has(k.key(scope, ids[n*7919%len(ids)]), 1000) {
+			b.Fatal("it is not known")
+		}
+	}
 }
 
 func TestBounds(t *testing.T) {

@@ -1,6 +1,8 @@
 package chunkrow
 
 import (
+	"strconv"
+
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
@@ -65,4 +67,34 @@ func (k *Key) Condition(p *chconn.Params) string {
 	p.Int("hour", k.Hour)
 	return "tenant = {tenant:String} AND service = {service:String} AND kind = {kind:String} AND types = {types:String}" +
 		" AND period_type = {period_type:String} AND period = {period:Int64} AND hour = toDateTime({hour:Int64}, 'UTC')"
+}
+
+// Conditions is the condition for the rows of any of keys, whose values it adds to p.
+// There must be at least one.
+func Conditions(keys []Key, p *chconn.Params) string {
+	if len(keys) == 1 {
+		return keys[0].Condition(p)
+	}
+	b := []byte("(" + KeyNames + ") IN (")
+	for i := range keys {
+		k, n := &keys[i], strconv.Itoa(i)
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, '(')
+		for _, v := range [...]struct{ name, value string }{
+			{"tenant", k.Tenant},
+			{"service", k.Service},
+			{"kind", k.Kind},
+			{"types", k.Types},
+			{"period_type", k.PeriodType},
+		} {
+			p.String(v.name+n, v.value)
+			b = append(b, "{"+v.name+n+":String}, "...)
+		}
+		p.Int("period"+n, k.Period)
+		p.Int("hour"+n, k.Hour)
+		b = append(b, "{period"+n+":Int64}, toDateTime({hour"+n+":Int64}, 'UTC'))"...)
+	}
+	return string(append(b, ')'))
 }

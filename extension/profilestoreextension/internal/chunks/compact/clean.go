@@ -36,8 +36,8 @@ type asked struct {
 // at least so long, and when there will be more. Only what a row that counts
 // covers is replaced, and what has the number of one of level 2.
 //
-// A row of level 2 that lost its number to one of level 1 must go before that:
-// readers would take it for one that counts. losers are those.
+// losers are rows of level 2 that lost their number to another. One that lost it to a
+// row of level 1 must go before that: readers would take it for one that counts.
 func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, losers []*stored, due int64) {
 	since := make(map[uint64]int64)
 	closed, minutes := make(map[uint64]*stored), make(map[uint64]*stored) // by id: the first
@@ -62,7 +62,7 @@ func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, losers []*sto
 		case s.visible[i]:
 			continue
 		case r.Level == chunkrow.ClosedHour:
-			if won := minutes[r.ID]; won != nil && first(won, r) == won {
+			if won := minutes[r.ID]; won != nil && first(won, r) == won || closed[r.ID] != r {
 				losers = append(losers, r)
 			}
 			continue
@@ -128,8 +128,8 @@ func (c *Compactor) clean(ctx context.Context, now int64) error {
 	return nil
 }
 
-// deleteLosers deletes rows of level 2 that do not count because one of level 1 has
-// their number. They are few: two compactors must have looked at an hour in the
+// deleteLosers deletes rows of level 2 that do not count because another has their
+// number. They are few: two compactors must have looked at an hour in the
 // same moment.
 func (c *Compactor) deleteLosers(ctx context.Context, k *known) error {
 	for _, r := range k.losers {

@@ -104,27 +104,31 @@ func TestSplit(t *testing.T) {
 // TestOneNumberOneRow lets two compactors make the same row of other inputs.
 func TestOneNumberOneRow(t *testing.T) {
 	f := newFixture(t)
-	ctx := context.Background()
 	k := keyOf("s", hourAgo(3))
 	f.add(k, 5)
 	a, b := f.compactor(f.pool, quick), f.compactor(f.pool, quick)
-	first, err := a.snapshot(ctx, &k)
+	first, err := snapshotOf(a, k)
 	require.NoError(t, err)
 	f.add(k, 2)
-	second, err := b.snapshot(ctx, &k)
+	second, err := snapshotOf(b, k)
 	require.NoError(t, err)
-	won, err := b.make(ctx, &known{candidate: candidate{Key: k}}, second, job{chunkrow.ClosedHour, second.rows}, second.next(&k))
+	won, err := makeOne(b, k, second, job{chunkrow.ClosedHour, second.rows}, second.next(&k))
 	require.NoError(t, err)
 	require.True(t, won)
-	won, err = a.make(ctx, &known{candidate: candidate{Key: k}}, first, job{chunkrow.ClosedHour, first.rows}, first.next(&k))
+	won, err = makeOne(a, k, first, job{chunkrow.ClosedHour, first.rows}, first.next(&k))
 	require.NoError(t, err)
 	require.False(t, won)
+	assert.Equal(t, 2, f.rows(2))
+	f.check()
+	// The one that does not count goes.
+	f.passes(f.compactor(f.pool, quick), 1)
+	f.settled()
 	assert.Equal(t, 1, f.rows(2))
 	f.check()
 
 	// One that was very slow does not even try.
 	first.taken = first.taken.Add(-time.Hour)
-	_, err = a.make(ctx, &known{candidate: candidate{Key: k}}, first, job{chunkrow.ClosedHour, first.rows}, 2)
+	_, err = makeOne(a, k, first, job{chunkrow.ClosedHour, first.rows}, 2)
 	require.ErrorIs(t, err, errLate)
 	assert.Equal(t, 1, f.rows(2))
 }
@@ -134,17 +138,16 @@ func TestOneNumberOneRow(t *testing.T) {
 func TestLevelsShareNumbers(t *testing.T) {
 	for _, levels := range [][2]uint8{{chunkrow.ClosedHour, chunkrow.Minutes}, {chunkrow.Minutes, chunkrow.ClosedHour}} {
 		f := newFixture(t)
-		ctx := context.Background()
 		k := keyOf("s", hourAgo(3))
 		f.add(k, 5)
 		for i, level := range levels {
 			c := f.compactor(f.pool, quick)
-			s, err := c.snapshot(ctx, &k)
+			s, err := snapshotOf(c, k)
 			require.NoError(t, err)
 			if i == 1 { // as before the other was there
 				s.rows = slices.DeleteFunc(s.rows, func(r *stored) bool { return r.Level > 0 })
 			}
-			_, err = c.make(ctx, &known{candidate: candidate{Key: k}}, s, job{level, s.rows}, s.next(&k))
+			_, err = makeOne(c, k, s, job{level, s.rows}, s.next(&k))
 			require.NoError(t, err)
 			f.check()
 		}
@@ -180,7 +183,7 @@ func TestCoveredByNobody(t *testing.T) {
 	f.passes(c, 2)
 	f.settled()
 	f.check()
-	assert.Equal(t, []int{0, 0, 3}, []int{f.rows(0), f.rows(1), f.rows(2)})
+	assert.Equal(t, []int{0, 0, 2}, []int{f.rows(0), f.rows(1), f.rows(2)})
 }
 
 // TestDamagedRow leaves what it cannot read as it is.

@@ -51,6 +51,11 @@ type Options struct {
 	OnMade    func(context.Context, Made)
 	OnDeleted func(ctx context.Context, rows int)
 	OnError   func(context.Context, error)
+	// OnDrained is told how the log of stacks was emptied.
+	OnDrained func(context.Context, stackdict.Drained)
+	// Logs calls its argument with each server whose log of stacks this compactor
+	// empties; nil for a single server, where it is the one of db.
+	Logs func(ctx context.Context, f func(ctx context.Context, db DB) error) error
 }
 
 // Made describes a row that was made of others.
@@ -157,6 +162,7 @@ func (c *Compactor) Pass(ctx context.Context) error {
 	}
 	before := c.known
 	c.known = make(map[chunkrow.Key]*known, len(all))
+	var look []*known
 	for i := range all {
 		k := before[all[i].Key]
 		if k == nil {
@@ -167,14 +173,14 @@ func (c *Compactor) Pass(ctx context.Context) error {
 			continue
 		}
 		k.candidate = all[i]
-		if err := c.key(ctx, k); err != nil {
-			if ctx.Err() != nil || errors.Is(err, profilestore.ErrUnavailable) {
-				return err
-			}
-			// One key must not stop the others.
-			c.failed(ctx, err)
-			k.due = now + time.Minute.Milliseconds()
+		look = append(look, k)
+	}
+	for len(look) > 0 {
+		n := some(look)
+		if err := c.keys(ctx, look[:n], now); err != nil {
+			return err
 		}
+		look = look[n:]
 		if ok, err := c.lead(ctx); err != nil || !ok {
 			return err
 		}
@@ -185,34 +191,79 @@ func (c *Compactor) Pass(ctx context.Context) error {
 	return c.drain(ctx)
 }
 
-// key does what is due for the rows of a key.
-func (c *Compactor) key(ctx context.Context, k *known) error {
-	k.due = 0 // until all is done
-	s, err := c.snapshot(ctx, &k.Key)
+// What is looked at together: keys, and their rows of levels 0 and 1.
+const (
+	keysAtOnce = 64
+	rowsAtOnce = 8192
+)
+
+// some returns how many of the keys are looked at together, at least one.
+func some(look []*known) (n int) {
+	rows := uint64(0)
+	for n < len(look) && n < keysAtOnce && (n == 0 || rows < rowsAtOnce) {
+		rows += look[n].levels[0] + look[n].levels[1]
+		n++
+	}
+	return n
+}
+
+// keys does what is due for the rows of keys, together as far as it goes: what fails
+// is tried for each of them alone, because one must not stop the others. Errors of
+// single keys go to OnError.
+func (c *Compactor) keys(ctx context.Context, all []*known, now int64) error {
+	for _, k := range all {
+		k.due = 0 // until all is done
+	}
+	err := c.together(ctx, all)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil || errors.Is(err, profilestore.ErrUnavailable):
+		return err
+	case len(all) == 1:
+		c.failed(ctx, err)
+		all[0].due = now + time.Minute.Milliseconds()
+		return nil
+	}
+	for i := range all {
+		if err := c.keys(ctx, all[i:i+1], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// together does what is due for the rows of keys.
+func (c *Compactor) together(ctx context.Context, all []*known) error {
+	snapshots, err := c.snapshots(ctx, all)
 	if err != nil {
 		return err
 	}
-	rows := make([]*stored, 0, len(s.rows))
-	for i, r := range s.rows {
-		if s.visible[i] && !k.damaged[r.ID] {
-			rows = append(rows, r)
+	var tasks []*task
+	for i, k := range all {
+		s := snapshots[i]
+		rows := make([]*stored, 0, len(s.rows))
+		for i, r := range s.rows {
+			if s.visible[i] && !k.damaged[r.ID] {
+				rows = append(rows, r)
+			}
+		}
+		jobs, due := c.opts.Rules.plan(rows, k.Hour, s.now)
+		switch {
+		case len(jobs) == 0:
+			if err := c.nothingDue(ctx, k, s, due); err != nil {
+				return err
+			}
+		case c.opts.Lagging && !s.complete(&k.Key, c.opts.Rules.DeleteDelay):
+		default:
+			tasks = append(tasks, &task{known: k, snapshot: s, jobs: jobs, seq: s.next(&k.Key)})
 		}
 	}
-	jobs, due := c.opts.Rules.plan(rows, k.Hour, s.now)
-	if len(jobs) > 0 && c.opts.Lagging && !s.complete(&k.Key, c.opts.Rules.DeleteDelay) {
-		return nil
-	}
-	next := s.next(&k.Key)
-	for _, j := range jobs {
-		ok, err := c.make(ctx, k, s, j, next)
-		if err != nil || !ok {
-			return err
-		}
-		next++
-	}
-	if len(jobs) > 0 {
-		return nil // the next pass looks at the result
-	}
+	return c.make(ctx, tasks) // the next pass looks at the result
+}
+
+// nothingDue notes what can be deleted of a key of which no row is to be made.
+func (c *Compactor) nothingDue(ctx context.Context, k *known, s *snapshot, due int64) error {
 	k.gone, k.losers, k.due = s.replaced(c.opts.Rules.DeleteDelay)
 	k.due = min(k.due, due)
 	return c.deleteLosers(ctx, k)

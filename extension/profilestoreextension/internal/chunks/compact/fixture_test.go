@@ -322,6 +322,22 @@ func (f *fixture) passes(c *Compactor, n int) {
 	}
 }
 
+// snapshotOf reads the rows of a key.
+func snapshotOf(c *Compactor, k chunkrow.Key) (*snapshot, error) {
+	all, err := c.snapshots(context.Background(), []*known{{candidate: candidate{Key: k}}})
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// makeOne makes a row of that number, and reports whether it is the one that counts.
+func makeOne(c *Compactor, k chunkrow.Key, s *snapshot, j job, seq uint32) (ours bool, err error) {
+	c.opts.OnMade = func(context.Context, Made) { ours = true }
+	err = c.make(context.Background(), []*task{{known: &known{candidate: candidate{Key: k}}, snapshot: s, jobs: []job{j}, seq: seq}})
+	return ours, err
+}
+
 // settled waits until the deletes that were asked for are done.
 func (f *fixture) settled() {
 	f.Helper()

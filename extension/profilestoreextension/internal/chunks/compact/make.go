@@ -3,146 +3,159 @@ package compact
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
-	"github.com/ClickHouse/ch-go"
-	"github.com/ClickHouse/ch-go/proto"
-
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/internal/chunk"
 )
 
-// make makes one row. It returns false if the state is another one by now.
-func (c *Compactor) make(ctx context.Context, k *known, s *snapshot, j job, seq uint32) (bool, error) {
-	begin := time.Now()
-	rows, err := c.load(ctx, &k.Key, j.inputs)
-	if err != nil || len(rows) < len(j.inputs) {
-		return false, err
-	}
-	row, err := c.merger.Merge(rows)
-	var damaged *DamagedError
-	if errors.As(err, &damaged) {
-		// They stay as they are; the others are compacted without them.
-		for _, id := range damaged.IDs {
-			k.damaged[id] = true
-		}
-		c.failed(ctx, err)
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	row.Level, row.Seq, row.ID, row.Nonce = j.level, seq, chunkrow.CompactedRowID(&k.Key, seq), chunkrow.NewNonce()
-	// What the row replaces was there when the snapshot was taken. It must not be
-	// stored so late that others may have replaced and deleted that since.
-	ctx, cancel := context.WithDeadlineCause(ctx, s.taken.Add(c.opts.Rules.DeleteDelay/2), errLate)
-	defer cancel()
-	if j.level == chunkrow.ClosedHour {
-		if err := c.number(ctx, row, s.now); err != nil {
-			return false, err
-		}
-		c.closed()
-	}
-	ok, err := c.claim(ctx, row)
-	if err != nil || !ok {
-		return false, err
-	}
-	if c.opts.OnMade != nil {
-		m := Made{Key: k.Key, Level: j.level, Rows: len(rows), After: int64(row.Bytes()), Took: time.Since(begin)}
-		for _, in := range j.inputs {
-			m.Incidences += in.incidences
-			m.Bytes += in.bytes
-		}
-		c.opts.OnMade(ctx, m)
-	}
-	return true, nil
+const (
+	// loadBytes bounds the rows that are read together, unless one job has more,
+	// loadRows their number: their ids are part of the statement.
+	loadBytes = 32 << 20
+	loadRows  = 8192
+	// blockBytes is how large the rows are that are stored together, about.
+	blockBytes = 32 << 20
+)
+
+// task is what is to be made of the rows of a key: one row by each job, with numbers
+// from seq on.
+type task struct {
+	*known
+	snapshot *snapshot
+	jobs     []job
+	seq      uint32
+}
+
+// made is a row that is to be stored.
+type made struct {
+	*task
+	header chunkrow.Header
+	bytes  int64
 }
 
 var errLate = errors.New("compaction took too long")
 
-// load reads rows, in the order of the headers. Some may be missing.
-func (c *Compactor) load(ctx context.Context, k *chunkrow.Key, headers []*stored) ([]*chunkrow.Row, error) {
-	result := chunkrow.NewResult(chunkrow.All)
-	found := make(map[uint64]*chunkrow.Row, len(headers))
-	wanted := make(map[uint64]*stored, len(headers))
-	list := make([]byte, 0, 21*len(headers))
-	for i, h := range headers {
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = strconv.AppendUint(list, h.ID, 10)
-		wanted[h.ID] = h
+// make makes the rows of tasks, which were found by one SELECT. It ends a task early if
+// the state is another one by now.
+func (c *Compactor) make(ctx context.Context, tasks []*task) error {
+	if len(tasks) == 0 {
+		return nil
 	}
-	q := chconn.Query{Query: ch.Query{
-		Result: result.Results(),
-		OnResult: func(context.Context, proto.Block) error {
-			for i := range result.Rows() {
-				var row chunkrow.Row
-				result.Row(i, &row)
-				// Of several with one id, the one that counts.
-				if w := wanted[row.ID]; w != nil && found[row.ID] == nil && row.Written == w.Written && row.Nonce == w.Nonce {
-					found[row.ID] = row.Clone()
+	// What the rows replace was there when the snapshot was taken. They must not be
+	// stored so late that others may have replaced and deleted that since.
+	ctx, cancel := context.WithDeadlineCause(ctx, tasks[0].snapshot.taken.Add(c.opts.Rules.DeleteDelay/2), errLate)
+	defer cancel()
+	// One row of each key at a time: who makes the row of a number must know that the
+	// one of the number before is his own.
+	for len(tasks) > 0 {
+		if err := c.round(ctx, tasks); err != nil {
+			return err
+		}
+		var rest []*task
+		for _, t := range tasks {
+			if len(t.jobs) > 0 {
+				rest = append(rest, t)
+			}
+		}
+		tasks = rest
+	}
+	return nil
+}
+
+// round does the first job of every task.
+func (c *Compactor) round(ctx context.Context, tasks []*task) error {
+	begin := time.Now()
+	var block []made
+	c.block.Reset()
+	store := func() error {
+		if err := c.claim(ctx, block, begin); err != nil {
+			return err
+		}
+		block = block[:0]
+		c.block.Reset()
+		begin = time.Now()
+		return nil
+	}
+	for len(tasks) > 0 {
+		n := loadable(tasks)
+		rows, err := c.load(ctx, tasks[:n])
+		if err != nil {
+			return err
+		}
+		for i, t := range tasks[:n] {
+			row, err := c.merge(ctx, t, rows[i])
+			if err != nil {
+				return err
+			}
+			if row == nil {
+				t.jobs = nil
+				continue
+			}
+			c.block.Append(row)
+			m := made{task: t, header: row.Header, bytes: int64(row.Bytes())}
+			m.header.Covers = nil // of the merger's memory
+			block = append(block, m)
+			rows[i] = nil
+			if c.block.Bytes() >= blockBytes {
+				if err := store(); err != nil {
+					return err
 				}
 			}
-			return nil
-		},
-	}}
-	q.Body = "SELECT " + result.Columns() + " FROM " + c.table + " WHERE " + k.Condition(&q.Params) + " AND id IN (" + string(list) + ")"
-	if err := c.query(ctx, chunktable.Name, "rows", q); err != nil {
+		}
+		tasks = tasks[n:]
+	}
+	return store()
+}
+
+// loadable returns of how many tasks the rows of the first job are read together.
+func loadable(tasks []*task) (n int) {
+	bytes, rows := int64(0), 0
+	for _, t := range tasks {
+		for _, s := range t.jobs[0].inputs {
+			bytes += s.bytes
+		}
+		rows += len(t.jobs[0].inputs)
+		if n > 0 && (bytes > loadBytes || rows > loadRows) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// merge makes the row of the first job of a task, nil if its rows have changed. A job
+// whose rows do not fit into one row becomes two.
+func (c *Compactor) merge(ctx context.Context, t *task, rows []*chunkrow.Row) (*chunkrow.Row, error) {
+	if len(rows) < len(t.jobs[0].inputs) {
+		return nil, nil
+	}
+	row, err := c.merger.Merge(rows)
+	for errors.Is(err, chunk.ErrFull) && len(rows) > 1 {
+		half := len(rows) / 2
+		level, inputs := t.jobs[0].level, t.jobs[0].inputs
+		t.jobs = append([]job{{level, inputs[:half]}, {level, inputs[half:]}}, t.jobs[1:]...)
+		rows = rows[:half]
+		row, err = c.merger.Merge(rows)
+	}
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		// They stay as they are; the others are compacted without them.
+		for _, id := range damaged.IDs {
+			t.damaged[id] = true
+		}
+		c.failed(ctx, err)
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	out := make([]*chunkrow.Row, 0, len(headers))
-	for _, h := range headers {
-		if r := found[h.ID]; r != nil {
-			out = append(out, r)
+	row.Level, row.Seq, row.ID, row.Nonce = t.jobs[0].level, t.seq, chunkrow.CompactedRowID(&t.Key, t.seq), chunkrow.NewNonce()
+	if row.Level == chunkrow.ClosedHour {
+		if err := c.number(ctx, row, t.snapshot.now); err != nil {
+			return nil, err
 		}
+		c.closed()
 	}
-	return out, nil
-}
-
-// attempts is how many tokens are tried for a number whose row is not there: one
-// that was stored and deleted for good is remembered as stored.
-const attempts = 4
-
-// claim stores a row unless another of its number is there, and reports whether it
-// is ours that counts.
-func (c *Compactor) claim(ctx context.Context, row *chunkrow.Row) (bool, error) {
-	c.block.Reset()
-	c.block.Append(row)
-	for attempt := range uint32(attempts) {
-		token := chunkrow.CompactedToken(&row.Key, row.Seq, attempt)
-		if err := c.insert(ctx, chunktable.Name, c.block.Input(), token); err != nil {
-			return false, err
-		}
-		owner, err := c.owner(ctx, row)
-		if err != nil || owner == row.Nonce {
-			return err == nil, err
-		}
-		if owner != (proto.UInt128{}) || c.opts.Lagging {
-			return false, nil
-		}
-	}
-	return false, nil
-}
-
-// owner returns the nonce of the row that counts of those of a number, 0 if there
-// is none.
-func (c *Compactor) owner(ctx context.Context, row *chunkrow.Row) (owner proto.UInt128, err error) {
-	var nonce proto.ColUInt128
-	q := chconn.Query{Query: ch.Query{
-		Result: proto.Results{{Name: "nonce", Data: &nonce}},
-		OnResult: func(context.Context, proto.Block) error {
-			if len(nonce) > 0 {
-				owner = nonce[0]
-			}
-			return nil
-		},
-	}}
-	q.Body = "SELECT nonce FROM " + c.table + " WHERE " + row.Condition(&q.Params) +
-		" AND level > 0 AND seq = " + strconv.FormatUint(uint64(row.Seq), 10) +
-		" ORDER BY written, nonce LIMIT 1"
-	err = c.query(ctx, chunktable.Name, "owner", q)
-	return owner, err
+	return row, nil
 }

@@ -76,9 +76,16 @@ type snapshot struct {
 	taken   time.Time
 }
 
-// snapshot reads all rows of a key without their arrays.
-func (c *Compactor) snapshot(ctx context.Context, k *chunkrow.Key) (*snapshot, error) {
-	out := &snapshot{taken: time.Now()}
+// snapshots reads all rows of keys without their arrays.
+func (c *Compactor) snapshots(ctx context.Context, all []*known) ([]*snapshot, error) {
+	taken := time.Now()
+	out := make([]*snapshot, len(all))
+	keys := make([]chunkrow.Key, len(all))
+	places := make(map[chunkrow.Key]*snapshot, len(all))
+	for i, k := range all {
+		out[i], keys[i] = &snapshot{taken: taken}, k.Key
+		places[k.Key] = out[i]
+	}
 	result := chunkrow.NewResult(chunkrow.Covers)
 	var bytes, incidences, clock proto.ColInt64
 	q := chconn.Query{Query: ch.Query{
@@ -90,23 +97,26 @@ func (c *Compactor) snapshot(ctx context.Context, k *chunkrow.Key) (*snapshot, e
 			for i := range result.Rows() {
 				var row chunkrow.Row
 				result.Row(i, &row)
-				s := &stored{Header: row.Clone().Header, bytes: bytes[i], incidences: incidences[i]}
-				out.rows = append(out.rows, s)
-				out.now = clock[i]
+				if s := places[row.Key]; s != nil {
+					s.rows = append(s.rows, &stored{Header: row.Clone().Header, bytes: bytes[i], incidences: incidences[i]})
+					s.now = clock[i]
+				}
 			}
 			return nil
 		},
 	}}
 	q.Body = "SELECT " + result.Columns() + ", " + sizeColumns + ", toUnixTimestamp64Milli(now64(3)) AS clock FROM " + c.table +
-		" WHERE " + k.Condition(&q.Params)
+		" WHERE " + chunkrow.Conditions(keys, &q.Params)
 	if err := c.query(ctx, chunktable.Name, "headers", q); err != nil {
 		return nil, err
 	}
-	headers := make([]chunkrow.Header, len(out.rows))
-	for i, s := range out.rows {
-		headers[i] = s.Header
+	for _, s := range out {
+		headers := make([]chunkrow.Header, len(s.rows))
+		for i, r := range s.rows {
+			headers[i] = r.Header
+		}
+		s.visible = chunkrow.Visible(headers)
 	}
-	out.visible = chunkrow.Visible(headers)
 	return out, nil
 }
 

@@ -45,11 +45,31 @@ func (c *Compactor) drain(ctx context.Context) error {
 		return err
 	}
 	c.drainAt = time.Now().Add(c.opts.Rules.DrainAfter) // if it fails
-	if _, err := c.author.Drain(ctx, now); err != nil {
+	if err := c.drainLogs(ctx, now); err != nil {
 		return err
 	}
 	c.drainAt = time.Time{}
 	return nil
+}
+
+// drainLogs empties the log of every server that is this compactor's.
+func (c *Compactor) drainLogs(ctx context.Context, now int64) error {
+	var sum stackdict.Drained
+	drain := func(ctx context.Context, db DB) error {
+		d, err := c.author.Drain(ctx, now, func(ctx context.Context, _ string, q chconn.Query) error { return c.run(ctx, db, q) })
+		sum.Parts, sum.Rows, sum.Waiting = sum.Parts+d.Parts, sum.Rows+d.Rows, sum.Waiting+d.Waiting
+		return err
+	}
+	var err error
+	if c.opts.Logs == nil {
+		err = drain(ctx, c.db)
+	} else {
+		err = c.opts.Logs(ctx, drain)
+	}
+	if c.opts.OnDrained != nil {
+		c.opts.OnDrained(ctx, sum)
+	}
+	return err
 }
 
 // now returns the time of the server in Unix seconds.
@@ -70,9 +90,14 @@ func (c *Compactor) now(ctx context.Context) (now int64, err error) {
 
 // named runs a statement of package stackdict.
 func (c *Compactor) named(ctx context.Context, _ string, q chconn.Query) error {
+	return c.run(ctx, c.db, q)
+}
+
+// run runs a statement on one of the servers, within the limits.
+func (c *Compactor) run(ctx context.Context, db DB, q chconn.Query) error {
 	q.Settings = append(q.Settings, c.settings()...)
 	q.Timeout = c.opts.Timeout
-	return c.db.Do(ctx, q)
+	return db.Do(ctx, q)
 }
 
 // closed notes that a row of a closed hour was made.
