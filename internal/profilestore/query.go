@@ -186,6 +186,7 @@ type ExemplarOptions struct {
 type Exemplar struct {
 	Service, Kind string
 	Types         []profile.ValueType
+	Period        int64
 	// Labels are those of the series, sorted by name.
 	Labels []profile.Label
 	Stack  Stack

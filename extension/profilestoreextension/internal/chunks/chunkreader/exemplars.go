@@ -109,7 +109,7 @@ func (x *exemplars) row(_ context.Context, row *chunkrow.Row, selected func(int)
 			return nil
 		}
 		x.list = append(x.list, keptExemplar{profilestore.Exemplar{
-			Service: row.Service, Kind: row.Kind, Types: types, Time: e.Time, Value: e.Value,
+			Service: row.Service, Kind: row.Kind, Types: types, Period: row.Period, Time: e.Time, Value: e.Value,
 			SpanID: e.SpanID, TraceID: e.TraceID, ProfileID: e.ProfileID,
 			Stack: profilestore.Stack{ID: layout.FromID(row.Keys.Stacks[at.Entry])},
 		}, row.SeriesIDs[row.Columns.Profiles.Series[at.Profile]]})
