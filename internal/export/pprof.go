@@ -45,8 +45,16 @@ func WritePprof(w io.Writer, p *Profile) error {
 	if err != nil {
 		return err
 	}
+	if err := WritePprofMessage(z, p); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// WritePprofMessage is [WritePprof] without the compression.
+func WritePprofMessage(w io.Writer, p *Profile) error {
 	e := pprofEncoder{
-		out: fieldWriter{w: z}, p: p, strings: map[string]int64{"": 0}, functions: make(map[profile.Function]uint64),
+		out: fieldWriter{w: w}, p: p, strings: map[string]int64{"": 0}, functions: make(map[profile.Function]uint64),
 		mappings: make(map[pprofMappingKey]uint64), locations: newLocations(),
 	}
 	e.out.bytes(pprofString, nil)
@@ -56,10 +64,7 @@ func WritePprof(w io.Writer, p *Profile) error {
 			return e.out.err
 		}
 	}
-	if err := e.out.flush(); err != nil {
-		return err
-	}
-	return z.Close()
+	return e.out.flush()
 }
 
 // pprofEncoder writes the entries of tables when they are first met: in
