@@ -141,6 +141,10 @@ const maxParts = 16
 
 // form reads the fields of a form that matter. It copies them.
 func form(data []byte, boundary string) (map[string][]byte, error) {
+	// A form that is cut off within the headers of a part has an end to the reader.
+	if end := "--" + boundary + "--"; !bytes.Contains(data, []byte(end)) {
+		return nil, unreadable("failed to parse form: it is cut off, there is no " + end)
+	}
 	fields := make(map[string][]byte, 2)
 	parts := multipart.NewReader(bytes.NewReader(data), boundary)
 	for range maxParts {

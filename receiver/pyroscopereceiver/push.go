@@ -104,18 +104,22 @@ func (g *pushGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	res := g.r.budget.reserve()
 	defer res.release()
-	r.Body = &guardedBody{r.Body, res}
+	r.Body = &guardedBody{r.Body, res, g.r.cfg.MaxBodySize}
 	g.next.ServeHTTP(w, r)
 }
 
 // guardedBody reserves what it reads.
 type guardedBody struct {
 	io.ReadCloser
-	res *reservation
+	res   *reservation
+	limit int64
 }
 
 func (b *guardedBody) Read(to []byte) (int, error) {
 	n, err := b.ReadCloser.Read(to)
+	if b.res.held+int64(n) > b.limit {
+		return 0, bodyTooLarge("found more", b.limit).Connect()
+	}
 	if e := b.res.grow(int64(n)); e != nil {
 		return 0, unavailable("busy", e).Connect()
 	}

@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/grafana/jfr-parser/parser"
@@ -74,7 +76,7 @@ func (b *Batch) JFR(p *Params, data, snapshot []byte) error {
 	if err := b.checkTime(series, p.From); err != nil {
 		return err
 	}
-	d := &jfrDecoder{stacks: b.newStacks(), at: make(map[jfrKey]int)}
+	d := &jfrDecoder{stacks: b.newStacks(), at: make(map[jfrKey]int), spans: make(map[uint64]uint64)}
 	if err := proto.Unmarshal(snapshot, &d.snapshot); err != nil {
 		return badBody("failed to parse labels: %v", err)
 	}
@@ -110,6 +112,7 @@ type jfrDecoder struct {
 	event    string // what async-profiler sampled
 	at       map[jfrKey]int
 	sums     []jfrSum
+	spans    map[uint64]uint64 // by context
 
 	// Of the chunk.
 	methods map[uint64]string
@@ -191,17 +194,26 @@ func (d *jfrDecoder) add(c *jfr.Chunk, e *jfr.Event, of *jfrProfile, count, valu
 	return nil
 }
 
-// link returns the link of an event to its span.
+// link returns the link of an event to its span, which its fields or the labels of its
+// context name.
 func (d *jfrDecoder) link(e *jfr.Event) int32 {
 	var l profile.Link
-	big := func(to []byte, v uint64) {
-		for i := range 8 {
-			to[i] = byte(v >> (56 - 8*i))
+	context := e.Number("contextId")
+	span, ok := d.spans[context]
+	if !ok {
+		for k, v := range d.snapshot.Contexts[int64(context)].GetLabels() {
+			if name := d.snapshot.Strings[k]; name == labelProfile || name == labelSpan {
+				span, _ = strconv.ParseUint(d.snapshot.Strings[v], 16, 64)
+			}
 		}
+		d.spans[context] = span
 	}
-	big(l.SpanID[:], e.Number("spanId"))
-	big(l.TraceID[:8], e.Number("traceIdHi"))
-	big(l.TraceID[8:], e.Number("traceIdLo"))
+	if id := e.Number("spanId"); id != 0 {
+		span = id
+	}
+	binary.BigEndian.PutUint64(l.SpanID[:], span)
+	binary.BigEndian.PutUint64(l.TraceID[:8], e.Number("traceIdHi"))
+	binary.BigEndian.PutUint64(l.TraceID[8:], e.Number("traceIdLo"))
 	return d.b.Link(l)
 }
 
@@ -282,7 +294,7 @@ func (d *jfrDecoder) labels(series *Series, s *jfrSum) []Label {
 	if s.hasLabels {
 		for k, v := range d.snapshot.Contexts[int64(s.context)].Labels {
 			name := typemap.Attribute(toText(d.snapshot.Strings[k]))
-			if name != "" && name != typemap.AttrService && !series.has(name) && !strings.HasPrefix(name, private) {
+			if name != "" && name != labelProfile && name != labelSpan && name != labelTrace && name != typemap.AttrService && !series.has(name) && !strings.HasPrefix(name, private) {
 				labels = append(labels, Label{name, toText(d.snapshot.Strings[v])})
 			}
 		}
