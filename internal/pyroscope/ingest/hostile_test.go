@@ -147,8 +147,8 @@ func TestBombs(t *testing.T) {
 		}
 		require.ErrorContains(t, err, want)
 	}
-	f(Tree, chain, Limits{}, "stacks of the tree have more than 67108864 frames together")
-	f(Trie, keys, defaults, "stacks of the trie have more than 268435456 bytes together")
+	f(Tree, chain, Limits{}, "stacks of the tree have more than 16777216 frames together")
+	f(Trie, keys, defaults, "stacks of the trie have more than 67108864 bytes together")
 	leaves := binary.AppendUvarint(slices.Clone(chain[:2040*4]), 0)[:2040*4-1]
 	leaves = binary.AppendUvarint(leaves, 16_000)
 	for i := range 16_000 {
@@ -161,7 +161,7 @@ func TestBombs(t *testing.T) {
 	f(Folded, wide.Bytes(), defaults, "profile has more than 16000 samples")
 	f(Folded, wide.Bytes(), Limits{}, "")
 	f(Folded, wide.Bytes(), Limits{MaxSize: 1000}, "the limit is 1000")
-	f(Speedscope, []byte(`{"profiles":[`+strings.Repeat(`{"type":"sampled"},`, 1000)+`{"type":"x"}]}`), defaults, "unknown profile type: ")
+	f(Speedscope, []byte(`{"profiles":[`+strings.Repeat(`{"type":"sampled"},`, 1000)+`{"type":"x"}]}`), defaults, `profiles[1000].type is "x"; it must be sampled or evented`)
 	open := strings.Repeat(`{"type":"O","frame":0,"at":1},`, 10_000)
 	f(Speedscope, []byte(`{"shared":{"frames":[{"name":"a"}]},"profiles":[{"type":"evented","unit":"none","events":[`+open+`{"type":"C","frame":1,"at":1}]}]}`), defaults, "events[10000].frame is 1; there are 1 frames")
 }

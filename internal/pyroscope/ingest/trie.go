@@ -6,7 +6,7 @@ import (
 )
 
 // maxWork bounds the bytes of all stacks that a trie is unfolded to.
-const maxWork = 256 << 20
+const maxWork = 64 << 20
 
 // node is what tries and trees are made of: the length of a name, the name, a value
 // and the number of children, all numbers as varints, and then the children.
