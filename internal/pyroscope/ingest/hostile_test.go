@@ -147,7 +147,7 @@ func TestBombs(t *testing.T) {
 		}
 		require.ErrorContains(t, err, want)
 	}
-	f(Tree, chain, Limits{}, "stacks of the tree have more than 16777216 frames together")
+	f(Tree, chain, Limits{}, "stacks of the tree have more than 33554432 frames together")
 	f(Trie, keys, defaults, "stacks of the trie have more than 67108864 bytes together")
 	leaves := binary.AppendUvarint(slices.Clone(chain[:2040*4]), 0)[:2040*4-1]
 	leaves = binary.AppendUvarint(leaves, 16_000)

@@ -129,8 +129,8 @@ func (of *speedscopeProfile) evented(s *sums, number int, locations []int32, sca
 			return badBody("profiles[%d].events[%d].at is %g, before %g of the event before", number, i, e.At, last)
 		}
 		if e.At > last && len(open) > 0 {
-			if work += 4 * min(len(path), s.limits.depth()); work > maxWork {
-				return tooLarge("stacks of profiles[%d] have more than %d frames together", number, maxWork/4)
+			if work += min(len(path), s.limits.depth()); work > maxFrames {
+				return tooLarge("stacks of profiles[%d] have more than %d frames together", number, maxFrames)
 			}
 			if err := s.addScaled(path, (e.At-last)*scale); err != nil {
 				return err

@@ -5,8 +5,12 @@ import (
 	"math"
 )
 
-// maxWork bounds the bytes of all stacks that a trie is unfolded to.
-const maxWork = 64 << 20
+// maxWork bounds the bytes of all stacks that a trie is unfolded to, maxFrames their
+// frames in formats that name frames by number: it takes about a second.
+const (
+	maxWork   = 64 << 20
+	maxFrames = 32 << 20
+)
 
 // node is what tries and trees are made of: the length of a name, the name, a value
 // and the number of children, all numbers as varints, and then the children.
@@ -121,8 +125,8 @@ func (s *sums) tree(data []byte) error {
 		if of.value == 0 {
 			return len(path), nil
 		}
-		if work += 4 * min(len(path), s.limits.depth()); work > maxWork {
-			return 0, tooLarge("stacks of the tree have more than %d frames together", maxWork/4)
+		if work += min(len(path), s.limits.depth()); work > maxFrames {
+			return 0, tooLarge("stacks of the tree have more than %d frames together", maxFrames)
 		}
 		return len(path), s.addSum(path, clamp(of.value))
 	})
