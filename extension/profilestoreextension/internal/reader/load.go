@@ -127,6 +127,13 @@ func (r *Reader) loadFrames(ctx context.Context, tenant string, ids []profile.ID
 	return nil
 }
 
+// Frames reads the frames of locations. Those that are not there are left out, and
+// nothing is remembered.
+func (r *Reader) Frames(ctx context.Context, tenant string, locations []profile.ID) (map[profile.ID]*profile.Frame, error) {
+	out := make(map[profile.ID]*profile.Frame, len(locations))
+	return out, r.loadFrames(ctx, tenant, locations, out)
+}
+
 func (r *Reader) loadFunctions(ctx context.Context, tenant string, ids []profile.ID, out map[profile.ID]profile.Function) error {
 	var id proto.ColUInt128
 	var name, system, file proto.ColStr

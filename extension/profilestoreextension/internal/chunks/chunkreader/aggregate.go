@@ -191,7 +191,7 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 				rows = values[0][i]
 				continue
 			}
-			f := figures{lo: layout.NoMinimum, hi: layout.NoMaximum}
+			f := none()
 			for j := range a.to.types {
 				f.values[j] = values[j][i]
 			}
@@ -205,7 +205,7 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 			if l := a.to.largest; l != nil && stack[i] == (proto.UInt128{}) {
 				l.stackless = f
 			}
-			a.to.sums.at(layout.FromID(stack[i])).add(&f)
+			a.to.sums.add(a.to.sums.row(layout.FromID(stack[i])), &f)
 		}
 		return k.bounded()
 	}

@@ -2,7 +2,6 @@ package chunkreader
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 
@@ -13,29 +12,41 @@ import (
 
 // calls remembers the call path of every stack in a form that sums by function
 // are quick in: arrays of parents, the union of the paths that were learned
-// together. It is safe for concurrent use.
+// together, and the trees of dictionaries with a function for each node. It is safe
+// for concurrent use.
 type calls struct {
 	budget int64
 
-	mu      sync.RWMutex
+	mu      sync.Mutex
 	current *callPaths
 }
 
 func newCalls(budget int64) *calls { return &calls{budget: budget, current: newCallPaths()} }
 
-// callPaths are the paths of stacks. Node 0 stands for no stack.
+// callPaths are the paths of stacks. Node 0 stands for no stack. All slices only
+// ever grow, so that who has one needs no lock to read it.
 type callPaths struct {
+	// learning has an element while somebody learns a dictionary.
+	learning chan struct{}
+
+	mu sync.RWMutex
 	// parent has the caller of each node, which comes before it; function is the
 	// number of the name, with the bit again if the name is above it, too.
 	parent, function []uint32
 	leaves           map[profile.ID]uint32
 	names            []string
 	numbers          map[string]uint32
-	bytes            int64
+	books            map[tenantBook]*bookFunctions
+	// bytes is about what everything takes, bookBytes the part of books.
+	bytes, bookBytes int64
 }
 
-// again marks nodes whose function is on the path already.
-const again = 1 << 31
+// again marks nodes whose function is on the path already, lost those that have no
+// known frame, or are below one.
+const (
+	again = 1 << 31
+	lost  = 1 << 30
+)
 
 const (
 	callBytes = 2 * 4 * 5 / 4 // of a node
@@ -44,7 +55,31 @@ const (
 )
 
 func newCallPaths() *callPaths {
-	return &callPaths{parent: make([]uint32, 1), function: make([]uint32, 1), leaves: make(map[profile.ID]uint32), numbers: make(map[string]uint32)}
+	return &callPaths{
+		learning: make(chan struct{}, 1),
+		parent:   make([]uint32, 1), function: make([]uint32, 1), leaves: make(map[profile.ID]uint32),
+		numbers: make(map[string]uint32), books: make(map[tenantBook]*bookFunctions),
+	}
+}
+
+// begin returns what is known. It stays good, and can learn, until end.
+func (c *calls) begin() *callPaths {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
+}
+
+// end forgets everything if it is more than the budget, which one query may have
+// filled.
+func (c *calls) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current.mu.RLock()
+	bytes := c.current.bytes
+	c.current.mu.RUnlock()
+	if bytes > c.budget {
+		c.current = newCallPaths()
+	}
 }
 
 // callQuery asks for the paths of stacks of a tenant, and, if it has one, service.
@@ -52,97 +87,39 @@ type callQuery struct {
 	tenant, service string
 	ids             []profile.ID
 	resolve         func(ctx context.Context, tenant, service string, ids []profile.ID) ([][]*profile.Frame, error)
-	// absent are stacks that the store does not have now. They may come, and are
-	// not remembered.
-	absent map[profile.ID]struct{}
 }
 
 // resolveAtOnce bounds the stacks whose frames are in memory while their paths are
 // learned.
 const resolveAtOnce = 1 << 14
 
-// with calls f with paths that have all stacks of q, and their leaves. They must
-// not be used after f has returned.
-func (c *calls) with(ctx context.Context, q *callQuery, f func(p *callPaths, leaves []uint32)) error {
+// tree is a union of call paths: the parent and the function of each node.
+type tree struct{ parent, function []uint32 }
+
+// find returns a tree that has all stacks of q, and their leaves.
+func (p *callPaths) find(ctx context.Context, q *callQuery) (t tree, leaves []uint32, err error) {
 	scope := reader.ScopeOf(q.tenant)
-	defer c.makeRoom() // which one query may have filled
-	leaves := make([]uint32, len(q.ids))
-	missing := c.find(scope, q, leaves, f)
-	if len(missing) == 0 {
-		return nil
-	}
-	for range 3 { // others may have made room, too
-		if err := q.learn(ctx, scope, missing, c.learn); err != nil {
-			return err
-		}
-		if missing = c.find(scope, q, leaves, f); len(missing) == 0 {
-			return nil
-		}
-	}
-	alone := newCalls(c.budget)
-	if err := q.learn(ctx, scope, q.ids, alone.learn); err != nil {
-		return err
-	}
-	alone.find(scope, q, leaves, f)
-	return nil
-}
-
-// learn resolves stacks and tells them to teach.
-func (q *callQuery) learn(ctx context.Context, scope reader.Scope, ids []profile.ID, teach func(reader.Scope, []profile.ID, [][]*profile.Frame)) error {
-	for len(ids) > 0 {
-		n := min(len(ids), resolveAtOnce)
-		frames, err := q.resolve(ctx, q.tenant, q.service, ids[:n])
+	leaves = make([]uint32, len(q.ids))
+	for missing := p.leavesOf(scope, q.ids, leaves); len(missing) > 0; {
+		n := min(len(missing), resolveAtOnce)
+		frames, err := q.resolve(ctx, q.tenant, q.service, missing[:n])
 		if err != nil {
-			return err
+			return tree{}, nil, err
 		}
-		for i, stack := range frames {
-			if stack == nil {
-				if q.absent == nil {
-					q.absent = make(map[profile.ID]struct{})
-				}
-				q.absent[ids[i]] = struct{}{}
-			}
-		}
-		teach(scope, ids[:n], frames)
-		ids = ids[n:]
+		p.learn(scope, missing[:n], frames)
+		missing = missing[n:]
 	}
-	return nil
+	// What is missing now the store does not have. It may come, and is not remembered.
+	p.leavesOf(scope, q.ids, leaves)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return tree{p.parent, p.function}, leaves, nil
 }
 
-// find calls f if everything is known already. Else it returns what is not.
-func (c *calls) find(scope reader.Scope, q *callQuery, leaves []uint32, f func(p *callPaths, leaves []uint32)) []profile.ID {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	missing := c.current.find(scope, q.ids, leaves)
-	if len(q.absent) > 0 {
-		missing = slices.DeleteFunc(missing, func(id profile.ID) bool {
-			_, ok := q.absent[id]
-			return ok
-		})
-	}
-	if len(missing) == 0 {
-		f(c.current, leaves)
-	}
-	return missing
-}
-
-// makeRoom forgets everything if it is more than the budget.
-func (c *calls) makeRoom() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current.bytes > c.budget {
-		c.current = newCallPaths()
-	}
-}
-
-func (c *calls) learn(scope reader.Scope, ids []profile.ID, frames [][]*profile.Frame) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current.learn(scope, ids, frames)
-}
-
-// find fills in the leaves of stacks and returns those that are not known.
-func (p *callPaths) find(scope reader.Scope, ids []profile.ID, leaves []uint32) (missing []profile.ID) {
+// leavesOf fills in the leaves of stacks and returns those that are not known.
+func (p *callPaths) leavesOf(scope reader.Scope, ids []profile.ID, leaves []uint32) (missing []profile.ID) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
 	for i, id := range ids {
 		leaf, ok := p.leaves[scope.Key(id)]
 		if !ok && !id.IsZero() {
@@ -156,6 +133,9 @@ func (p *callPaths) find(scope reader.Scope, ids []profile.ID, leaves []uint32) 
 // learn adds stacks that are not known, but not those without frames, which are not
 // there.
 func (p *callPaths) learn(scope reader.Scope, ids []profile.ID, frames [][]*profile.Frame) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	nodesBefore, leavesBefore := len(p.parent), len(p.leaves)
 	type path struct {
 		id    profile.ID
 		names []uint32 // outermost first
@@ -196,7 +176,7 @@ func (p *callPaths) learn(scope reader.Scope, ids []profile.ID, frames [][]*prof
 			if slices.Contains(l.names[:d], function) {
 				function |= again
 			}
-			if len(p.parent) == math.MaxUint32 {
+			if len(p.parent) == lost {
 				break
 			}
 			nodes = append(nodes, uint32(len(p.parent)))
@@ -208,10 +188,7 @@ func (p *callPaths) learn(scope reader.Scope, ids []profile.ID, frames [][]*prof
 		}
 		p.leaves[scope.Key(l.id)] = leaf
 	}
-	p.bytes = int64(len(p.parent))*callBytes + int64(len(p.leaves))*leafBytes
-	for _, name := range p.names {
-		p.bytes += nameBytes + int64(len(name))
-	}
+	p.bytes += int64(len(p.parent)-nodesBefore)*callBytes + int64(len(p.leaves)-leavesBefore)*leafBytes
 }
 
 func (p *callPaths) number(name string) uint32 {
@@ -220,6 +197,7 @@ func (p *callPaths) number(name string) uint32 {
 		n = uint32(len(p.names))
 		p.names = append(p.names, name)
 		p.numbers[name] = n
+		p.bytes += nameBytes + int64(len(name))
 	}
 	return n
 }

@@ -90,7 +90,7 @@ func insert(tb testing.TB, pool *chconn.Pool, o schema.Options, rows ...*chunkro
 		}
 		b.Append(r)
 	}
-	_, err := author.Drain(tb.Context(), time.Now().Unix())
+	_, err := author.Drain(tb.Context(), time.Now().Unix(), nil)
 	require.NoError(tb, err)
 	require.NoError(tb, pool.Do(tb.Context(), chconn.Query{Query: ch.Query{
 		Body:     "INSERT INTO " + o.Table("chunks") + " (" + chconn.ColumnNames(b.Input()) + ") VALUES",

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 )
 
@@ -116,7 +115,7 @@ func (d *decoder) sum(c *chunk.Chunk, selected func(profile int) bool, out []ent
 	cur := &d.cursor
 	for cur.Reset(c, fields); cur.Next(); {
 		profiles := cur.Profiles()
-		f := figures{lo: layout.NoMinimum, hi: layout.NoMaximum}
+		f := none()
 		f.values[0] = d.values(profiles, cur.Values(0))
 		if f.values[0] == 0 && !d.any(profiles) {
 			continue

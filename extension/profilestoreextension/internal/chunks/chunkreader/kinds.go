@@ -72,7 +72,7 @@ func newKinds(opts profilestore.MergeOptions, limit int64) *kinds {
 func (k *kinds) keys() []kindKey {
 	out := make([]kindKey, 0, len(k.kinds))
 	for key, s := range k.kinds {
-		if s.sums.len() > 0 {
+		if s.sums.len()+len(s.numbered) > 0 {
 			out = append(out, key)
 		}
 	}
@@ -108,7 +108,8 @@ func (k *kinds) of(row *chunkrow.Row, start, end int64) *kindSums {
 	key := k.key(row)
 	s := k.kinds[key]
 	if s == nil {
-		s = &kindSums{types: len(layout.DecodeTypes(row.Types)), period: row.Period, start: start, end: end, sums: newSums()}
+		types := len(layout.DecodeTypes(row.Types))
+		s = &kindSums{types: types, period: row.Period, start: start, end: end, sums: newSums(types)}
 		k.kinds[key] = s
 	}
 	s.periods = s.periods || s.period != row.Period
@@ -144,17 +145,7 @@ func (k *kinds) whole(row *chunkrow.Row) error {
 	}
 	e := &row.Columns.Entries
 	for i := range int(row.Entries) {
-		f := figures{lo: layout.NoMinimum, hi: layout.NoMaximum}
-		for j := range s.types {
-			f.values[j] = e.Totals[j][i]
-		}
-		f.count = uint64(f.values[0])
-		if len(e.Counts) > 0 {
-			f.count = e.Counts[i]
-		}
-		if len(e.Minima) > 0 {
-			f.lo, f.hi = e.Minima[i], e.Maxima[i]
-		}
+		f := entryTotals(e, s.types, i)
 		k.add(s, row, i, &f)
 	}
 	return k.bounded()
@@ -171,7 +162,7 @@ func (k *kinds) bounded() error {
 	for _, s := range k.kinds {
 		n += int64(s.sums.len())
 		for _, book := range s.numbered {
-			n += int64(book.n)
+			n += int64(book.stacks)
 		}
 		if s.largest != nil {
 			n += int64(s.largest.rows - s.sums.len())
@@ -187,26 +178,33 @@ func (k *kinds) bounded() error {
 func (s *kindSums) addStacks(row *chunkrow.Row) {
 	e := &row.Columns.Entries
 	stacks := row.Keys.Stacks
-	s.sums.reserve(len(stacks))
+	if s.sums.len() == 0 {
+		s.sums.grow(len(stacks)) // rows of one kind have about the same
+	}
 	for first := 0; first < len(stacks); first += sumBlock {
 		end := min(first+sumBlock, len(stacks))
 		s.sums.grow(end - first)
 		for i := first; i < end; i++ {
-			f := s.sums.at(layout.FromID(stacks[i]))
-			f.values[0] += e.Totals[0][i]
-			for j := 1; j < s.types; j++ {
-				f.values[j] += e.Totals[j][i]
-			}
-			if len(e.Counts) > 0 {
-				f.count = profile.AddCount(f.count, e.Counts[i])
-			} else {
-				f.count = profile.AddCount(f.count, uint64(e.Totals[0][i]))
-			}
-			if len(e.Minima) > 0 && e.Minima[i] <= e.Maxima[i] {
-				f.lo, f.hi = min(f.lo, e.Minima[i]), max(f.hi, e.Maxima[i])
-			}
+			f := entryTotals(e, s.types, i)
+			s.sums.add(s.sums.row(layout.FromID(stacks[i])), &f)
 		}
 	}
+}
+
+// entryTotals returns the sums of an entry over all profiles.
+func entryTotals(e *chunk.EntryColumns, types, i int) figures {
+	f := none()
+	for j := range types {
+		f.values[j] = e.Totals[j][i]
+	}
+	f.count = uint64(f.values[0])
+	if len(e.Counts) > 0 {
+		f.count = e.Counts[i]
+	}
+	if len(e.Minima) > 0 {
+		f.lo, f.hi = e.Minima[i], e.Maxima[i]
+	}
+	return f
 }
 
 // sumBlock is for how many entries room is made at once: most of a row are not new.
@@ -223,7 +221,7 @@ func (k *kinds) add(s *kindSums, row *chunkrow.Row, i int, f *figures) {
 		stack = layout.FromID(row.Keys.Stacks[i])
 	}
 	s.sums.grow(1)
-	var to *figures
+	to := 0
 	if k.opts.ByLock || k.opts.SyscallRows {
 		var a attributes
 		if k.opts.ByLock {
@@ -232,25 +230,11 @@ func (k *kinds) add(s *kindSums, row *chunkrow.Row, i int, f *figures) {
 		if k.opts.SyscallRows {
 			a.syscall, a.bucket, a.failed = key.syscall, key.bucket, key.failed
 		}
-		to = s.sums.atAttributes(stack, a)
+		to = s.sums.rowOf(stack, a)
 	} else {
-		to = s.sums.at(stack)
+		to = s.sums.row(stack)
 	}
-	to.add(f)
-}
-
-// add adds o. Sums of values are modulo 2^64, as those of chunks and of ClickHouse:
-// whatever the order, they are exact if the sum is one of an int64, which takes
-// 128 of the largest values that there are ([profile.MaxValue]) to leave. Stopping
-// at the bounds would depend on the order where values have both signs.
-func (f *figures) add(o *figures) {
-	for j := range f.values {
-		f.values[j] += o.values[j]
-	}
-	f.count = profile.AddCount(f.count, o.count)
-	if o.lo <= o.hi {
-		f.lo, f.hi = min(f.lo, o.lo), max(f.hi, o.hi)
-	}
+	s.sums.add(to, f)
 }
 
 // entryKeyed are the attributes of an entry with the set they were taken from.

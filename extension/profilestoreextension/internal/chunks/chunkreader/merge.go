@@ -99,7 +99,7 @@ func (r *Reader) assemble(ctx context.Context, sel profilestore.Selector, kinds 
 		m.Rows = make([]profilestore.Row, len(rows))
 		stacks.Grow(len(rows))
 		for j, row := range rows {
-			a, f := k.sums.of(int(row)), &k.sums.figures[row]
+			a, f := k.sums.of(int(row)), k.sums.at(int(row))
 			lo, hi := known(f.lo, f.hi)
 			m.Rows[j] = profilestore.Row{
 				Stack: stacks.Number(k.sums.stacks[row]), LockAddress: a.lock, Syscall: a.syscall,

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -39,8 +38,8 @@ func (k *kinds) exemplars(row *chunkrow.Row, selected func(profile int) bool, id
 			return nil
 		}
 		p := c.Profile(int(at.Profile))
-		f := figures{count: 1, lo: layout.NoMinimum, hi: layout.NoMaximum}
-		f.values[0] = e.Value
+		f := none()
+		f.values[0], f.count = e.Value, 1
 		k.add(k.of(row, p.Time, p.Time+p.Duration), row, int(at.Entry), &f)
 		return nil
 	})

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -19,12 +18,21 @@ type bookKey struct {
 	id      uint64
 }
 
+func (k bookKey) compare(other bookKey) int {
+	return cmp.Or(cmp.Compare(k.service, other.service), cmp.Compare(k.id, other.id))
+}
+
+// ref refers to the stacks that have sums.
+func (k bookKey) ref(s *numberedSums) stackdict.Ref {
+	return stackdict.Ref{Service: k.service, ID: k.id, Stacks: len(s.there)}
+}
+
 // numberedSums are the sums of the stacks of one dictionary by number: rows of many
 // hours are added up without looking anything up.
 type numberedSums struct {
-	figures []figures
-	there   []bool
-	n       int // stacks that are there
+	table
+	there  []bool
+	stacks int // that are there
 }
 
 // addNumbered sums a row by the numbers of its stacks.
@@ -38,33 +46,76 @@ func (s *kindSums) addNumbered(row *chunkrow.Row) error {
 		if s.numbered == nil {
 			s.numbered = make(map[bookKey]*numberedSums)
 		}
-		b = new(numberedSums)
+		b = &numberedSums{table: newTable(s.types)}
 		s.numbered[key] = b
 	}
 	if err := b.grow(row); err != nil {
 		return err
 	}
+	b.addRow(row)
+	return nil
+}
+
+// addRow adds a row of which everything is known to be there, and room for it.
+func (b *numberedSums) addRow(row *chunkrow.Row) {
 	e := &row.Columns.Entries
-	for i, number := range row.Dense {
-		f := &b.figures[number]
+	for _, number := range row.Dense {
 		if !b.there[number] {
 			b.there[number] = true
-			b.n++
-			f.lo, f.hi = layout.NoMinimum, layout.NoMaximum
-		}
-		for j := range s.types {
-			f.values[j] += e.Totals[j][i]
-		}
-		if len(e.Counts) > 0 {
-			f.count += e.Counts[i]
-		} else {
-			f.count += uint64(e.Totals[0][i])
-		}
-		if len(e.Minima) > 0 && e.Minima[i] <= e.Maxima[i] {
-			f.lo, f.hi = min(f.lo, e.Minima[i]), max(f.hi, e.Maxima[i])
+			b.stacks++
 		}
 	}
-	return nil
+	if len(e.Counts) > 0 {
+		b.countApart()
+	}
+	first := e.Totals[0][:len(row.Dense)]
+	from := 0
+	if b.counts == nil {
+		from = addUntil(b.values[0], row.Dense, first)
+	}
+	if from < len(row.Dense) {
+		b.countApart() // counts do not stop where values do
+		for i, number := range row.Dense[from:] {
+			n := uint64(first[from+i])
+			if len(e.Counts) > 0 {
+				n = e.Counts[from+i]
+			}
+			b.counts[number] = profile.AddCount(b.counts[number], n)
+		}
+		addAll(b.values[0], row.Dense[from:], first[from:])
+	}
+	for j := 1; j < b.types; j++ {
+		addAll(b.values[j], row.Dense, e.Totals[j][:len(row.Dense)])
+	}
+	if len(e.Minima) == 0 {
+		return
+	}
+	b.bound()
+	for i, number := range row.Dense {
+		if e.Minima[i] <= e.Maxima[i] {
+			b.lo[number], b.hi[number] = min(b.lo[number], e.Minima[i]), max(b.hi[number], e.Maxima[i])
+		}
+	}
+}
+
+func addAll(to []int64, at []uint32, values []int64) {
+	for i, number := range at {
+		to[number] += values[i]
+	}
+}
+
+// addUntil adds values until a sum would be beyond an int64, and returns how many it
+// has added.
+func addUntil(to []int64, at []uint32, values []int64) int {
+	for i, number := range at {
+		a, v := to[number], values[i]
+		sum := a + v
+		if (a^sum)&(v^sum) < 0 {
+			return i
+		}
+		to[number] = sum
+	}
+	return len(at)
 }
 
 // grow makes room for the numbers of a row.
@@ -73,9 +124,9 @@ func (b *numberedSums) grow(row *chunkrow.Row) error {
 	if n > stackdict.MaxStacks {
 		return fmt.Errorf("row %016x: %w: stack %d; a dictionary has at most %d", row.ID, chunk.ErrInvalid, n-1, stackdict.MaxStacks)
 	}
-	if more := n - len(b.figures); more > 0 {
-		b.figures = append(slices.Grow(b.figures, more), make([]figures, more)...)
-		b.there = append(slices.Grow(b.there, more), make([]bool, more)...)
+	if more := n - len(b.there); more > 0 {
+		b.extend(more)
+		b.there = extended(b.there, n, false)
 	}
 	return nil
 }
@@ -96,13 +147,11 @@ func (k *kinds) spell(ctx context.Context, r *Reader, tenant string) error {
 		}
 	}
 	// Those of one dictionary together: most have several kinds.
-	slices.SortFunc(books, func(a, b book) int {
-		return cmp.Or(cmp.Compare(a.key.service, b.key.service), cmp.Compare(a.key.id, b.key.id))
-	})
+	slices.SortFunc(books, func(a, b book) int { return a.key.compare(b.key) })
 	for batch := range slices.Chunk(books, spellAtOnce) {
 		refs := make([]stackdict.Ref, len(batch))
 		for i, b := range batch {
-			refs[i] = stackdict.Ref{Service: b.key.service, ID: b.key.id, Stacks: len(b.to.numbered[b.key].figures)}
+			refs[i] = b.key.ref(b.to.numbered[b.key])
 		}
 		dicts, err := r.base.Dictionaries().Get(ctx, tenant, refs)
 		if err != nil {
@@ -117,11 +166,46 @@ func (k *kinds) spell(ctx context.Context, r *Reader, tenant string) error {
 }
 
 func (s *kindSums) spell(b *numberedSums, ids []profile.ID) {
-	s.sums.reserve(b.n)
-	s.sums.grow(b.n)
+	if s.sums.len() == 0 {
+		s.sums.take(b, ids)
+		return
+	}
+	s.sums.grow(b.stacks)
 	for number, there := range b.there {
 		if there {
-			s.sums.at(ids[number]).add(&b.figures[number])
+			f := b.at(number)
+			s.sums.add(s.sums.row(ids[number]), &f)
 		}
 	}
+}
+
+// take makes rows of all stacks of a dictionary that are there: they are not equal.
+func (s *sums) take(b *numberedSums, ids []profile.ID) {
+	s.stacks = slices.Grow(s.stacks, b.stacks)
+	for number, there := range b.there {
+		if there {
+			s.stacks = append(s.stacks, ids[number])
+		}
+	}
+	for j := range s.types {
+		s.values[j] = taken(b.values[j], b)
+	}
+	if b.counts != nil {
+		s.counts = taken(b.counts, b)
+	}
+	if b.lo != nil {
+		s.lo, s.hi = taken(b.lo, b), taken(b.hi, b)
+	}
+	s.n = b.stacks
+}
+
+// taken returns the elements that are there.
+func taken[T any](from []T, b *numberedSums) []T {
+	out := make([]T, 0, b.stacks)
+	for number, there := range b.there {
+		if there {
+			out = append(out, from[number])
+		}
+	}
+	return out
 }

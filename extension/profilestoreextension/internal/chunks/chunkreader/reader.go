@@ -11,6 +11,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/reader"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -57,6 +58,9 @@ func New(pool *chconn.Pool, o Options) *Reader {
 
 // Stacks returns the cache of resolved stacks.
 func (r *Reader) Stacks() *reader.Stacks { return r.base.Stacks() }
+
+// Dictionaries returns the cache of stacks by their numbers.
+func (r *Reader) Dictionaries() *stackdict.Cache { return r.base.Dictionaries() }
 
 // Batches implements [profilestore.Reader].
 func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit int) ([]profile.Batch, error) {

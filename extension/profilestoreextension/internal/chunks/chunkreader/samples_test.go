@@ -244,7 +244,8 @@ func TestMergeExemplars(t *testing.T) {
 	require.EqualValues(t, 2, wantCount)
 	r := newReader(s.pool, s.o, 64<<20)
 	for _, sel := range []profilestore.Selector{
-		{Tenant: "anonymous"}, {Tenant: "anonymous", Service: row.Service, Kinds: []string{row.Kind}},
+		{Tenant: "anonymous"},
+		{Tenant: "anonymous", Service: row.Service, Kinds: []string{row.Kind}},
 		{Tenant: "anonymous", Start: row.First - 1, End: row.Last + 1},
 	} {
 		m, err := r.MergeStacks(t.Context(), sel, profilestore.MergeOptions{TraceIDs: [][16]byte{{1}}, SpanIDs: [][8]byte{{0}, {2}, {3}, {9}}})

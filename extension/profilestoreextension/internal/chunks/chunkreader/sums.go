@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/layout"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
@@ -20,30 +19,25 @@ type attributes struct {
 	failed  uint8
 }
 
-// figures are the sums of some observations.
-type figures struct {
-	values [profile.MaxTypes]int64
-	count  uint64
-	lo, hi int64
-}
-
 // sums adds up observations by stack and attributes. It is an open hash table
 // beside arrays: a merge looks up every entry of every row, most of them again
 // and again, which takes half as long as in a map of Go.
 type sums struct {
-	stacks  []profile.ID
-	attrs   []attributes // empty unless rows are kept apart by them
-	figures []figures
-	slots   []uint32 // index of the row plus 1, 0 where there is none
-	seed    uint64
+	table
+	stacks []profile.ID
+	attrs  []attributes // empty unless rows are kept apart by them
+	slots  []uint32     // index of the row plus 1, 0 where there is none
+	placed int          // rows that are in slots, the first ones
+	seed   uint64
 }
 
 // minSlots is the least number of slots, a power of two.
 const minSlots = 1 << 8
 
-// newSums returns an empty table. Ids are hashes of content, which whoever sends
-// profiles can choose: the seed keeps them from choosing who shares a slot.
-func newSums() *sums { return &sums{seed: rand.Uint64() | 1} }
+// newSums returns an empty table of rows with so many values. Ids are hashes of
+// content, which whoever sends profiles can choose: the seed keeps them from choosing
+// who shares a slot.
+func newSums(types int) *sums { return &sums{table: newTable(types), seed: rand.Uint64() | 1} }
 
 func (s *sums) len() int { return len(s.stacks) }
 
@@ -52,36 +46,26 @@ func (s *sums) hash(stack profile.ID) uint64 {
 	return hi ^ lo
 }
 
-// grow makes room for n more rows.
+// grow makes room for n more rows, and finds those that are there.
 func (s *sums) grow(n int) {
-	if want := len(s.stacks) + n; want > cap(s.figures) {
-		// append would grow long slices by a quarter only.
-		s.stacks, s.figures = slices.Grow(s.stacks, max(n, len(s.stacks))), slices.Grow(s.figures, max(n, len(s.figures)))
+	s.reserve(n)
+	if want := len(s.stacks) + n; want > cap(s.stacks) {
+		s.stacks = slices.Grow(s.stacks, max(n, len(s.stacks)))
 	}
 	want := max(minSlots, len(s.slots))
 	for want < 2*(len(s.stacks)+n) {
 		want *= 2
 	}
-	if want == len(s.slots) {
-		return
+	if want != len(s.slots) {
+		s.slots, s.placed = make([]uint32, want), 0
 	}
-	s.slots = make([]uint32, want)
 	mask := uint64(want - 1)
-	for i := range s.stacks {
-		at := s.slotHash(i) & mask
+	for ; s.placed < len(s.stacks); s.placed++ {
+		at := s.slotHash(s.placed) & mask
 		for s.slots[at] != 0 {
 			at = (at + 1) & mask
 		}
-		s.slots[at] = uint32(i) + 1
-	}
-}
-
-// reserve makes room for n rows in an empty table. Rows of one kind have about the
-// same entries, so that the first says how many there will be.
-func (s *sums) reserve(n int) {
-	if len(s.stacks) == 0 {
-		s.stacks, s.figures = make([]profile.ID, 0, n), make([]figures, 0, n)
-		s.grow(n)
+		s.slots[at] = uint32(s.placed) + 1
 	}
 }
 
@@ -97,43 +81,40 @@ func (a *attributes) hash(seed uint64) uint64 {
 	return hi ^ lo
 }
 
-// at returns the figures of a stack, for which grow has made room.
-func (s *sums) at(stack profile.ID) *figures {
+// row returns the row of a stack, for which grow has made room.
+func (s *sums) row(stack profile.ID) int {
 	mask := uint64(len(s.slots) - 1)
 	for at := s.hash(stack) & mask; ; at = (at + 1) & mask {
 		i := s.slots[at]
 		if i == 0 {
-			s.slots[at] = uint32(len(s.stacks)) + 1
 			s.stacks = append(s.stacks, stack)
-			return s.add()
+			s.placed++
+			s.slots[at] = uint32(s.placed)
+			return s.push()
 		}
 		if s.stacks[i-1] == stack {
-			return &s.figures[i-1]
+			return int(i - 1)
 		}
 	}
 }
 
-// atAttributes is at for rows that are kept apart by attributes. One table must
-// not be used with both.
-func (s *sums) atAttributes(stack profile.ID, a attributes) *figures {
+// rowOf is row for rows that are kept apart by attributes. One table must not be used
+// with both.
+func (s *sums) rowOf(stack profile.ID, a attributes) int {
 	mask := uint64(len(s.slots) - 1)
 	for at := (s.hash(stack) ^ a.hash(s.seed)) & mask; ; at = (at + 1) & mask {
 		i := s.slots[at]
 		if i == 0 {
-			s.slots[at] = uint32(len(s.stacks)) + 1
 			s.stacks = append(s.stacks, stack)
 			s.attrs = append(s.attrs, a)
-			return s.add()
+			s.placed++
+			s.slots[at] = uint32(s.placed)
+			return s.push()
 		}
 		if s.stacks[i-1] == stack && s.attrs[i-1] == a {
-			return &s.figures[i-1]
+			return int(i - 1)
 		}
 	}
-}
-
-func (s *sums) add() *figures {
-	s.figures = append(s.figures, figures{lo: layout.NoMinimum, hi: layout.NoMaximum})
-	return &s.figures[len(s.figures)-1]
 }
 
 // of returns the attributes of a row, zero where they are not kept.
@@ -147,7 +128,7 @@ func (s *sums) of(i int) attributes {
 // top returns the rows with the largest first values, at most limit: the largest
 // first, equal ones by what tells them apart.
 func (s *sums) top(limit int) []int32 {
-	// What is compared most lies beside the index: figures are six times as large.
+	// What is compared most lies beside the index.
 	type ref struct {
 		value int64
 		stack uint64
@@ -156,7 +137,7 @@ func (s *sums) top(limit int) []int32 {
 	refs := make([]ref, 0, min(2*limit, len(s.stacks)))
 	least := s.threshold(limit)
 	for i := range s.stacks {
-		if v := s.figures[i].values[0]; v >= least {
+		if v := s.values[0][i]; v >= least {
 			refs = append(refs, ref{v, s.stacks[i].Hi, int32(i)})
 		}
 	}
@@ -183,13 +164,10 @@ func (s *sums) top(limit int) []int32 {
 // threshold returns a value that the limit largest first values reach, or the
 // least there is. Most rows are below it, and need not be sorted.
 func (s *sums) threshold(limit int) int64 {
-	if len(s.figures) < 2*limit || limit == 0 {
+	if s.n < 2*limit || limit == 0 {
 		return math.MinInt64
 	}
-	values := make([]int64, len(s.figures))
-	for i := range s.figures {
-		values[i] = s.figures[i].values[0]
-	}
+	values := slices.Clone(s.values[0])
 	// Quickselect, from the largest on.
 	for lo, hi := 0, len(values)-1; lo < hi; {
 		pivot, i, j := values[lo+(hi-lo)/2], lo, hi
@@ -226,11 +204,12 @@ func (a *attributes) compare(o *attributes) int {
 
 // total sums all rows, and those without a stack.
 func (s *sums) total() (all, stackless figures) {
+	stackless = none()
 	for i, stack := range s.stacks {
-		all.add(&s.figures[i])
 		if stack.IsZero() {
-			stackless.add(&s.figures[i])
+			f := s.at(i)
+			stackless.add(&f)
 		}
 	}
-	return all, stackless
+	return s.table.total(), stackless
 }

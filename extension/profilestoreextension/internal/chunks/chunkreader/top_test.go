@@ -103,14 +103,16 @@ func TestRecursion(t *testing.T) {
 	scope := reader.ScopeOf("a")
 	p.learn(scope, ids[:3], [][]*profile.Frame{{a, b, a}, {b, a, b, a}, {c}}) // leaf first
 	p.learn(scope, ids[:3], [][]*profile.Frame{{c}, {c}, {c}})                // known already
-	sums := newSums()
-	leaves := make([]uint32, len(ids))
-	require.Empty(t, p.find(scope, ids, leaves))
-	for i, id := range ids {
-		sums.grow(1)
-		sums.at(id).values[0] = int64(1 + i)
+	values := newTable(1)
+	values.extend(len(ids))
+	for i := range ids {
+		values.values[0][i] = int64(1 + i)
 	}
-	list, n := p.functions(sums, leaves, 1, profilestore.TopOptions{Limit: 10})
+	tree, leaves, err := p.find(t.Context(), &callQuery{tenant: "a", ids: ids})
+	require.NoError(t, err)
+	sums := functionSums{types: 1}
+	sums.add(tree, leaves, &values)
+	list, n := sums.list(p, profilestore.TopOptions{Limit: 10})
 	require.Equal(t, 3, n)
 	one := func(v int64) [profile.MaxTypes]int64 { return [profile.MaxTypes]int64{v} }
 	require.Equal(t, []profilestore.FunctionSums{
