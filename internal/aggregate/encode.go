@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"math"
+	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
@@ -55,45 +56,81 @@ type encoder struct {
 	attrs     [][]int32 // indices in the attribute table by set
 	locations []int32
 	lines     []profile.Line
+	runs      []run
 }
 
+// run is a location with inlined frames.
+type run struct {
+	frames   []*frame
+	location int32
+}
+
+// stack encodes a stack. Every frame, with those inlined into it, is looked up by its
+// content once.
 func (e *encoder) stack(s *Stack) int32 {
 	locs := e.locations[:0]
 	for i := 0; i < len(s.frames); i++ {
-		f := s.frames[i]
+		f, first := s.frames[i], i
 		if f.Inlined {
-			n := i
-			for n < len(s.frames)-1 && s.frames[n].Inlined {
-				n++
+			for i < len(s.frames)-1 && s.frames[i].Inlined {
+				i++
 			}
-			locs = append(locs, e.location(s.frames[i:n+1]...))
-			i = n
+			locs = append(locs, e.run(s.frames[first:i+1]))
 			continue
 		}
 		if f.encoded != e.number {
-			f.encoded, f.location = e.number, e.location(f)
+			f.encoded, f.location = e.number, e.location(s.frames[i:i+1])
 		}
 		locs = append(locs, f.location)
 	}
 	e.locations = locs
-	return e.b.Stack(locs)
+	return e.b.NewStack(locs)
+}
+
+// run returns the location of frames of which all but the last were inlined. The first
+// tells the others, as a rule.
+func (e *encoder) run(frames []*frame) int32 {
+	f := frames[0]
+	if f.encoded != e.number {
+		f.encoded, f.location = e.number, int32(len(e.runs))
+		e.runs = append(e.runs, run{frames, e.location(frames)})
+	}
+	last := &e.runs[f.location]
+	if !slices.Equal(last.frames, frames) {
+		*last = run{frames, e.location(frames)}
+	}
+	return last.location
 }
 
 // location encodes a frame, after the frames that were inlined into it.
-func (e *encoder) location(frames ...*frame) int32 {
+func (e *encoder) location(frames []*frame) int32 {
 	f := frames[len(frames)-1]
-	var m int32
-	if f.Mapping != "" || f.BuildID != "" {
-		m = e.b.Mapping(profile.Mapping{Filename: f.Mapping, BuildID: f.BuildID})
-	}
+	m := e.mapping(f.mapping)
 	if len(frames) == 1 && f.Function.IsZero() && f.Line == 0 {
 		return e.b.Location(m, f.Address, f.Type)
 	}
 	e.lines = e.lines[:0]
 	for _, f := range frames {
-		e.lines = append(e.lines, profile.Line{Function: e.b.Function(f.Function), Line: f.Line})
+		e.lines = append(e.lines, profile.Line{Function: e.function(f.fn), Line: f.Line})
 	}
 	return e.b.Location(m, f.Address, f.Type, e.lines...)
+}
+
+func (e *encoder) mapping(m *mapping) int32 {
+	if m.encoded != e.number {
+		m.encoded, m.index = e.number, 0
+		if m.file != "" || m.buildID != "" {
+			m.index = e.b.Mapping(profile.Mapping{Filename: m.file, BuildID: m.buildID})
+		}
+	}
+	return m.index
+}
+
+func (e *encoder) function(f *function) int32 {
+	if f.encoded != e.number {
+		f.encoded, f.index = e.number, e.b.Function(f.Function)
+	}
+	return f.index
 }
 
 func (e *encoder) attributes(a *profile.SampleAttributes) []int32 {

@@ -43,13 +43,17 @@ type frame struct {
 
 	// Where the last encoder put it. Only [Window.Profiles] uses these.
 	encoded  uint64
-	location int32
+	location int32 // the run that it begins, if it was inlined
 }
 
 type function struct {
 	profile.Function
 	id   profile.ID
 	refs int32
+
+	// As those of a frame.
+	index   int32
+	encoded uint64
 }
 
 func (f *function) bytes() int64 {
@@ -61,6 +65,10 @@ type mappingKey struct{ file, buildID string }
 type mapping struct {
 	mappingKey
 	refs int32
+
+	// As those of a frame.
+	index   int32
+	encoded uint64
 }
 
 // Table holds the content of stacks by their ID, so that what every push

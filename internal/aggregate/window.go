@@ -144,6 +144,9 @@ func unknown(s []int32, n int) []int32 {
 func (w *Window) addGroup(d *profile.Dictionary, src *profile.Group) {
 	dst := w.group(src)
 	dst.start, dst.end = min(dst.start, src.Start), max(dst.end, src.End)
+	if dst.entries == nil {
+		dst.entries = make([]entry, 0, len(src.Entries)) // often all there will be
+	}
 	for i := range src.Entries {
 		e := &src.Entries[i]
 		stack := w.stackSlot[e.Stack]

@@ -225,10 +225,20 @@ func (b *Builder) Stack(locations []int32) int32 {
 	if i, ok := b.stacks[key]; ok {
 		return i
 	}
+	i := b.NewStack(locations)
+	b.stacks[string([]byte(key))] = i
+	return i
+}
+
+// NewStack is [Builder.Stack] of locations that no other stack has, which need not be
+// looked up then.
+func (b *Builder) NewStack(locations []int32) int32 {
+	if len(locations) == 0 {
+		return 0
+	}
 	t := b.dict.StackTable()
 	i := int32(t.Len())
 	b.blocks.Indices.Set(b.blocks.Stacks.One(t).LocationIndices(), locations)
-	b.stacks[string([]byte(key))] = i
 	return i
 }
 
