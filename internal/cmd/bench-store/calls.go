@@ -34,6 +34,7 @@ type loadCall struct {
 	Pprof       bool
 	Discard     bool
 	Concurrency int
+	Shift       time.Duration // later, of pprof
 }
 
 // queryCall repeats an op by so many clients at once for some time, but each at

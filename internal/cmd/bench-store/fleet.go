@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/gob"
 	"fmt"
 	"os"
 	"runtime"
@@ -62,13 +61,6 @@ type (
 
 // besideWindows are stored in turns beside queries.
 const besideWindows = 40
-
-// upload is one gzipped pprof file with what came beside it.
-type upload struct {
-	Labels [][2]string
-	Kind   string
-	Data   []byte
-}
 
 func windowFile(dir string, i int) string { return fmt.Sprintf("%s/%04d", dir, i) }
 
@@ -162,7 +154,7 @@ type windowMaker struct {
 	bytes    int64
 	profiles []drawn
 	samples  []sample
-	uploads  []upload
+	uploads  []byte
 	err      error
 }
 
@@ -174,10 +166,9 @@ func (w *windowMaker) make(tick int) ([]byte, error) {
 	if !w.pprof {
 		return pprofileotlp.NewExportRequestFromProfiles(pd).MarshalProto()
 	}
-	var data bytes.Buffer
-	err := gob.NewEncoder(&data).Encode(w.uploads)
-	w.uploads = w.uploads[:0]
-	return data.Bytes(), err
+	data := w.uploads
+	w.uploads = nil
+	return data, nil
 }
 
 func (w *windowMaker) made(m *corpus.Made) {
@@ -203,7 +194,7 @@ func (w *windowMaker) made(m *corpus.Made) {
 			u.Labels = append(u.Labels, [2]string{k, v.Str()})
 			return true
 		})
-		w.uploads = append(w.uploads, u)
+		w.uploads = u.append(w.uploads)
 	}
 }
 

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -13,7 +11,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile/pprofileotlp"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -46,15 +43,35 @@ func (w *working) load(ctx context.Context, c *loadCall, r *reply) error {
 
 // window stores one window, as the exporter does.
 func (w *working) window(ctx context.Context, c *loadCall, i int) (values, events int64, err error) {
+	store := func(groups *profile.Groups) error {
+		for _, g := range groups.Groups {
+			for j := range g.Entries {
+				for _, v := range g.Entries[j].Values {
+					if v != 0 {
+						values++
+					}
+				}
+			}
+		}
+		if !c.Discard {
+			token := profile.ID{Hi: 1, Lo: atomic.AddUint64(&w.windows, 1)}
+			if err := w.store.Write(ctx, &profilestore.Window{Token: token, Groups: groups}); err != nil {
+				return err
+			}
+		}
+		events += int64(groups.Events)
+		groups.Release()
+		return nil
+	}
+	if c.Pprof {
+		err = w.buffer.push(ctx, c, i, store)
+		return values, events, err
+	}
 	data, err := os.ReadFile(filepath.Clean(windowFile(c.Dir, i)))
 	if err != nil {
 		return 0, 0, err
 	}
-	read := readOTLP
-	if c.Pprof {
-		read = readPprof
-	}
-	pd, err := read(data)
+	pd, err := readOTLP(data)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -62,58 +79,12 @@ func (w *working) window(ctx context.Context, c *loadCall, i int) (values, event
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, g := range groups.Groups {
-		for j := range g.Entries {
-			for _, v := range g.Entries[j].Values {
-				if v != 0 {
-					values++
-				}
-			}
-		}
-	}
-	if !c.Discard {
-		token := profile.ID{Hi: 1, Lo: atomic.AddUint64(&w.windows, 1)}
-		if err := w.store.Write(ctx, &profilestore.Window{Token: token, Groups: groups}); err != nil {
-			return 0, 0, err
-		}
-	}
-	events = int64(groups.Events)
-	groups.Release()
-	return values, events, nil
+	err = store(groups)
+	return values, events, err
 }
 
 func readOTLP(data []byte) (pprofile.Profiles, error) {
 	req := pprofileotlp.NewExportRequest()
 	err := req.UnmarshalProto(data)
 	return req.Profiles(), err
-}
-
-// readPprof makes one request of the uploads of a window.
-func readPprof(data []byte) (pprofile.Profiles, error) {
-	var uploads []upload
-	pd := pprofile.NewProfiles()
-	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&uploads); err != nil {
-		return pd, err
-	}
-	var p pprofwire.Profile
-	for i := range uploads {
-		u := &uploads[i]
-		if err := p.Parse(u.Data, pprofwire.Limits{}); err != nil {
-			return pd, err
-		}
-		columns, err := p.Columns(u.Kind)
-		if err != nil {
-			return pd, err
-		}
-		rp := pd.ResourceProfiles().AppendEmpty()
-		for _, l := range u.Labels {
-			rp.Resource().Attributes().PutStr(l[0], l[1])
-		}
-		c := pprofwire.NewConverter(pd, &p)
-		if err := c.Append(rp.ScopeProfiles().AppendEmpty(), columns, pprofwire.Options{}); err != nil {
-			return pd, err
-		}
-		c.Release()
-	}
-	return pd, nil
 }

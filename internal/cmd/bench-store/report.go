@@ -19,14 +19,14 @@ type report struct {
 	fleet   *fleet
 	began   time.Time
 
-	hour, pprof, read stored
-	compacted         benchkit.Usage
-	optimized         time.Duration
-	sizes, columns    map[string]uint64
-	contrib           *contrib
-	queries           []*measured
-	besideRate        float64
-	peaks             []peak
+	hour, known, pprof, read stored // known is the first time of pprof
+	compacted                benchkit.Usage
+	optimized                time.Duration
+	sizes, columns           map[string]uint64
+	contrib                  *contrib
+	queries                  []*measured
+	besideRate               float64
+	peaks                    []peak
 }
 
 // peak is the largest resident set of the worker in a part of the run.
@@ -86,10 +86,12 @@ func (f *figure) text(values []float64) string {
 	return strings.Join(parts, " / ") + f.unit
 }
 
+// stored is how many values were stored in all.
+func (r *report) stored() uint64 { return r.hour.values + r.known.values + r.pprof.values }
+
 // share is what compacting some values took, of all that was compacted.
 func (r *report) share(values uint64) time.Duration {
-	all := r.hour.values + r.pprof.values
-	return time.Duration(float64(r.compacted.Total()) * float64(values) / float64(all))
+	return time.Duration(float64(r.compacted.Total()) * float64(values) / float64(r.stored()))
 }
 
 // rates returns millions of values per CPU second: stored, with reading OTLP, and
@@ -111,7 +113,7 @@ func (r *report) query(name string) *measured {
 }
 
 func (r *report) figures() []*figure {
-	values := float64(r.hour.values)
+	values := float64(r.stored())
 	var all uint64
 	for _, n := range r.sizes {
 		all += n
@@ -197,7 +199,7 @@ func (r *report) print() error {
 }
 
 func (r *report) printStoring() {
-	values := float64(r.hour.values)
+	values := float64(r.stored())
 	fmt.Println("\nbytes per value by table, after the first hour:", perValue(r.sizes, values))
 	// Small parts do not say how large their columns are.
 	if text := perValue(r.columns, values); text != "" {
@@ -207,8 +209,9 @@ func (r *report) printStoring() {
 	storing, otlp, _ := r.rates()
 	fmt.Printf("CPU ns per value: storing OTLP %.0f in the collector (of which %.0f reading it) and %.0f in ClickHouse; compaction %.0f and %.0f; from gzipped pprof %.0f and %.0f, without compaction\n",
 		ns(r.hour.used.Collector, r.hour.values), ns(r.read.used.Collector, r.read.values), ns(r.hour.used.ClickHouse, r.hour.values),
-		ns(r.compacted.Collector, r.hour.values+r.pprof.values), ns(r.compacted.ClickHouse, r.hour.values+r.pprof.values),
+		ns(r.compacted.Collector, r.stored()), ns(r.compacted.ClickHouse, r.stored()),
 		ns(r.pprof.used.Collector, r.pprof.values), ns(r.pprof.used.ClickHouse, r.pprof.values))
+	fmt.Printf("the first time of pprof, with all symbols: %.0f and %.0f\n", ns(r.known.used.Collector, r.known.values), ns(r.known.used.ClickHouse, r.known.values))
 	fmt.Printf("million values per CPU second: stored %.2f, with reading OTLP %.2f; the hour took %.0f s, OPTIMIZE of all tables %.1f s of CPU\n",
 		storing, otlp, r.hour.took.Seconds(), r.optimized.Seconds())
 	if c := r.contrib; c != nil {

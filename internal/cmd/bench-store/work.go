@@ -28,6 +28,7 @@ type working struct {
 	profile  *os.File
 	beside   *besides
 	windows  uint64 // stored so far, by which windows are told apart
+	buffer   buffer
 }
 
 // gcPercent is that of the distribution, where GOGC is not set.
