@@ -219,6 +219,12 @@ func (e *encoder) group(g *group) {
 	if !own {
 		e.observations(g, sh, scope)
 	}
+	if len(g.exemplars) > 0 {
+		e.b.AddExemplars(scope, sh.kind, pcommon.Timestamp(g.start), uint64(g.end-g.start), g.exemplars, func(entry int32) (int32, []int32) {
+			en := &g.entries[entry]
+			return e.stacks[en.stack], e.attrs[en.attrs]
+		})
+	}
 }
 
 // observations encodes the numbers of observations of a kind that is not our

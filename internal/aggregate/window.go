@@ -41,6 +41,8 @@ type Window struct {
 	events     uint64
 	weeks      map[int64]struct{}
 	scratch    []byte
+	spans      map[spanKey]int32
+	dropped    uint64  // exemplars beyond the limit
 	stackSlot  []int32 // by index of the Dictionary being added, -1 where not known
 	attrsSlot  []int32
 }
@@ -72,6 +74,7 @@ type group struct {
 	shape      int32
 	start, end int64
 	entries    []entry
+	exemplars  []profile.Exemplar
 	number     int32 // among the groups of the Window
 }
 
@@ -161,6 +164,7 @@ func (w *Window) addGroup(d *profile.Dictionary, src *profile.Group) {
 		}
 		w.entry(dst, stack, attrs).add(e)
 	}
+	w.addExemplars(src, dst)
 }
 
 // stack returns the slot of a stack and counts what the Window had not yet.

@@ -57,6 +57,9 @@ func (b *Builder) Profiles() int { return len(b.profiles) }
 // Incidences returns the number of entries of all profiles since Reset.
 func (b *Builder) Incidences() int { return len(b.entries) }
 
+// Exemplars returns the number of exemplars since Reset.
+func (b *Builder) Exemplars() int { return len(b.exemplars) }
+
 // Add adds a profile. Its entries are in any order; what is there for one index
 // several times is summed up. Values beyond the chunk's types must be 0. The error
 // wraps [ErrFull] if the chunk has no room, and [ErrInvalid] if an entry cannot be

@@ -36,7 +36,14 @@ type Limits struct {
 	// MaxLabels is the largest number of attributes of a resource, profile or
 	// sample (default 256).
 	MaxLabels int
+	// MaxExemplars is the largest number of exemplars of a group (default 4096).
+	// Further ones are left out.
+	MaxExemplars int
 }
+
+// DefaultMaxExemplars is the default of [Limits].MaxExemplars: as many as samples in a
+// large profile, and half a megabyte.
+const DefaultMaxExemplars = 4096
 
 func (l Limits) withDefaults() Limits {
 	if l.MaxFrames == 0 {
@@ -53,6 +60,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxLabels == 0 {
 		l.MaxLabels = 256
+	}
+	if l.MaxExemplars == 0 {
+		l.MaxExemplars = DefaultMaxExemplars
 	}
 	return l
 }

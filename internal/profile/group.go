@@ -62,6 +62,9 @@ type Group struct {
 	// profile's start and start plus duration for aggregated ones (Unix ns).
 	Start, End int64
 	Entries    []Entry
+	// Exemplars are the parts of entries that belong to spans, each entry, span and
+	// profile once.
+	Exemplars []Exemplar
 
 	number int32 // among the groups of the Split
 }
@@ -112,6 +115,9 @@ type Groups struct {
 	WindowID string
 	// Events is the number of observations of all groups.
 	Events uint64
+	// ExemplarsDropped counts what is missing in the exemplars of groups because of
+	// [Limits].MaxExemplars. It is in their entries.
+	ExemplarsDropped uint64
 }
 
 // Split validates pd and takes it apart into groups. Raw observations are
@@ -133,6 +139,7 @@ func Split(pd pprofile.Profiles, bucket time.Duration, limits Limits) (*Groups, 
 		out:    &Groups{Dict: dict},
 		index:  index,
 		bucket: max(bucket.Nanoseconds(), 1),
+		links:  pd.Dictionary().LinkTable(),
 		groups: make(map[groupKey]*Group),
 		seen:   make(map[Batch]struct{}),
 		kinds:  make(map[string][]ValueType),
@@ -178,16 +185,26 @@ type splitter struct {
 	// known has one Series for equal tenant and labels.
 	known   map[seriesKey]*Series
 	scratch []byte
+	// spans has the places of exemplars in their groups. summed is the group that the
+	// last profile of the scope was summed in, links the table of those.
+	spans  map[spanKey]int32
+	summed *Group
+	links  pprofile.LinkSlice
 }
 
 // entry returns the entry of g for a stack and a set of attributes, new if need be.
 // The pointer is valid until the next call.
 func (s *splitter) entry(g *Group, stack, attrs int32) *Entry {
+	return &g.Entries[s.number(g, stack, attrs)]
+}
+
+// number returns the index of that entry.
+func (s *splitter) number(g *Group, stack, attrs int32) int32 {
 	i, isNew := s.index.Find(g.number, stack, attrs, int32(len(g.Entries)))
 	if isNew {
 		g.Entries = append(g.Entries, Entry{Stack: stack, Attrs: attrs})
 	}
-	return &g.Entries[i]
+	return i
 }
 
 type seriesKey struct {
@@ -211,6 +228,7 @@ func (s *splitter) resource(rp pprofile.ResourceProfiles) error {
 		profiles := rp.ScopeProfiles().At(i).Profiles()
 		clear(s.kinds)
 		s.scope++
+		s.summed = nil
 		for j := range profiles.Len() {
 			if err := s.profile(profiles.At(j), base); err != nil {
 				return err

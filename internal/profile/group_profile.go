@@ -14,6 +14,8 @@ type profileHead struct {
 	primary    bool
 	minRestMax bool
 	counts     bool // of [ObservationsType]
+	exemplars  bool // of [ExemplarsType]
+	profileID  pprofile.ProfileID
 	start, end int64
 	room       int         // entries to make room for in the first new group
 	own        []ValueType // see [Types]
@@ -56,6 +58,8 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 		switch {
 		case h.counts:
 			err = s.counts(&h, sample, attrs, i)
+		case h.exemplars:
+			err = s.exemplars(&h, sample, attrs, i)
 		case sample.TimestampsUnixNano().Len() > 0:
 			err = s.raw(&h, sample, attrs, i)
 		default:
@@ -64,6 +68,9 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 		if err != nil {
 			return err
 		}
+	}
+	if h.summed != nil {
+		s.summed = h.summed
 	}
 	return nil
 }
@@ -86,7 +93,7 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 			return profileHead{}, err
 		}
 	}
-	h := profileHead{start: int64(p.Time()), end: int64(p.Time()) + int64(p.DurationNano())}
+	h := profileHead{start: int64(p.Time()), end: int64(p.Time()) + int64(p.DurationNano()), profileID: p.ProfileID()}
 	if start := uint64(p.Time()); start >= uint64(MaxTime) || p.DurationNano() >= uint64(MaxTime)-start {
 		return h, invalid("profile.time_unix_nano is %d and duration_nano %d; the end must be less than %d", uint64(p.Time()), p.DurationNano(), MaxTime)
 	}
@@ -119,8 +126,12 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 	if h.own = Types(h.key.kind); h.own == nil || h.key.kind == KindCPU {
 		h.key.scope = s.scope // whose profiles say whether there is CPU time
 	}
-	if sample == ObservationsType {
+	switch sample {
+	case ObservationsType:
 		h.counts = true
+		return h, nil
+	case ExemplarsType:
+		h.exemplars = true
 		return h, nil
 	}
 	h.types, h.slot, h.key.part = s.slot(h.key.kind, h.own, sample)
@@ -202,6 +213,8 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 	var g *Group
 	var e *Entry
 	var last int64
+	var number int32
+	of, linked := s.span(h, sample)
 	for i := range ts.Len() {
 		if ts.At(i) >= uint64(MaxTime) {
 			return invalid("sample[%d].timestamps_unix_nano[%d] is %d; it must be less than %d", index, i, ts.At(i), MaxTime)
@@ -219,7 +232,8 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 				h.rawBucket = bucket
 			}
 			g, last = h.raw, bucket
-			e = s.entry(g, sample.StackIndex(), attrs)
+			number = s.number(g, sample.StackIndex(), attrs)
+			e = &g.Entries[number]
 		}
 		g.Start, g.End = min(g.Start, t), max(g.End, t)
 		v := int64(1)
@@ -229,6 +243,9 @@ func (s *splitter) raw(h *profileHead, sample pprofile.Sample, attrs int32, inde
 			}
 		}
 		e.add(h.slot, v)
+		if linked && h.primary {
+			s.exemplar(g, number, of, v, t)
+		}
 		switch {
 		case !h.primary:
 		case h.types[0].Unit == "count":
@@ -274,7 +291,8 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 		}
 		h.summed = g
 	}
-	e := s.entry(h.summed, sample.StackIndex(), attrs)
+	number := s.number(h.summed, sample.StackIndex(), attrs)
+	e := &h.summed.Entries[number]
 	var sum int64
 	for i := range n {
 		v := values.At(i)
@@ -284,6 +302,9 @@ func (s *splitter) aggregated(h *profileHead, sample pprofile.Sample, attrs int3
 		sum = Add(sum, v)
 	}
 	e.add(h.slot, sum)
+	if of, ok := s.span(h, sample); ok && h.primary {
+		s.exemplar(h.summed, number, of, Bounded(sum), h.start)
+	}
 	switch {
 	case len(h.own) == 2 && h.slot == 1:
 		e.Count = uint64(max(e.Values[1], 0))

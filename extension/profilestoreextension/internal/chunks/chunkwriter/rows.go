@@ -14,6 +14,8 @@ const (
 	maxRowBytes = 64 << 20
 	// entryBytes is about what the arrays have of an entry.
 	entryBytes = 128
+	// exemplarBytes is the most that an exemplar takes, about.
+	exemplarBytes = 64
 )
 
 // incidenceBytes is about the most that an entry in one profile takes.
@@ -87,7 +89,7 @@ func (r *rows) part(p *part, finish func() error) error {
 	for _, g := range p.groups {
 		for from := 0; from < len(g.Entries); from += most {
 			es := g.Entries[from:min(from+most, len(g.Entries))]
-			if r.builder.Profiles() > 0 && r.size(p.types, len(es)) > r.limit || r.builder.Profiles() == chunk.MaxProfiles {
+			if r.builder.Profiles() > 0 && !r.fits(g, es, p.types) {
 				if err := finish(); err != nil {
 					return err
 				}
@@ -95,7 +97,7 @@ func (r *rows) part(p *part, finish func() error) error {
 					return err
 				}
 			}
-			if err := r.add(g, es, p.types); err != nil {
+			if err := r.add(g, from, es, p.types); err != nil {
 				return err
 			}
 		}
@@ -103,9 +105,11 @@ func (r *rows) part(p *part, finish func() error) error {
 	return finish()
 }
 
-// size returns about how large the row is with n more entries of a profile.
-func (r *rows) size(types, n int) int {
-	return (len(r.entries.list)+n)*entryBytes + (r.builder.Incidences()+n)*incidenceBytes(types)
+// fits reports whether the row has room for some entries of a group.
+func (r *rows) fits(g *profile.Group, es []profile.Entry, types int) bool {
+	n, exemplars := len(es), r.builder.Exemplars()+len(g.Exemplars)
+	size := (len(r.entries.list)+n)*entryBytes + (r.builder.Incidences()+n)*incidenceBytes(types) + exemplars*exemplarBytes
+	return size <= r.limit && r.builder.Profiles() < chunk.MaxProfiles && exemplars <= chunk.MaxExemplars
 }
 
 func (r *rows) begin(types int) error {
@@ -116,8 +120,8 @@ func (r *rows) begin(types int) error {
 	return r.builder.Reset(types)
 }
 
-// add adds a group with some of its entries.
-func (r *rows) add(g *profile.Group, es []profile.Entry, types int) error {
+// add adds a group with some of its entries, of which first is the index of the first.
+func (r *rows) add(g *profile.Group, first int, es []profile.Entry, types int) error {
 	h := &r.row.Header
 	if r.builder.Profiles() == 0 {
 		h.First, h.Last = g.Start, g.End
@@ -132,7 +136,16 @@ func (r *rows) add(g *profile.Group, es []profile.Entry, types int) error {
 		h.Events += e.Count
 		r.scratch = append(r.scratch, to)
 	}
-	return r.builder.Add(chunk.Profile{Series: r.series.number(g.Series.ID), Time: g.Start, Duration: g.End - g.Start}, r.scratch)
+	err := r.builder.Add(chunk.Profile{Series: r.series.number(g.Series.ID), Time: g.Start, Duration: g.End - g.Start}, r.scratch)
+	for i := range g.Exemplars {
+		x := &g.Exemplars[i]
+		if at := int(x.Entry) - first; err == nil && at >= 0 && at < len(es) {
+			err = r.builder.AddExemplar(r.scratch[at].Index, chunk.Exemplar{
+				Time: x.Time, Value: x.Value, SpanID: x.SpanID, TraceID: x.TraceID, ProfileID: x.ProfileID,
+			})
+		}
+	}
+	return err
 }
 
 // finish completes a row.
