@@ -11,7 +11,9 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/compact"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/cluster"
 )
 
@@ -24,7 +26,9 @@ type compaction struct {
 
 type partCompaction struct {
 	compact.Backlog
-	pass time.Time // when the last one began
+	// waiting are the rows of the log of stacks that could not be drained.
+	waiting uint64
+	pass    time.Time // when the last one began
 	// errors are those since then, failing says that the first of a row was logged.
 	errors  int
 	failing bool
@@ -56,6 +60,16 @@ func (c *compaction) backlog() (out compact.Backlog, ok bool) {
 		}
 	}
 	return out, ok
+}
+
+// waiting sums the rows of logs that the last attempts to empty them left.
+func (c *compaction) waiting() (n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.parts {
+		n += p.waiting
+	}
+	return n
 }
 
 // leads reports whether this collector had the lease of the first part a moment ago.
@@ -118,11 +132,18 @@ func (c *connection) parts(ctx context.Context) (int, error) {
 }
 
 func (s *store) newCompactor(c *connection, part, parts int) *compact.Compactor {
+	var logs func(context.Context, func(context.Context, compact.DB) error) error
+	if c.nodes != nil {
+		logs = func(ctx context.Context, f func(context.Context, compact.DB) error) error {
+			return c.nodes.Some(ctx, part, parts, func(ctx context.Context, node *chconn.Pool) error { return f(ctx, node) })
+		}
+	}
 	return compact.New(c.pool, compact.Options{
 		Tables: s.tables(), Everywhere: c.everywhere, Part: part, Parts: parts, Holder: s.holder,
 		Rules: compact.Rules{DeleteDelay: s.cfg.deleteDelay()}, MaxMemoryUsage: s.cfg.Query.MaxMemoryUsage, Lagging: c.lagging,
 		OnPass: func(_ context.Context, b compact.Backlog) { s.compactionPass(part, b) },
 		OnMade: s.tele.compacted, OnDeleted: s.tele.deleted,
+		Logs: logs, OnDrained: func(ctx context.Context, d stackdict.Drained) { s.drained(ctx, part, d) },
 		OnError: func(ctx context.Context, err error) { s.compactionFailed(ctx, part, err) },
 	})
 }
@@ -172,6 +193,14 @@ func (t *telemetry) compacted(ctx context.Context, m compact.Made) {
 	t.builder.ProfileStoreCompactionBytes.Add(ctx, m.Bytes, replaced)
 	t.builder.ProfileStoreCompactionIncidences.Add(ctx, m.Incidences)
 	t.builder.ProfileStoreCompactionDuration.Record(ctx, m.Took.Seconds(), metric.WithAttributes(attribute.Int("level", int(m.Level))))
+}
+
+func (s *store) drained(ctx context.Context, part int, d stackdict.Drained) {
+	s.tele.builder.ProfileStoreStacksDrained.Add(context.WithoutCancel(ctx), int64(d.Rows))
+	c := &s.compaction
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.part(part).waiting = d.Waiting
 }
 
 func (t *telemetry) deleted(ctx context.Context, rows int) {

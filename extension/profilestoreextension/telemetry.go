@@ -53,6 +53,10 @@ func newTelemetry(set component.TelemetrySettings, s *store) (*telemetry, error)
 		b.RegisterProfileStoreStackCacheSizeCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Bytes })),
 		b.RegisterProfileStoreStackCacheHitsCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Hits })),
 		b.RegisterProfileStoreStackCacheMissesCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Misses })),
+		b.RegisterProfileStoreStackDictionarySizeCallback(connected(func(c *connection) int64 { return c.reader.Dictionaries().Stats().Bytes })),
+		b.RegisterProfileStoreStackDictionaryHitsCallback(connected(func(c *connection) int64 { return c.reader.Dictionaries().Stats().Hits })),
+		b.RegisterProfileStoreStackDictionaryMissesCallback(connected(func(c *connection) int64 { return c.reader.Dictionaries().Stats().Misses })),
+		b.RegisterProfileStoreStacksWaitingCallback(connected(func(*connection) int64 { return int64(s.compaction.waiting()) })),
 		b.RegisterProfileStoreStacksAbsentCallback(connected(func(c *connection) int64 { return c.reader.Stacks().Stats().Absent })),
 		b.RegisterProfileStoreDictionaryCacheEntriesCallback(connected(func(c *connection) int64 { return int64(c.writer.KnownEntries()) })),
 	)

@@ -95,7 +95,7 @@ func TestCluster(t *testing.T) {
 	var replicas [2]alert.Store
 	for i := range replicas {
 		e := server.Endpoint()
-		pool := chconn.New(chconn.Options{Endpoints: []string{e.Addr}, Username: e.Username, Password: e.Password})
+		pool := chconn.New(chconn.Options{Endpoints: []string{e.Addr}, Username: e.Username, Password: e.Password, Settings: o.Settings()})
 		t.Cleanup(pool.Close)
 		o.Database = "shard" + strconv.Itoa(i)
 		replicas[i] = New(pool, Options{

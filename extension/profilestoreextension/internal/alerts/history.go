@@ -82,9 +82,6 @@ func (s *Store) completeHistory(ctx context.Context, dialect string) error {
 		}, " "), Settings: s.settings()},
 		Timeout: s.opts.MaxExecutionTime + grace,
 	}
-	if s.opts.Tables.Cluster != "" {
-		q.Settings = append(q.Settings, chconn.Setting("distributed_foreground_insert", "1"))
-	}
 	q.Params.String("dialect", dialect)
 	q.Params.Int("age", int64(schema.Transitions/time.Second))
 	begin := time.Now()

@@ -104,9 +104,6 @@ func (s *Store) insert(ctx context.Context, table string, input proto.Input, tok
 			chconn.Setting("insert_deduplicate", "1"),
 			chconn.Setting("insert_deduplication_token", token))
 	}
-	if s.opts.Tables.Cluster != "" {
-		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
-	}
 	rows := input[0].Data.Rows()
 	err := s.pool.Do(ctx, chconn.Query{
 		Query: ch.Query{

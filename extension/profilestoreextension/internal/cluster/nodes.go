@@ -80,6 +80,11 @@ const connections = 4
 // fails. The shards must not have replicas, because these change by themselves
 // what is changed in one of them. It reads again which servers there are.
 func (n *Nodes) Each(ctx context.Context, f func(ctx context.Context, node *chconn.Pool) error) error {
+	return n.Some(ctx, 0, 1, f)
+}
+
+// Some is Each for one of so many parts of the servers, counted from 0.
+func (n *Nodes) Some(ctx context.Context, part, parts int, f func(ctx context.Context, node *chconn.Pool) error) error {
 	shards, err := Shards(ctx, n.via, n.name)
 	if err != nil {
 		return err
@@ -89,7 +94,10 @@ func (n *Nodes) Each(ctx context.Context, f func(ctx context.Context, node *chco
 			return fmt.Errorf("use cluster %s without replication: shard %d has %d replicas: must be 1", n.name, s.Number, len(s.Replicas))
 		}
 	}
-	for _, s := range shards {
+	for i, s := range shards {
+		if i%parts != part {
+			continue
+		}
 		if err := f(ctx, n.pool(s.Replicas[0])); err != nil {
 			return fmt.Errorf("use shard %d (%s): %w", s.Number, s.Replicas[0], err)
 		}

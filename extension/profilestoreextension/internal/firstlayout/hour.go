@@ -86,9 +86,6 @@ func (c *converter) insert(ctx context.Context, input proto.Input, token profile
 		chconn.Setting("insert_deduplication_token", "first-"+chunkrow.WindowToken(token)),
 		chconn.SettingInt("max_memory_usage", c.opts.MaxMemoryUsage),
 	}
-	if c.opts.Tables.Cluster != "" {
-		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
-	}
 	err := c.db.Do(ctx, chconn.Query{Query: ch.Query{
 		Body:     "INSERT INTO " + c.opts.Tables.Table(chunktable.Name) + " (" + chconn.ColumnNames(input) + ") VALUES",
 		Input:    input,

@@ -57,9 +57,6 @@ func (t *tables) insert(ctx context.Context, table string, input proto.Input, to
 			chconn.Setting("insert_deduplicate", "1"),
 			chconn.Setting("insert_deduplication_token", token))
 	}
-	if t.options.Cluster != "" {
-		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
-	}
 	err := t.db.Do(ctx, chconn.Query{
 		Query: ch.Query{
 			Body:     "INSERT INTO " + t.name(table) + " (" + chconn.ColumnNames(input) + ") VALUES",

@@ -48,7 +48,12 @@ type TelemetryBuilder struct {
 	ProfileStoreStackCacheHits         metric.Int64ObservableCounter
 	ProfileStoreStackCacheMisses       metric.Int64ObservableCounter
 	ProfileStoreStackCacheSize         metric.Int64ObservableGauge
+	ProfileStoreStackDictionaryHits    metric.Int64ObservableCounter
+	ProfileStoreStackDictionaryMisses  metric.Int64ObservableCounter
+	ProfileStoreStackDictionarySize    metric.Int64ObservableGauge
 	ProfileStoreStacksAbsent           metric.Int64ObservableCounter
+	ProfileStoreStacksDrained          metric.Int64Counter
+	ProfileStoreStacksWaiting          metric.Int64ObservableGauge
 	ProfileStoreTableParts             metric.Int64ObservableGauge
 	ProfileStoreTableRows              metric.Int64ObservableGauge
 	ProfileStoreTableSize              metric.Int64ObservableGauge
@@ -188,12 +193,72 @@ func (builder *TelemetryBuilder) RegisterProfileStoreStackCacheSizeCallback(cb m
 	return nil
 }
 
+// RegisterProfileStoreStackDictionaryHitsCallback sets callback for observable ProfileStoreStackDictionaryHits metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreStackDictionaryHitsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreStackDictionaryHits, obs: o})
+		return nil
+	}, builder.ProfileStoreStackDictionaryHits)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreStackDictionaryMissesCallback sets callback for observable ProfileStoreStackDictionaryMisses metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreStackDictionaryMissesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreStackDictionaryMisses, obs: o})
+		return nil
+	}, builder.ProfileStoreStackDictionaryMisses)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreStackDictionarySizeCallback sets callback for observable ProfileStoreStackDictionarySize metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreStackDictionarySizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreStackDictionarySize, obs: o})
+		return nil
+	}, builder.ProfileStoreStackDictionarySize)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterProfileStoreStacksAbsentCallback sets callback for observable ProfileStoreStacksAbsent metric.
 func (builder *TelemetryBuilder) RegisterProfileStoreStacksAbsentCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.ProfileStoreStacksAbsent, obs: o})
 		return nil
 	}, builder.ProfileStoreStacksAbsent)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProfileStoreStacksWaitingCallback sets callback for observable ProfileStoreStacksWaiting metric.
+func (builder *TelemetryBuilder) RegisterProfileStoreStacksWaitingCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProfileStoreStacksWaiting, obs: o})
+		return nil
+	}, builder.ProfileStoreStacksWaiting)
 	if err != nil {
 		return err
 	}
@@ -439,10 +504,40 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ProfileStoreStackDictionaryHits, err = builder.meter.Int64ObservableCounter(
+		"otelcol_profile_store_stack_dictionary_hits",
+		metric.WithDescription("Number of dictionaries of stacks that queries found in the cache. [Development]"),
+		metric.WithUnit("{dictionary}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreStackDictionaryMisses, err = builder.meter.Int64ObservableCounter(
+		"otelcol_profile_store_stack_dictionary_misses",
+		metric.WithDescription("Number of dictionaries of stacks that queries had to read, or more of. [Development]"),
+		metric.WithUnit("{dictionary}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreStackDictionarySize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_stack_dictionary_size",
+		metric.WithDescription("Estimated memory of the cache of dictionaries of stacks that queries use. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProfileStoreStacksAbsent, err = builder.meter.Int64ObservableCounter(
 		"otelcol_profile_store_stacks_absent",
 		metric.WithDescription("Number of stacks that observations refer to and the store does not have. Expected to stay 0. [Development]"),
 		metric.WithUnit("{stack}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreStacksDrained, err = builder.meter.Int64Counter(
+		"otelcol_profile_store_stacks_drained",
+		metric.WithDescription("Number of rows of the log of stacks that were dropped because dictionaries have them. [Development]"),
+		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProfileStoreStacksWaiting, err = builder.meter.Int64ObservableGauge(
+		"otelcol_profile_store_stacks_waiting",
+		metric.WithDescription("Number of rows of the log of stacks that were left when this collector emptied it last. Not counted is what came since, see profile_store_table_rows. [Development]"),
+		metric.WithUnit("{row}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProfileStoreTableParts, err = builder.meter.Int64ObservableGauge(

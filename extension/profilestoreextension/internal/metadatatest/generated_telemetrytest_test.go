@@ -52,7 +52,23 @@ func TestSetupTelemetry(t *testing.T) {
 		observer.Observe(1)
 		return nil
 	}))
+	require.NoError(t, tb.RegisterProfileStoreStackDictionaryHitsCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
+	require.NoError(t, tb.RegisterProfileStoreStackDictionaryMissesCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
+	require.NoError(t, tb.RegisterProfileStoreStackDictionarySizeCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
 	require.NoError(t, tb.RegisterProfileStoreStacksAbsentCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
+	require.NoError(t, tb.RegisterProfileStoreStacksWaitingCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
 	}))
@@ -88,6 +104,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ProfileStoreQueryDuration.Record(context.Background(), 1)
 	tb.ProfileStoreRowsDropped.Add(context.Background(), 1)
 	tb.ProfileStoreRowsWritten.Add(context.Background(), 1)
+	tb.ProfileStoreStacksDrained.Add(context.Background(), 1)
 	tb.ProfileStoreWriteErrors.Add(context.Background(), 1)
 	AssertEqualProfileStoreCheckedHours(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
@@ -149,7 +166,22 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualProfileStoreStackCacheSize(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualProfileStoreStackDictionaryHits(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProfileStoreStackDictionaryMisses(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProfileStoreStackDictionarySize(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualProfileStoreStacksAbsent(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProfileStoreStacksDrained(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProfileStoreStacksWaiting(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProfileStoreTableParts(t, testTel,

@@ -101,9 +101,6 @@ func (w *Writer) Insert(ctx context.Context, table string, input proto.Input, to
 			chconn.Setting("insert_deduplicate", "1"),
 			chconn.Setting("insert_deduplication_token", token))
 	}
-	if w.tables.Cluster != "" {
-		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
-	}
 	err := w.pool.Do(ctx, chconn.Query{Query: ch.Query{
 		Body:     "INSERT INTO " + w.tables.Table(table) + " (" + chconn.ColumnNames(input) + ") VALUES",
 		Input:    input,

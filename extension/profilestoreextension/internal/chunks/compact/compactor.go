@@ -275,9 +275,6 @@ func (c *Compactor) insert(ctx context.Context, table string, input proto.Input,
 		chconn.Setting("async_insert", "0"),
 		chconn.Setting("insert_deduplicate", "1"),
 		chconn.Setting("insert_deduplication_token", token))
-	if c.opts.Tables.Cluster != "" {
-		settings = append(settings, chconn.Setting("distributed_foreground_insert", "1"))
-	}
 	err := c.db.Do(ctx, chconn.Query{
 		Query: ch.Query{
 			Body:     "INSERT INTO " + c.opts.Tables.Table(table) + " (" + chconn.ColumnNames(input) + ") VALUES",

@@ -231,7 +231,7 @@ func (a *Author) add(ctx context.Context, k service, b *book, all, missing []pro
 // inserts for a service then, and not one for each of its rows.
 func (a *Author) find(ctx context.Context, k service, d *Dictionary, missing []profile.ID) ([]stack, error) {
 	found := make(map[profile.ID][]profile.ID, len(missing))
-	if a.cache.tables.Cluster == "" { // else the log has everything
+	if !a.cache.tables.Replicated() { // else the log has everything
 		if err := a.cache.tables.some(ctx, k, found); err != nil {
 			return nil, err
 		}

@@ -90,9 +90,10 @@ func TestDrain(t *testing.T) {
 	f.log("a", stacks[:10]...)
 	f.log("b", stacks[:20]...)
 	a := f.author()
-	n, err := a.Drain(ctx, now)
+	drained, err := a.Drain(ctx, now, nil)
 	require.NoError(t, err)
-	assert.Positive(t, n)
+	assert.Positive(t, drained.Parts)
+	assert.EqualValues(t, 30, drained.Rows)
 	assert.Zero(t, f.count(Log))
 	f.check()
 	segments := f.count(Table)
@@ -100,11 +101,11 @@ func TestDrain(t *testing.T) {
 
 	// The writer repeats what it forgot, and another author drains that.
 	f.log("a", stacks[:10]...)
-	_, err = a.Drain(ctx, now)
+	_, err = a.Drain(ctx, now, nil)
 	require.NoError(t, err)
 	assert.Equal(t, segments, f.count(Table))
 	f.log("b", stacks[15:25]...)
-	_, err = f.author().Drain(ctx, now+epoch)
+	_, err = f.author().Drain(ctx, now+epoch, nil)
 	require.NoError(t, err)
 	assert.Zero(t, f.count(Log))
 	f.check()
@@ -116,9 +117,9 @@ func TestDrain(t *testing.T) {
 	// What cannot be added stays, and all that is read with it.
 	bad := stack{id: profile.ID{Hi: 1, Lo: 2}, locations: stacks[0].locations}
 	f.log("a", stacks[30], bad)
-	n, err = a.Drain(ctx, now)
+	drained, err = a.Drain(ctx, now, nil)
 	require.ErrorIs(t, err, ErrUnknown)
-	assert.Zero(t, n)
+	assert.Equal(t, Drained{Waiting: 2}, drained)
 	f.check()
 }
 
@@ -139,7 +140,7 @@ func TestCrash(t *testing.T) {
 		if !died {
 			f.log(service, stacks[6:]...)
 			_ = f.number(a, service, now, stacks[5:8]...)
-			_, _ = a.Drain(ctx, now)
+			_, _ = a.Drain(ctx, now, nil)
 			died = f.left < 0
 		}
 		f.check()
@@ -151,7 +152,7 @@ func TestCrash(t *testing.T) {
 		_ = f.number(a, service, now, f.some(service)...)
 		f.check()
 		if n%3 == 0 {
-			_, err := f.author().Drain(ctx, now)
+			_, err := f.author().Drain(ctx, now, nil)
 			require.NoError(t, err)
 			f.check()
 		}
@@ -176,7 +177,7 @@ func TestRandom(t *testing.T) {
 		case 3, 4:
 			require.NoError(t, f.number(authors[i], service, at, f.some(service)...))
 		case 5:
-			_, err := authors[i].Drain(ctx, at)
+			_, err := authors[i].Drain(ctx, at, nil)
 			require.NoError(t, err)
 		case 6:
 			authors[i] = f.author()
@@ -208,7 +209,7 @@ func TestTogether(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					_, err := a.Drain(ctx, now)
+					_, err := a.Drain(ctx, now, nil)
 					assert.NoError(t, err)
 				}
 			}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 )
 
@@ -33,6 +35,8 @@ type Stats struct {
 type Cache struct {
 	tables tables
 	max    int64
+	// lagging says that a row may be seen before the segment it refers to.
+	lagging bool
 
 	mu      sync.Mutex
 	entries map[Key]*entry
@@ -52,7 +56,7 @@ type entry struct {
 // New returns an empty cache.
 func New(o Options) *Cache {
 	return &Cache{
-		tables: tables{o.Tables, o.Do}, max: o.Bytes,
+		tables: tables{o.Tables, o.Do}, max: o.Bytes, lagging: o.Tables.Replicated(),
 		entries: make(map[Key]*entry), order: list.New(),
 	}
 }
@@ -110,7 +114,7 @@ func (c *Cache) Get(ctx context.Context, tenant string, refs []Ref) ([]*Dictiona
 			needed[k] = max(needed[k], r.Stacks)
 		}
 	}
-	found, err := c.read(ctx, sorted(missing), needed)
+	found, err := c.readAll(ctx, sorted(missing), needed)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +128,30 @@ func (c *Cache) Get(ctx context.Context, tenant string, refs []Ref) ([]*Dictiona
 		}
 	}
 	return out, nil
+}
+
+// lagPauses are those before what is missing is read again: replicas mostly have
+// what others have within a second.
+var lagPauses = [...]time.Duration{50 * time.Millisecond, 250 * time.Millisecond, time.Second, 2 * time.Second}
+
+// readAll is read that waits for replicas that lag.
+func (c *Cache) readAll(ctx context.Context, keys []Key, needed map[Key]int) (map[Key]*Dictionary, error) {
+	for attempt := 0; ; attempt++ {
+		found, err := c.read(ctx, keys, needed)
+		if err != nil || !c.lagging || attempt == len(lagPauses) || complete(found, needed) {
+			return found, err
+		}
+		chconn.Pause(ctx, lagPauses[attempt])
+	}
+}
+
+func complete(found map[Key]*Dictionary, needed map[Key]int) bool {
+	for k, n := range needed {
+		if found[k].Len() < n {
+			return false
+		}
+	}
+	return true
 }
 
 // Known returns a dictionary if it has the stacks that are asked for and is known,

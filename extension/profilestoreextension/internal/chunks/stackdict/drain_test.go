@@ -34,9 +34,11 @@ func TestDeepStacks(t *testing.T) {
 	f.log("deep", stacks...)
 	f.log("a", draw(f.rng, 10)...)
 	a := f.author()
-	n, err := a.Drain(context.Background(), now)
+	drained, err := a.Drain(context.Background(), now, nil)
 	require.NoError(t, err)
-	assert.Positive(t, n)
+	assert.Positive(t, drained.Parts)
+	assert.EqualValues(t, len(stacks)+10, drained.Rows)
+	assert.Zero(t, drained.Waiting)
 	assert.Zero(t, f.count(Log))
 	assert.Greater(t, f.count(Table), 4, "segments of few stacks")
 	f.known = nil // or it takes its time
@@ -89,10 +91,11 @@ func TestDrainOthers(t *testing.T) {
 	f.log("a", stacks[:10]...)
 	f.log("z", stacks[10:]...)
 	for range 2 {
-		n, err := f.author().Drain(ctx, now)
+		drained, err := f.author().Drain(ctx, now, nil)
 		require.ErrorIs(t, err, ErrUnknown)
 		require.ErrorContains(t, err, "bad")
-		assert.LessOrEqual(t, n, 2)
+		assert.LessOrEqual(t, drained.Parts, 2)
+		assert.EqualValues(t, 2, drained.Waiting)
 		assert.Equal(t, 2, f.count(Log))
 	}
 	f.check()
