@@ -79,7 +79,7 @@ func (e *encoder) stack(s *Stack) int32 {
 			continue
 		}
 		if f.encoded != e.number {
-			f.encoded, f.location = e.number, e.location(s.frames[i:i+1])
+			f.encoded, f.location = e.number, e.location(s.frames[i:i+1], true)
 		}
 		locs = append(locs, f.location)
 	}
@@ -93,25 +93,28 @@ func (e *encoder) run(frames []*frame) int32 {
 	f := frames[0]
 	if f.encoded != e.number {
 		f.encoded, f.location = e.number, int32(len(e.runs))
-		e.runs = append(e.runs, run{frames, e.location(frames)})
+		e.runs = append(e.runs, run{frames, e.location(frames, false)})
 	}
 	last := &e.runs[f.location]
 	if !slices.Equal(last.frames, frames) {
-		*last = run{frames, e.location(frames)}
+		*last = run{frames, e.location(frames, false)}
 	}
 	return last.location
 }
 
-// location encodes a frame, after the frames that were inlined into it.
-func (e *encoder) location(frames []*frame) int32 {
+// location encodes a frame, after the frames that were inlined into it. Others may be
+// equal to it, unless it is the only one.
+func (e *encoder) location(frames []*frame, only bool) int32 {
 	f := frames[len(frames)-1]
-	m := e.mapping(f.mapping)
-	if len(frames) == 1 && f.Function.IsZero() && f.Line == 0 {
-		return e.b.Location(m, f.Address, f.Type)
-	}
 	e.lines = e.lines[:0]
-	for _, f := range frames {
-		e.lines = append(e.lines, profile.Line{Function: e.function(f.fn), Line: f.Line})
+	if len(frames) > 1 || !f.Function.IsZero() || f.Line != 0 {
+		for _, f := range frames {
+			e.lines = append(e.lines, profile.Line{Function: e.function(f.fn), Line: f.Line})
+		}
+	}
+	m := e.mapping(f.mapping)
+	if only {
+		return e.b.NewLocation(m, f.Address, f.Type, e.lines...)
 	}
 	return e.b.Location(m, f.Address, f.Type, e.lines...)
 }
@@ -128,7 +131,10 @@ func (e *encoder) mapping(m *mapping) int32 {
 
 func (e *encoder) function(f *function) int32 {
 	if f.encoded != e.number {
-		f.encoded, f.index = e.number, e.b.Function(f.Function)
+		f.encoded, f.index = e.number, 0
+		if !f.IsZero() {
+			f.index = e.b.NewFunction(f.Function)
+		}
 	}
 	return f.index
 }

@@ -127,6 +127,18 @@ func (b *Builder) Function(f Function) int32 {
 	if i, ok := b.functions[k]; ok {
 		return i
 	}
+	i := b.newFunction(&k)
+	b.functions[k] = i
+	return i
+}
+
+// NewFunction is [Builder.Function] of one that was not added before, which need not
+// be looked up then.
+func (b *Builder) NewFunction(f Function) int32 {
+	return b.newFunction(&functionKey{b.String(f.Name), b.String(f.SystemName), b.String(f.Filename), f.StartLine})
+}
+
+func (b *Builder) newFunction(k *functionKey) int32 {
 	t := b.dict.FunctionTable()
 	i := int32(t.Len())
 	e := b.blocks.Functions.One(t)
@@ -134,7 +146,6 @@ func (b *Builder) Function(f Function) int32 {
 	e.SetSystemNameStrindex(k.system)
 	e.SetFilenameStrindex(k.file)
 	e.SetStartLine(k.start)
-	b.functions[k] = i
 	return i
 }
 
@@ -175,6 +186,14 @@ func (b *Builder) Location(mapping int32, address uint64, frameType string, line
 	if i, ok := b.locations[k]; ok {
 		return i
 	}
+	i := b.NewLocation(mapping, address, frameType, lines...)
+	b.locations[k] = i
+	return i
+}
+
+// NewLocation is [Builder.Location] of one that was not added before, which need not
+// be looked up then.
+func (b *Builder) NewLocation(mapping int32, address uint64, frameType string, lines ...Line) int32 {
 	t := b.dict.LocationTable()
 	i := int32(t.Len())
 	e := b.blocks.Locations.One(t)
@@ -190,7 +209,6 @@ func (b *Builder) Location(mapping int32, address uint64, frameType string, line
 		le.SetLine(l.Line)
 		le.SetColumn(l.Column)
 	}
-	b.locations[k] = i
 	return i
 }
 
