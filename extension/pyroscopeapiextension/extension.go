@@ -5,10 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/adhocprofiles/v1/adhocprofilesv1connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/capabilities/v1/capabilitiesv1connect"
 	"github.com/grafana/pyroscope/api/gen/proto/go/querier/v1/querierv1connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/settings/v1/settingsv1connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/status/v1/statusv1connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/vcs/v1/vcsv1connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/version/v1/versionv1connect"
+	"github.com/klauspost/compress/gzhttp"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/extension/extensioncapabilities"
@@ -36,7 +44,11 @@ type api struct {
 	store profilestore.Store
 	names *labelNames
 	// forest makes the trees of what comes from the store, whose stacks are shared.
-	forest  *flame.Forest
+	forest *flame.Forest
+	// keep has settings and ad hoc profiles.
+	keep    keeper
+	id      component.ID
+	build   component.BuildInfo
 	slots   slots
 	unmount []func()
 }
@@ -49,7 +61,7 @@ func newAPI(set extension.Settings, cfg *Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create telemetry: %w", err)
 	}
-	return &api{cfg: cfg, logger: set.Logger, tel: tel, now: time.Now, forest: flame.NewForest(forestSize, flame.Options{})}, nil
+	return &api{cfg: cfg, logger: set.Logger, tel: tel, now: time.Now, id: set.ID, build: set.BuildInfo, forest: flame.NewForest(forestSize, flame.Options{})}, nil
 }
 
 // Dependencies implements [extensioncapabilities.Dependent].
@@ -62,7 +74,7 @@ func (a *api) Dependencies() []component.ID {
 }
 
 // Start mounts the routes. It does not wait for the store.
-func (a *api) Start(_ context.Context, host component.Host) error {
+func (a *api) Start(ctx context.Context, host component.Host) error {
 	ext, ok := host.GetExtensions()[a.cfg.Store]
 	if !ok {
 		return fmt.Errorf("find extension `store: %s`: not in service::extensions", a.cfg.Store)
@@ -75,11 +87,14 @@ func (a *api) Start(_ context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
+	if a.keep, err = openKeeper(ctx, host, a.cfg.Storage, a.id); err != nil {
+		return err
+	}
 	for _, r := range a.routes() {
 		unmount, err := server.Mount(r.pattern, r.handler, r.options...)
 		if err != nil {
 			a.unmountAll()
-			return err
+			return errors.Join(err, a.keep.Close(ctx))
 		}
 		a.unmount = append(a.unmount, unmount)
 	}
@@ -87,10 +102,13 @@ func (a *api) Start(_ context.Context, host component.Host) error {
 }
 
 // Shutdown takes the routes away.
-func (a *api) Shutdown(context.Context) error {
+func (a *api) Shutdown(ctx context.Context) error {
 	a.unmountAll()
 	a.tel.Shutdown()
-	return nil
+	if a.keep == nil {
+		return nil
+	}
+	return a.keep.Close(ctx)
 }
 
 func (a *api) unmountAll() {
@@ -98,14 +116,6 @@ func (a *api) unmountAll() {
 		unmount()
 	}
 	a.unmount = nil
-}
-
-// ready says why the API cannot answer, nil if it can.
-func (a *api) ready() error {
-	if a.store == nil {
-		return errors.New("not started")
-	}
-	return a.store.Ready()
 }
 
 type route struct {
@@ -119,6 +129,24 @@ const maxQuery = 4 << 20
 
 func (a *api) routes() []route {
 	options := []connect.HandlerOption{connect.WithReadMaxBytes(maxQuery), connect.WithCompressMinBytes(1 << 10)}
-	path, handler := querierv1connect.NewQuerierServiceHandler(&querier{a}, options...)
-	return []route{{path, handler, nil}}
+	large := append(slices.Clone(options), connect.WithReadMaxBytes(maxAdhocMessage))
+	s := &small{api: a}
+	var out []route
+	service := func(path string, handler http.Handler) { out = append(out, route{path, handler, nil}) }
+	service(querierv1connect.NewQuerierServiceHandler(&querier{a}, options...))
+	service(settingsv1connect.NewSettingsServiceHandler(&settings{api: a}, options...))
+	service(settingsv1connect.NewRecordingRulesServiceHandler(settingsv1connect.UnimplementedRecordingRulesServiceHandler{}, options...))
+	service(adhocprofilesv1connect.NewAdHocProfileServiceHandler(&adhoc{api: a}, large...))
+	service(versionv1connect.NewVersionHandler(s, options...))
+	service(capabilitiesv1connect.NewFeatureFlagsServiceHandler(s, options...))
+	service(statusv1connect.NewStatusServiceHandler(s, options...))
+	service(vcsv1connect.NewVCSServiceHandler(vcsv1connect.UnimplementedVCSServiceHandler{}, options...))
+	probe := []httpserver.MountOption{httpserver.Always(), httpserver.Public()}
+	return append(out,
+		route{"GET /pyroscope/render", gzhttp.GzipHandler(http.HandlerFunc(a.render)), nil},
+		route{"GET /pyroscope/render-diff", gzhttp.GzipHandler(http.HandlerFunc(a.renderDiff)), nil},
+		route{"GET /pyroscope/label-values", gzhttp.GzipHandler(http.HandlerFunc(a.labelValues)), nil},
+		route{"GET /ready", http.HandlerFunc(a.readyz), probe},
+		route{"GET /api/v1/status/buildinfo", http.HandlerFunc(a.buildInfo), []httpserver.MountOption{httpserver.Always()}},
+	)
 }
