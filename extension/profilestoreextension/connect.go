@@ -147,7 +147,7 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 		}
 		o.Endpoints, o.Username, o.Password = []string{e.Addr}, e.Username, e.Password
 	}
-	tables := s.tables()
+	tables, lifetimes := s.tables(), s.cfg.lifetimes()
 	o.Settings = tables.Settings()
 	lagging := tables.Replicated() || tables.Cluster == "" && len(o.Endpoints) > 1
 	pool := chconn.New(o)
@@ -163,6 +163,7 @@ func (s *store) open(ctx context.Context) (*connection, error) {
 				StackCacheSize:   s.cfg.StackCacheSize,
 				OnQuery:          s.tele.query,
 				Limits:           s.cfg.Query.limits,
+				Lifetimes:        &lifetimes,
 			},
 			DeleteDelay: s.cfg.deleteDelay(),
 			BufferBytes: bufferBytes,

@@ -69,7 +69,8 @@ func statements(t *testing.T, o schema.Options) (local, distributed []string) {
 				distributed = append(distributed, strings.ReplaceAll(s, "Distributed(`main`, `"+o.Database+"`", "Distributed(`main`, ''"))
 				continue
 			}
-			if strings.HasPrefix(s, "CREATE OR REPLACE VIEW") { // of what is distributed
+			of := strings.HasPrefix(s, "ALTER TABLE") && !strings.Contains(s, "_local`")
+			if of || strings.HasPrefix(s, "CREATE OR REPLACE VIEW") { // of what is distributed
 				distributed = append(distributed, s)
 				continue
 			}

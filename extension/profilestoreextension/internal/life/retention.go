@@ -1,7 +1,11 @@
 package life
 
 import (
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 )
 
 // Retention says how long rows live.
@@ -84,6 +88,41 @@ func (r *Retention) Shortest(tenant string) time.Duration {
 	}
 	return out
 }
+
+// Alive returns the condition for rows of chunks of a tenant and service whose time is
+// not over, and adds what it binds to p. An empty service is any. A table keeps rows
+// for longer: until all that are in one part with them may go.
+func (r *Retention) Alive(tenant, service string, p *chconn.Params) string {
+	usual := r.of(tenant, service)
+	var services []string
+	var seconds []string
+	if service == "" {
+		seen := make(map[string]struct{})
+		for _, o := range r.Overrides {
+			if o.Service == "" || o.Tenant != "" && o.Tenant != tenant {
+				continue
+			}
+			if _, ok := seen[o.Service]; ok {
+				continue
+			}
+			seen[o.Service] = struct{}{}
+			services = append(services, o.Service)
+			seconds = append(seconds, wholeSeconds(r.of(tenant, o.Service)))
+		}
+	}
+	if len(services) == 0 {
+		return aliveFor(wholeSeconds(usual))
+	}
+	p.Strings("lasting", services)
+	return aliveFor("transform(toString(service), {lasting:Array(String)}, [" + strings.Join(seconds, ",") + "], " + wholeSeconds(usual) + ")")
+}
+
+// BatchesAlive is Alive for batches.
+func (r *Retention) BatchesAlive(tenant string) string { return aliveFor(wholeSeconds(r.ofBatches(tenant))) }
+
+func aliveFor(seconds string) string { return "stored >= now() - toIntervalSecond(" + seconds + ")" }
+
+func wholeSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 // uniform reports whether the TTL of the table does everything.
 func (r *Retention) uniform() bool { return len(r.Overrides) == 0 }

@@ -32,8 +32,20 @@ type Options struct {
 	StackCacheSize int64
 	// Limits returns those of a tenant; nil if all have the same.
 	Limits func(tenant string) Limits
+	// Lifetimes leave out rows whose retention is over and that are still there; nil
+	// leaves out none.
+	Lifetimes Lifetimes
 	// OnQuery is told about every query that ended.
 	OnQuery func(ctx context.Context, name string, took time.Duration, err error)
+}
+
+// Lifetimes say which rows are not too old to be seen.
+type Lifetimes interface {
+	// Alive returns a condition for rows of chunks of a tenant and service, or of all
+	// its services if that is empty, and adds what it binds to p. BatchesAlive is the
+	// same for batches.
+	Alive(tenant, service string, p *chconn.Params) string
+	BatchesAlive(tenant string) string
 }
 
 // Reader runs queries over a pool. It is safe for concurrent use.
@@ -105,6 +117,9 @@ func (r *Reader) Batches(ctx context.Context, sel profilestore.Selector, limit i
 	if sel.End != 0 {
 		where += " AND received_at < fromUnixTimestamp64Nano({end:Int64}, 'UTC')"
 		q.Params.Int("end", sel.End)
+	}
+	if r.opts.Lifetimes != nil {
+		where += " AND " + r.opts.Lifetimes.BatchesAlive(sel.Tenant)
 	}
 	q.Params.Int("limit", int64(min(limit, maxBatches)))
 	q.Body = "SELECT toUnixTimestamp64Nano(received_at) AS at, agent_id, sequence, event_count FROM " + r.opts.Tables.Table("batches") +

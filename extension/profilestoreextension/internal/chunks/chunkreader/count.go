@@ -11,7 +11,7 @@ import (
 
 // CountEvents implements [profilestore.Reader].
 func (r *Reader) CountEvents(ctx context.Context, sel profilestore.Selector) (uint64, error) {
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end {
 		return 0, err
 	}

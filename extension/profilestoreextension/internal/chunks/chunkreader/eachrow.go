@@ -33,7 +33,7 @@ const batchCost = 16 << 20
 
 // run reads the rows of sel.
 func (s *streaming) run(ctx context.Context, sel profilestore.Selector) error {
-	all, err := newScan(sel)
+	all, err := s.newScan(sel)
 	if err != nil || all.start >= all.end {
 		return err
 	}
@@ -44,7 +44,7 @@ func (s *streaming) run(ctx context.Context, sel profilestore.Selector) error {
 	for _, hour := range list {
 		one := sel
 		one.Start, one.End = max(all.start, hour*layout.Hour), min(all.end, (hour+1)*layout.Hour)
-		scan, err := newScan(one)
+		scan, err := s.newScan(one)
 		if err == nil {
 			err = s.hour(ctx, scan)
 		}

@@ -43,7 +43,7 @@ func valuesOf(names []string, param string) string {
 
 // LabelNames implements [profilestore.Querier].
 func (r *Reader) LabelNames(ctx context.Context, sel profilestore.Selector, limit int) ([]string, error) {
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || limit <= 0 || s.start >= s.end {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (r *Reader) LabelNames(ctx context.Context, sel profilestore.Selector, limi
 
 // LabelValues implements [profilestore.Querier].
 func (r *Reader) LabelValues(ctx context.Context, sel profilestore.Selector, name string, limit int) ([]string, error) {
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || limit <= 0 || s.start >= s.end {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (r *Reader) LabelSets(ctx context.Context, sel profilestore.Selector, names
 	if n := len(names); n > profilestore.MaxNames {
 		return nil, fmt.Errorf("%w: sets of %d labels; the limit is %d", profile.ErrInvalid, n, profilestore.MaxNames)
 	}
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || limit <= 0 || len(names) == 0 || s.start >= s.end {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (r *Reader) labelsOf(ctx context.Context, sel profilestore.Selector, wanted
 	if len(wanted) == 0 {
 		return nil
 	}
-	s, err := newScan(profilestore.Selector{Tenant: sel.Tenant, Service: sel.Service})
+	s, err := r.newScan(profilestore.Selector{Tenant: sel.Tenant, Service: sel.Service})
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (r *Reader) texts(ctx context.Context, sel profilestore.Selector, name stri
 
 // ProfileTypes implements [profilestore.Querier].
 func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([]profilestore.ProfileType, error) {
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 // TimeRange implements [profilestore.Querier].
 func (r *Reader) TimeRange(ctx context.Context, sel profilestore.Selector) (first, last int64, err error) {
 	sel.Matchers, sel.AgentID = nil, nil
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end {
 		return 0, 0, err
 	}

@@ -10,7 +10,7 @@ import (
 
 // MergeStacks implements [profilestore.Reader].
 func (r *Reader) MergeStacks(ctx context.Context, sel profilestore.Selector, opts profilestore.MergeOptions) (*profilestore.Merge, error) {
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil {
 		return nil, err
 	}

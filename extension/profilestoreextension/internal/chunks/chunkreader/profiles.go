@@ -20,7 +20,7 @@ const maxProfiles = 100_000
 
 // Profiles implements [profilestore.Querier].
 func (r *Reader) Profiles(ctx context.Context, sel profilestore.Selector, limit int) ([]profilestore.Profile, error) {
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end || limit <= 0 {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (r *Reader) Heatmap(ctx context.Context, sel profilestore.Selector, step in
 	if column < 0 || column >= profile.MaxTypes {
 		return nil, fmt.Errorf("%w: column is %d; must be 0 to %d", profile.ErrInvalid, column, profile.MaxTypes-1)
 	}
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end {
 		return nil, err
 	}

@@ -17,9 +17,10 @@ import (
 type scan struct {
 	tenant, service string
 	params          chconn.Params
-	// filter holds for rows of every table, kinds for those of chunks only, labels
-	// for those of series only; the last two may be empty.
-	filter, kinds, labels string
+	// filter holds for rows of every table, kinds and alive (that their retention is
+	// not over) for those of chunks only, labels for those of series only; all but
+	// the first may be empty.
+	filter, kinds, alive, labels string
 	kindNames             []string
 	// start and end bound the begin of profiles, in Unix nanoseconds.
 	start, end int64
@@ -34,7 +35,7 @@ type hours struct{ first, end int64 }
 func (h hours) empty() bool { return h.first >= h.end }
 
 // newScan returns a scan; one without hours has no rows.
-func newScan(sel profilestore.Selector) (*scan, error) {
+func (r *Reader) newScan(sel profilestore.Selector) (*scan, error) {
 	if sel.Tenant == "" {
 		return nil, fmt.Errorf("%w: tenant is empty; every query needs one", profile.ErrInvalid)
 	}
@@ -52,6 +53,9 @@ func newScan(sel profilestore.Selector) (*scan, error) {
 	if sel.PeriodType != nil {
 		s.kinds += " AND period_type = {period_type:String}"
 		s.params.String("period_type", layout.EncodeType(*sel.PeriodType))
+	}
+	if l := r.opts.Lifetimes; l != nil {
+		s.alive = " AND " + l.Alive(sel.Tenant, sel.Service, &s.params)
 	}
 	var err error
 	if s.labels, err = reader.LabelConditions(sel, &s.params); err != nil {
@@ -112,8 +116,8 @@ func (s *scan) hasTime(t int64) bool { return t >= s.start && t < s.end }
 // of is the condition for the rows of chunks in these hours.
 func (s *scan) of(h hours) string {
 	const last = 1<<32 - 1
-	return fmt.Sprintf("%s%s AND hour >= toDateTime(%d, 'UTC') AND hour <= toDateTime(%d, 'UTC')",
-		s.filter, s.kinds, h.first*3600, min(h.end*3600-1, last))
+	return fmt.Sprintf("%s%s%s AND hour >= toDateTime(%d, 'UTC') AND hour <= toDateTime(%d, 'UTC')",
+		s.filter, s.kinds, s.alive, h.first*3600, min(h.end*3600-1, last))
 }
 
 // ofCut is of for hours that are cut. It leaves out rows that have nothing to do

@@ -31,7 +31,7 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts pro
 	if opts.Step < 0 {
 		return nil, fmt.Errorf("%w: step is %d ns; must not be negative", profile.ErrInvalid, opts.Step)
 	}
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end {
 		return nil, err
 	}

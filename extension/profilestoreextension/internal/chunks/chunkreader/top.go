@@ -22,7 +22,7 @@ func (r *Reader) TopFunctions(ctx context.Context, sel profilestore.Selector, op
 	if opts.Limit <= 0 || opts.Limit > r.opts.MaxStacks {
 		opts.Limit = r.opts.MaxStacks
 	}
-	s, err := newScan(sel)
+	s, err := r.newScan(sel)
 	if err != nil || s.start >= s.end {
 		return nil, err
 	}
