@@ -58,7 +58,7 @@ type Config struct {
 	// Query bounds every query.
 	Query QueryConfig `mapstructure:"query"`
 	// StackCacheSize bounds the memory of what queries remember of stacks, in bytes
-	// (default 128 MiB): half of it is for resolved stacks, a quarter for dictionaries,
+	// (default 128 MiB): half of it is for dictionaries, a quarter for resolved stacks,
 	// and a quarter for call paths of functions.
 	StackCacheSize int64 `mapstructure:"stack_cache_size"`
 	// DictionaryCacheSize bounds the number of stacks, locations, functions and

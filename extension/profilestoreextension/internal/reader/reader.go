@@ -26,9 +26,9 @@ type Options struct {
 	MaxRows          int64
 	// MaxStacks bounds the rows of a merge by kind when the caller does not.
 	MaxStacks int
-	// StackCacheSize bounds all caches together, in bytes: half of it is for resolved
-	// stacks, a quarter for dictionaries of stacks, and a quarter is left to whoever
-	// remembers more.
+	// StackCacheSize bounds all caches together, in bytes: half of it is for
+	// dictionaries of stacks, of which queries of all services need all, a quarter for
+	// resolved stacks, and a quarter is left to whoever remembers more.
 	StackCacheSize int64
 	// Limits returns those of a tenant; nil if all have the same.
 	Limits func(tenant string) Limits
@@ -60,9 +60,9 @@ type Reader struct {
 
 // New returns a reader.
 func New(pool *chconn.Pool, o Options) *Reader {
-	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize / 2)}
+	r := &Reader{pool: pool, opts: o, stacks: newStacks(o.StackCacheSize / 4)}
 	r.stacks.load = r.loadStacks
-	r.dicts = stackdict.New(stackdict.Options{Tables: o.Tables, Do: r.Do, Bytes: o.StackCacheSize / 4})
+	r.dicts = stackdict.New(stackdict.Options{Tables: o.Tables, Do: r.Do, Bytes: o.StackCacheSize / 2})
 	return r
 }
 

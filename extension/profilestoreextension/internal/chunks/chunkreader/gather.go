@@ -69,7 +69,7 @@ func (r *Reader) gather(ctx context.Context, s *scan, name string, c columns, si
 		g := &gathering{Reader: r, scan: s, name: name, columns: c.of(types), sink: out, known: known, types: &typeCount{limit: types}}
 		_, aggregates := out.(aggregator)
 		var err error
-		if direct && (s.service != "" || !aggregates) {
+		if direct && (s.service != "" || !aggregates || r.closed(s)) {
 			g.held = &held{of: &r.buffer}
 			err = g.direct(ctx)
 			g.held.release()
@@ -89,6 +89,16 @@ func (r *Reader) gather(ctx context.Context, s *scan, name string, c columns, si
 		}
 	}
 }
+
+// closed reports whether most rows of a scan are compacted by now, so that nothing
+// is left to be summed by ClickHouse. On a cluster that is left to the shards.
+func (r *Reader) closed(s *scan) bool {
+	return s.end < time.Now().Add(-closedAfter).UnixNano() && r.opts.Tables.Cluster == ""
+}
+
+// closedAfter is how long after the end of an hour its rows have been replaced by
+// those of the highest level, mostly.
+const closedAfter = 15 * time.Minute
 
 // workers starts decoding, runs f, and waits for what was decoded.
 func (g *gathering) workers(ctx context.Context, f func(ctx context.Context) error) error {

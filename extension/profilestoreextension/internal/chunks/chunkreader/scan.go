@@ -21,7 +21,7 @@ type scan struct {
 	// not over) for those of chunks only, labels for those of series only; all but
 	// the first may be empty.
 	filter, kinds, alive, labels string
-	kindNames             []string
+	kindNames                    []string
 	// start and end bound the begin of profiles, in Unix nanoseconds.
 	start, end int64
 	// whole are the hours of which every profile is selected, cut the others.

@@ -44,6 +44,11 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts pro
 }
 
 func (r *Reader) sumSeries(ctx context.Context, s *scan, opts profilestore.SeriesOptions) ([]profilestore.Series, error) {
+	leave, err := r.turns.wait(ctx, s.service)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	groups, err := r.groups(ctx, s, opts.By)
 	if err != nil {
 		return nil, err

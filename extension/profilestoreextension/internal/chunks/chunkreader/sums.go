@@ -128,12 +128,6 @@ func (s *sums) of(i int) attributes {
 // top returns the rows with the largest first values, at most limit: the largest
 // first, equal ones by what tells them apart.
 func (s *sums) top(limit int) []int32 {
-	// What is compared most lies beside the index.
-	type ref struct {
-		value int64
-		stack uint64
-		row   int32
-	}
 	refs := make([]ref, 0, min(2*limit, len(s.stacks)))
 	least := s.threshold(limit)
 	for i := range s.stacks {
@@ -141,13 +135,7 @@ func (s *sums) top(limit int) []int32 {
 			refs = append(refs, ref{v, s.stacks[i].Hi, int32(i)})
 		}
 	}
-	slices.SortFunc(refs, func(a, b ref) int {
-		switch {
-		case a.value != b.value:
-			return cmp.Compare(b.value, a.value)
-		case a.stack != b.stack:
-			return cmp.Compare(a.stack, b.stack)
-		}
+	refs = sortRefs(refs, func(a, b ref) int {
 		if c := s.stacks[a.row].Compare(s.stacks[b.row]); c != 0 {
 			return c
 		}

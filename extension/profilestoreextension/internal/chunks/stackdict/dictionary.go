@@ -2,6 +2,8 @@ package stackdict
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -41,11 +43,13 @@ type Dictionary struct {
 	index     *index
 }
 
-// index finds stacks by their ids. It is shared by all that one dictionary was.
+// index finds stacks by their ids. It is shared by all that one dictionary was, and
+// made when it is first asked.
 type index struct {
-	mu sync.Mutex
-	m  map[profile.ID]uint32
-	n  int // stacks that are in it
+	mu    sync.Mutex
+	ids   []profile.ID // of the stacks that are in it
+	slots []uint32     // the number of a stack plus 1, 0 where there is none
+	seed  uint64
 }
 
 // empty returns a dictionary of the empty stack.
@@ -95,14 +99,43 @@ func (d *Dictionary) Stack(id profile.ID) (uint32, bool) {
 // stack is Stack for who holds the lock of the index.
 func (d *Dictionary) stack(id profile.ID) (uint32, bool) {
 	x := d.index
-	if x.m == nil {
-		x.m = make(map[profile.ID]uint32, len(d.ids))
+	if len(x.ids) < len(d.ids) {
+		x.grow(d.ids)
 	}
-	for ; x.n < len(d.ids); x.n++ {
-		x.m[d.ids[x.n]] = uint32(x.n)
+	mask := uint64(len(x.slots) - 1)
+	for at := x.hash(id) & mask; x.slots[at] != 0; at = (at + 1) & mask {
+		if n := x.slots[at] - 1; x.ids[n] == id {
+			return n, int(n) < len(d.ids)
+		}
 	}
-	n, ok := x.m[id]
-	return n, ok && int(n) < len(d.ids)
+	return 0, false
+}
+
+// grow adds the stacks that are not in the index yet, the last ones of ids.
+func (x *index) grow(ids []profile.ID) {
+	first, slots := len(x.ids), max(16, len(x.slots))
+	for 2*slots < 3*len(ids) {
+		slots *= 2
+	}
+	if slots != len(x.slots) {
+		// Whoever sends profiles can choose ids: the seed keeps them from choosing who
+		// shares a slot.
+		first, x.slots, x.seed = 0, make([]uint32, slots), rand.Uint64()|1
+	}
+	x.ids = ids
+	mask := uint64(slots - 1)
+	for i := first; i < len(ids); i++ {
+		at := x.hash(ids[i]) & mask
+		for x.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		x.slots[at] = uint32(i) + 1
+	}
+}
+
+func (x *index) hash(id profile.ID) uint64 {
+	hi, lo := bits.Mul64(id.Lo^x.seed, id.Hi^x.seed^0x9e3779b97f4a7c15)
+	return hi ^ lo
 }
 
 // clone returns a copy that can be extended on its own.
@@ -116,8 +149,8 @@ func (d *Dictionary) clone() *Dictionary {
 
 // bytes returns about how much memory it takes.
 func (d *Dictionary) bytes() int64 {
-	const perNode, perStack, indexed = 4 + 4 + 2, 4 + 16, 40
-	return int64(512 + perNode*len(d.nodes) + perNode*len(d.parents) + (perStack+indexed)*len(d.ids) + 16*len(d.locations))
+	const perNode, perStack, indexed = 4 + 4 + 2, 4 + 16, 9
+	return int64(512 + perNode*len(d.parents) + (perStack+indexed)*len(d.ids) + 16*len(d.locations))
 }
 
 // extend returns d with one more segment. It may be called once for each d: both
