@@ -192,8 +192,8 @@ func (s *Source) value(kind string) int64 {
 	switch {
 	case s.rnd.IntN(20) == 0:
 		return 0
-	case kind == "queue": // any, also negative ones whose sum overflows
-		return int64(s.rnd.Uint64()) >> s.rnd.IntN(63)
+	case kind == "queue": // any that there may be, also negative ones
+		return int64(s.rnd.Uint64()) >> (8 + s.rnd.IntN(55))
 	case s.rnd.IntN(2) == 0:
 		return 1
 	}

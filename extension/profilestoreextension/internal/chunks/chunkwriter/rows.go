@@ -1,6 +1,7 @@
 package chunkwriter
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
@@ -32,6 +33,7 @@ type rows struct {
 	series  seriesNumbers
 	builder chunk.Builder
 	scratch []chunk.Entry
+	sums    chunk.Magnitudes // of the row
 	row     chunkrow.Row
 	ordinal uint32
 }
@@ -87,65 +89,99 @@ func (r *rows) part(p *part, finish func() error) error {
 	// entries each.
 	most := max(r.limit/(entryBytes+incidenceBytes(p.types)), 1)
 	for _, g := range p.groups {
-		for from := 0; from < len(g.Entries); from += most {
-			es := g.Entries[from:min(from+most, len(g.Entries))]
-			if r.builder.Profiles() > 0 && !r.fits(g, es, p.types) {
-				if err := finish(); err != nil {
-					return err
-				}
-				if err := r.begin(p.types); err != nil {
+		for from := 0; from < len(g.Entries); {
+			n := min(most, len(g.Entries)-from)
+			if !r.fits(g, n, p.types) {
+				if err := r.cut(p.types, finish); err != nil {
 					return err
 				}
 			}
-			if err := r.add(g, from, es, p.types); err != nil {
+			err := r.add(g, from, n, p.types)
+			for errors.Is(err, chunk.ErrFull) && (r.builder.Profiles() > 0 || n > 1) { // values that are too large for one sum
+				if r.builder.Profiles() == 0 {
+					n /= 2
+				}
+				if err := r.cut(p.types, finish); err != nil {
+					return err
+				}
+				err = r.add(g, from, n, p.types)
+			}
+			if err != nil {
 				return err
 			}
+			from += n
 		}
 	}
 	return finish()
 }
 
-// fits reports whether the row has room for some entries of a group.
-func (r *rows) fits(g *profile.Group, es []profile.Entry, types int) bool {
-	n, exemplars := len(es), r.builder.Exemplars()+len(g.Exemplars)
+// cut completes the row, if there is anything in it, and begins another.
+func (r *rows) cut(types int, finish func() error) error {
+	if r.builder.Profiles() > 0 {
+		if err := finish(); err != nil {
+			return err
+		}
+	}
+	return r.begin(types)
+}
+
+// fits reports whether the row has room for n entries of a group. One without profiles
+// has.
+func (r *rows) fits(g *profile.Group, n, types int) bool {
+	exemplars := r.builder.Exemplars() + len(g.Exemplars)
 	size := (len(r.entries.list)+n)*entryBytes + (r.builder.Incidences()+n)*incidenceBytes(types) + exemplars*exemplarBytes
-	return size <= r.limit && r.builder.Profiles() < chunk.MaxProfiles && exemplars <= chunk.MaxExemplars
+	return r.builder.Profiles() == 0 || size <= r.limit && r.builder.Profiles() < chunk.MaxProfiles && exemplars <= chunk.MaxExemplars
 }
 
 func (r *rows) begin(types int) error {
 	r.entries.next()
 	r.series.reset()
+	r.sums = chunk.Magnitudes{}
 	h := &r.row.Header
 	h.First, h.Last, h.Events = 0, 0, 0
 	return r.builder.Reset(types)
 }
 
-// add adds a group with some of its entries, of which first is the index of the first.
-func (r *rows) add(g *profile.Group, first int, es []profile.Entry, types int) error {
-	h := &r.row.Header
-	if r.builder.Profiles() == 0 {
-		h.First, h.Last = g.Start, g.End
+// add adds a group with n of its entries, from one on. If the error wraps
+// [chunk.ErrFull], nothing was added.
+func (r *rows) add(g *profile.Group, from, n, types int) error {
+	sums := r.sums
+	for i := range g.Entries[from : from+n] {
+		if err := sums.Add(&g.Entries[from+i].Values, g.Entries[from+i].Count); err != nil {
+			return err
+		}
 	}
-	h.First, h.Last = min(h.First, g.Start), max(h.Last, g.End)
+	r.sums = sums
 	r.scratch = r.scratch[:0]
-	for i := range es {
-		e := &es[i]
+	events := uint64(0)
+	for i := range g.Entries[from : from+n] {
+		e := &g.Entries[from+i]
 		to := chunk.Entry{Index: r.entries.number(e), Count: e.Count}
 		copy(to.Values[:types], e.Values[:types])
 		to.Min, to.Max = writer.Bounds(g, e)
-		h.Events += e.Count
+		events += e.Count
 		r.scratch = append(r.scratch, to)
 	}
 	err := r.builder.Add(chunk.Profile{Series: r.series.number(g.Series.ID), Time: g.Start, Duration: g.End - g.Start}, r.scratch)
+	if err != nil {
+		return err
+	}
+	h := &r.row.Header
+	if r.builder.Profiles() == 1 {
+		h.First, h.Last = g.Start, g.End
+	}
+	h.First, h.Last, h.Events = min(h.First, g.Start), max(h.Last, g.End), h.Events+events
 	for i := range g.Exemplars {
 		x := &g.Exemplars[i]
-		if at := int(x.Entry) - first; err == nil && at >= 0 && at < len(es) {
-			err = r.builder.AddExemplar(r.scratch[at].Index, chunk.Exemplar{
-				Time: x.Time, Value: x.Value, SpanID: x.SpanID, TraceID: x.TraceID, ProfileID: x.ProfileID,
-			})
+		if at := int(x.Entry) - from; at < 0 || at >= n {
+			continue
+		} else if err := r.builder.AddExemplar(r.scratch[at].Index, chunk.Exemplar{
+			Time: x.Time, Value: x.Value, SpanID: x.SpanID, TraceID: x.TraceID, ProfileID: x.ProfileID,
+		}); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // finish completes a row.

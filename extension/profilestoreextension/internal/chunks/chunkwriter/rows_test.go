@@ -159,3 +159,38 @@ func TestDamaged(t *testing.T) {
 	_, err := row.Chunk()
 	require.NoError(t, err)
 }
+
+// TestRowsOfExtremes: rows are cut before a total is beyond an int64, also within one
+// profile.
+func TestRowsOfExtremes(t *testing.T) {
+	w := chunktest.NewSource(3).Window(chunktest.Base+5, chunktest.Second, 0)
+	series := &profile.Series{Tenant: "t", Service: "api"}
+	for i := range 3 {
+		g := &profile.Group{Series: series, Kind: "things", Types: []profile.ValueType{{Type: "things", Unit: "count"}}, Start: chunktest.Base + int64(i), End: chunktest.Base + 9}
+		for stack := range 3 {
+			for attrs := range min(len(w.Groups.Dict.Attributes), 3) {
+				for range 50 {
+					v := int64(profile.MaxValue)
+					if stack == 1 {
+						v = -v
+					}
+					g.Entries = append(g.Entries, profile.Entry{Stack: int32(stack), Attrs: int32(attrs), Values: [profile.MaxTypes]int64{v}, Count: profile.MaxValue})
+				}
+			}
+		}
+		w.Groups.Groups = append(w.Groups.Groups, g)
+	}
+	want := chunktest.NewContents()
+	want.AddWindow(w)
+	rows := rowsOf(t, newRows(maxRowBytes), w)
+	require.Greater(t, len(rows), 3)
+	require.Equal(t, want.Places, contents(t, rows).Places)
+	for _, r := range rows {
+		c, err := r.Chunk()
+		require.NoError(t, err)
+		var sums chunk.Magnitudes
+		require.NoError(t, sums.AddChunk(c))
+		var reader chunk.Reader
+		require.NoError(t, reader.Verify(c))
+	}
+}

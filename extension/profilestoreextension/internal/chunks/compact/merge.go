@@ -45,6 +45,14 @@ func (m *Merger) Merge(rows []*chunkrow.Row) (*chunkrow.Row, error) {
 	if damaged != nil {
 		return nil, damaged
 	}
+	if len(rows) > 1 { // one alone stays as it is
+		var sums chunk.Magnitudes
+		for _, in := range m.inputs {
+			if err := sums.AddChunk(in.Chunk); err != nil {
+				return nil, fmt.Errorf("merge %d rows: %w", len(rows), err)
+			}
+		}
+	}
 	out := &m.row
 	out.Header, out.Dense = merged(rows), nil
 	keys := m.keys.mergeKeys(rows, &out.Keys)
