@@ -178,9 +178,11 @@ func (d *Dictionary) readStacks(dic pprofile.ProfilesDictionary) error {
 				return invalid("stack_table[%d].location_indices has %d; location_table has %d entries", i, l, len(d.locations))
 			}
 			at := d.locations[l]
+			end := len(key)
+			key = slices.Grow(key, 16*int(at.n))[:end+16*int(at.n)]
 			for i, id := range d.FrameIDs[at.first : at.first+at.n] {
 				frames = append(frames, at.first+int32(i))
-				key = AppendID(key, id)
+				putID(key[end+16*i:], id)
 			}
 			if len(frames)-first > d.limits.MaxFrames {
 				return invalid("stack_table[%d] has more than %d frames", i, d.limits.MaxFrames)

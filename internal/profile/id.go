@@ -56,7 +56,12 @@ func AppendString(dst []byte, s string) []byte {
 // AppendID appends the 16 bytes of id to dst.
 func AppendID(dst []byte, id ID) []byte {
 	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:], id.Hi)
-	binary.LittleEndian.PutUint64(b[8:], id.Lo)
+	putID(b[:], id)
 	return append(dst, b[:]...)
+}
+
+// putID writes the 16 bytes of id to the begin of b.
+func putID(b []byte, id ID) {
+	binary.LittleEndian.PutUint64(b, id.Hi)
+	binary.LittleEndian.PutUint64(b[8:], id.Lo)
 }
