@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,34 +36,33 @@ func (u *upload) append(b []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(u.Data))), u.Data...)
 }
 
-var errTruncated = errors.New("the file of a window ends within an upload")
-
-// read decodes an upload, whose data is that of b, and returns the rest of b.
-func (u *upload) read(b []byte) ([]byte, error) {
-	number := func() uint64 {
-		n, size := binary.Uvarint(b)
-		b = b[max(size, 0):]
-		return n
+// read decodes an upload into u, whose memory it uses again. The error is [io.EOF] if
+// there is none.
+func (u *upload) read(r *bufio.Reader) error {
+	labels, err := binary.ReadUvarint(r)
+	if err != nil {
+		return err
 	}
-	var err error
-	bytes := func() (out []byte) {
-		n := number()
-		if n > uint64(len(b)) {
-			err = errTruncated
-			return nil
+	bytes := func(to []byte) []byte {
+		var n uint64
+		if err == nil {
+			n, err = binary.ReadUvarint(r)
 		}
-		out, b = b[:n], b[n:]
-		return out
+		to = slices.Grow(to[:0], int(n))[:n]
+		if err == nil {
+			_, err = io.ReadFull(r, to)
+		}
+		return to
 	}
-	labels := number()
-	u.Kind = string(bytes())
+	u.Kind, u.Labels = string(bytes(nil)), u.Labels[:0]
 	for range labels {
-		if u.Labels = append(u.Labels, [2]string{string(bytes()), string(bytes())}); err != nil {
-			return nil, err
-		}
+		u.Labels = append(u.Labels, [2]string{string(bytes(nil)), string(bytes(nil))})
 	}
-	u.Data = bytes()
-	return b, err
+	u.Data = bytes(u.Data)
+	if err != nil {
+		return fmt.Errorf("read upload: %w", err)
+	}
+	return nil
 }
 
 // What profile_buffer has by default.
@@ -78,20 +80,23 @@ type buffer struct {
 
 // push takes the files of a window one after the other. What is summed goes to next
 // whenever it is as large as profile_buffer lets it become, and at the end.
-func (b *buffer) push(ctx context.Context, c *loadCall, i int, next func(*profile.Groups) error) error {
+func (b *buffer) push(ctx context.Context, c *loadCall, i int, next func(*profile.Groups) error) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.table == nil {
 		b.table = aggregate.NewTable(maxInternBytes)
 	}
-	data, err := os.ReadFile(filepath.Clean(windowFile(c.Dir, i)))
+	file, err := os.Open(filepath.Clean(windowFile(c.Dir, i)))
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, file.Close()) }()
 	b.window = b.table.NewWindow(interval)
-	for len(data) > 0 && ctx.Err() == nil {
-		var u upload
-		if data, err = u.read(data); err != nil {
+	var u upload
+	for r := bufio.NewReader(file); ctx.Err() == nil; {
+		if err := u.read(r); err == io.EOF {
+			break
+		} else if err != nil {
 			return err
 		}
 		if err := b.add(&u, c.Shift); err != nil {
