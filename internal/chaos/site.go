@@ -93,7 +93,7 @@ func (s *site) stopServer(ctx context.Context) error {
 
 // startGateway runs a collector; it does not wait until it is ready.
 func (s *site) startGateway() error {
-	ports, err := benchkit.FreePorts(5)
+	ports, err := benchkit.FreePorts(6)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (s *site) startGateway() error {
 	env := []string{
 		"APERTURE_DATA_DIR=" + s.dir, "APERTURE_ADMIN_LISTEN=" + s.api, "APERTURE_AGGREGATOR_LISTEN=" + s.push,
 		"APERTURE_OTLP_HTTP_LISTEN=" + s.otlp, "APERTURE_OTLP_GRPC_LISTEN=" + addr(3),
-		fmt.Sprintf("APERTURE_TELEMETRY_PORT=%d", ports[4]),
+		"APERTURE_PYROSCOPE_LISTEN=" + addr(5), fmt.Sprintf("APERTURE_TELEMETRY_PORT=%d", ports[4]),
 	}
 	config := "all-in-one.yaml"
 	if s.kind == external {

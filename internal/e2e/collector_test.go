@@ -36,6 +36,7 @@ type collector struct {
 	wrap                []string // a program, with arguments, that runs the binary
 	http, grpcAddr      string
 	telemetry, otlpGRPC string
+	pyroscope           string
 	cmd                 *exec.Cmd
 	exited              chan error
 	log                 *os.File
@@ -59,6 +60,7 @@ func newCollector(tb testing.TB, file string, config ...string) *collector {
 	c := &collector{
 		tb: tb, dir: tb.TempDir(), config: append([]string{filepath.Join(root(tb), "config", file)}, config...),
 		http: freeAddr(tb), grpcAddr: freeAddr(tb), telemetry: freeAddr(tb), otlpGRPC: freeAddr(tb),
+		pyroscope: freeAddr(tb),
 	}
 	_, port, err := net.SplitHostPort(c.telemetry)
 	require.NoError(tb, err)
@@ -68,6 +70,7 @@ func newCollector(tb testing.TB, file string, config ...string) *collector {
 		"APERTURE_AGGREGATOR_LISTEN="+c.grpcAddr,
 		"APERTURE_OTLP_GRPC_LISTEN="+c.otlpGRPC,
 		"APERTURE_OTLP_HTTP_LISTEN="+freeAddr(tb),
+		"APERTURE_PYROSCOPE_LISTEN="+c.pyroscope,
 		"APERTURE_TELEMETRY_PORT="+port)
 	tb.Cleanup(c.cleanup)
 	return c

@@ -1,6 +1,7 @@
 package pprofwire
 
 import (
+	"bytes"
 	"strings"
 	"unsafe"
 )
@@ -100,6 +101,9 @@ type Sample struct {
 
 // Size returns the size of the inflated data in bytes.
 func (p *Profile) Size() int { return len(p.data) }
+
+// Contains reports whether a text is anywhere in the inflated data.
+func (p *Profile) Contains(text string) bool { return bytes.Contains(p.data, []byte(text)) }
 
 // NumStrings returns the number of strings.
 func (p *Profile) NumStrings() int { return len(p.strings) }

@@ -75,7 +75,7 @@ func (b *Batch) Pprof(data []byte, s *Series, o PprofOptions) error {
 	defer c.Release()
 	scope := b.scope(s)
 	err := c.Append(scope, o.columns(typemap.Kind(s.Name), p, types), pprofwire.Options{
-		Time: at, Label: labelUse(s), LabelName: typemap.Attribute, Keep: positive, Function: o.function(),
+		Time: at, Label: labelUse(s), LabelName: typemap.Attribute, Keep: positive, Function: o.function(p),
 		MaxDepth: b.limits.depth(), MaxStringLength: b.limits.symbol(),
 	})
 	if id, e := uuid.Parse(o.ID); e == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/pyroscope/typemap"
 )
@@ -63,8 +64,8 @@ func (o *PprofOptions) clean(t string) string {
 	return t
 }
 
-// function returns what makes names of functions.
-func (o *PprofOptions) function() func(name, file string) string {
+// function returns what makes names of functions of p, nil if they stay.
+func (o *PprofOptions) function(p *pprofwire.Profile) func(name, file string) string {
 	switch o.Spy {
 	case spyPython:
 		return func(name, file string) string {
@@ -76,13 +77,18 @@ func (o *PprofOptions) function() func(name, file string) string {
 	case spyRuby, spyScripting:
 		return func(name, file string) string { return file + " " + name }
 	}
-	return func(name, _ string) string { return withoutShape(name) }
+	if p.Contains(shape) {
+		return func(name, _ string) string { return withoutShape(name) }
+	}
+	return nil
 }
+
+// shape begins what names of functions of Go say of the shape of types.
+const shape = "[go.shape."
 
 // withoutShape removes from the name of a function of Go which shape of types it was
 // compiled for: there are as many as types that it is called with.
 func withoutShape(name string) string {
-	const shape = "[go.shape."
 	first := strings.Index(name, shape)
 	if first < 0 {
 		return name
