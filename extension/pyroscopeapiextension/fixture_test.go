@@ -19,6 +19,8 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pprofile"
 
 	"github.com/aperture-collector/aperture-collector/extension/httpserverextension"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension"
@@ -169,6 +171,15 @@ type sent struct {
 	at         float64
 	// stacks are names from the root on, divided by semicolons, and values.
 	stacks map[string][]int64
+	// spans are parts of stacks that belong to spans.
+	spans []span
+}
+
+// span is an exemplar: part of the first value of a stack.
+type span struct {
+	stack         string
+	value         int64
+	id, trace, of byte // ids that are not 0 end in it; of is that of the profile
 }
 
 func types(texts ...string) (out []profile.ValueType) {
@@ -229,6 +240,14 @@ func (f *fixture) group(d *profile.Dictionary, s *sent) *profile.Group {
 		copy(e.Values[:], s.stacks[name])
 		e.Count = uint64(max(e.Values[0], 0))
 		out.Entries = append(out.Entries, e)
+		for _, x := range s.spans {
+			if x.stack == name {
+				out.Exemplars = append(out.Exemplars, profile.Exemplar{
+					Entry: int32(len(out.Entries) - 1), Time: at, Value: x.value, ProfileID: pprofile.ProfileID{15: x.of},
+					Link: profile.Link{SpanID: pcommon.SpanID{7: x.id}, TraceID: pcommon.TraceID{15: x.trace}},
+				})
+			}
+		}
 	}
 	return out
 }

@@ -52,6 +52,7 @@ func TestSelectMergeProfile(t *testing.T) {
 	ask := func(r *querierv1.SelectMergeProfileRequest) *pprofile.Profile {
 		t.Helper()
 		r.ProfileTypeID, r.LabelSelector, r.Start, r.End = cpuID, "{}", f.ms(0), f.ms(60)
+		//lint:ignore SA1019 older clients call it
 		resp, err := f.rpc.SelectMergeProfile(t.Context(), connect.NewRequest(r))
 		require.NoError(t, err)
 		return parsed(t, resp.Msg)
@@ -80,6 +81,7 @@ func TestSelectMergeProfile(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	assert.Equal(t, []string{" 2", "init@1;load@1 1", "main@1;work@7 5", "main@1;work@8 1"}, stacksOf(parsed(t, resp.Msg.Pprof.Profile).Compact()))
+	//lint:ignore SA1019 older clients call it
 	empty, err := f.rpc.SelectMergeProfile(t.Context(), connect.NewRequest(&querierv1.SelectMergeProfileRequest{ProfileTypeID: "a:b:c:d:e", LabelSelector: "{}", Start: f.ms(0), End: f.ms(60)}))
 	require.NoError(t, err)
 	assert.Empty(t, parsed(t, empty.Msg).Sample)
