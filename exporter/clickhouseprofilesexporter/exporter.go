@@ -138,6 +138,9 @@ func (e *profilesExporter) push(ctx context.Context, pd pprofile.Profiles) error
 		return err
 	}
 	e.flushed(ctx, "ok")
+	if g.ExemplarsDropped > 0 {
+		e.tel.ExporterClickhouseProfilesExemplarsDropped.Add(ctx, int64(g.ExemplarsDropped))
+	}
 	e.tel.ExporterClickhouseProfilesFlushDuration.Record(ctx, time.Since(start).Seconds())
 	var rows int64
 	for _, grp := range g.Groups {

@@ -280,8 +280,11 @@ func (p *bufferProcessor) add(ctx context.Context, g *profile.Groups) (*window, 
 	if w == nil {
 		w = p.newWindow()
 	}
-	before := w.sums.Bytes()
+	before, dropped := w.sums.Bytes(), w.sums.ExemplarsDropped()
 	w.sums.Add(g)
+	if n := g.ExemplarsDropped + w.sums.ExemplarsDropped() - dropped; n > 0 {
+		p.tel.ProcessorProfileBufferExemplarsDropped.Add(ctx, int64(n))
+	}
 	p.pending.Add(w.sums.Bytes() - before)
 	if w.sums.Bytes() >= p.cfg.MaxWindowBytes || w.sums.Samples() >= p.cfg.MaxWindowSamples {
 		p.closeOpen(w)

@@ -26,6 +26,7 @@ type TelemetryBuilder struct {
 	meter                                      metric.Meter
 	mu                                         sync.Mutex
 	registrations                              []metric.Registration
+	ExporterClickhouseProfilesExemplarsDropped metric.Int64Counter
 	ExporterClickhouseProfilesFlush            metric.Int64Counter
 	ExporterClickhouseProfilesFlushDuration    metric.Float64Histogram
 	ExporterClickhouseProfilesFlushRows        metric.Int64Counter
@@ -62,6 +63,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ExporterClickhouseProfilesExemplarsDropped, err = builder.meter.Int64Counter(
+		"otelcol_exporter_clickhouse_profiles_exemplars_dropped",
+		metric.WithDescription("Parts of samples that belong to spans and were left out, because a profile has at most 4096 of them. The samples themselves are stored. [Development]"),
+		metric.WithUnit("{exemplar}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterClickhouseProfilesFlush, err = builder.meter.Int64Counter(
 		"otelcol_exporter_clickhouse_profiles_flush",
 		metric.WithDescription("Attempts to store a window, by `status` (`ok` or `error`). [Development]"),

@@ -19,11 +19,15 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ExporterClickhouseProfilesExemplarsDropped.Add(context.Background(), 1)
 	tb.ExporterClickhouseProfilesFlush.Add(context.Background(), 1)
 	tb.ExporterClickhouseProfilesFlushDuration.Record(context.Background(), 1)
 	tb.ExporterClickhouseProfilesFlushRows.Add(context.Background(), 1)
 	tb.ExporterClickhouseProfilesInvalid.Add(context.Background(), 1)
 	tb.ExporterClickhouseProfilesQueueWriteErrors.Add(context.Background(), 1)
+	AssertEqualExporterClickhouseProfilesExemplarsDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterClickhouseProfilesFlush(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())

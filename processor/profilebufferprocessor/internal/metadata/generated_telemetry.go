@@ -25,20 +25,21 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                                 metric.Meter
-	mu                                    sync.Mutex
-	registrations                         []metric.Registration
-	ProcessorProfileBufferBatches         metric.Int64ObservableGauge
-	ProcessorProfileBufferBatchesSize     metric.Int64ObservableGauge
-	ProcessorProfileBufferDrops           metric.Int64Counter
-	ProcessorProfileBufferEvents          metric.Int64Counter
-	ProcessorProfileBufferInternEvictions metric.Int64ObservableCounter
-	ProcessorProfileBufferInternSize      metric.Int64ObservableGauge
-	ProcessorProfileBufferPendingSize     metric.Int64ObservableGauge
-	ProcessorProfileBufferRefused         metric.Int64Counter
-	ProcessorProfileBufferSamples         metric.Int64Counter
-	ProcessorProfileBufferWindowDuration  metric.Float64Histogram
-	ProcessorProfileBufferWindows         metric.Int64Counter
+	meter                                  metric.Meter
+	mu                                     sync.Mutex
+	registrations                          []metric.Registration
+	ProcessorProfileBufferBatches          metric.Int64ObservableGauge
+	ProcessorProfileBufferBatchesSize      metric.Int64ObservableGauge
+	ProcessorProfileBufferDrops            metric.Int64Counter
+	ProcessorProfileBufferEvents           metric.Int64Counter
+	ProcessorProfileBufferExemplarsDropped metric.Int64Counter
+	ProcessorProfileBufferInternEvictions  metric.Int64ObservableCounter
+	ProcessorProfileBufferInternSize       metric.Int64ObservableGauge
+	ProcessorProfileBufferPendingSize      metric.Int64ObservableGauge
+	ProcessorProfileBufferRefused          metric.Int64Counter
+	ProcessorProfileBufferSamples          metric.Int64Counter
+	ProcessorProfileBufferWindowDuration   metric.Float64Histogram
+	ProcessorProfileBufferWindows          metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -177,6 +178,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_processor_profile_buffer_events",
 		metric.WithDescription("Observations taken from the components before. [Development]"),
 		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorProfileBufferExemplarsDropped, err = builder.meter.Int64Counter(
+		"otelcol_processor_profile_buffer_exemplars_dropped",
+		metric.WithDescription("Parts of samples that belong to spans and were left out, because a profile has at most 4096 of them. The samples themselves are kept. [Development]"),
+		metric.WithUnit("{exemplar}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorProfileBufferInternEvictions, err = builder.meter.Int64ObservableCounter(

@@ -42,6 +42,7 @@ func TestSetupTelemetry(t *testing.T) {
 	}))
 	tb.ProcessorProfileBufferDrops.Add(context.Background(), 1)
 	tb.ProcessorProfileBufferEvents.Add(context.Background(), 1)
+	tb.ProcessorProfileBufferExemplarsDropped.Add(context.Background(), 1)
 	tb.ProcessorProfileBufferRefused.Add(context.Background(), 1)
 	tb.ProcessorProfileBufferSamples.Add(context.Background(), 1)
 	tb.ProcessorProfileBufferWindowDuration.Record(context.Background(), 1)
@@ -56,6 +57,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorProfileBufferEvents(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProcessorProfileBufferExemplarsDropped(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorProfileBufferInternEvictions(t, testTel,
