@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -83,6 +84,14 @@ func TestTokenSurvivesTheWire(t *testing.T) {
 				if n > 0 {
 					assert.NotContains(t, seen, want, name)
 					seen[want] = name
+					linked := window(id, service, n)
+					link := linked.Dictionary().LinkTable().AppendEmpty()
+					if linked.Dictionary().LinkTable().Len() == 1 { // the first stands for none
+						link = linked.Dictionary().LinkTable().AppendEmpty()
+					}
+					link.SetSpanID(pcommon.SpanID{1})
+					linked.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().At(0).Samples().At(0).SetLinkIndex(int32(linked.Dictionary().LinkTable().Len() - 1))
+					assert.NotEqual(t, want, of(linked), "spans are part of it")
 				}
 			}
 		}

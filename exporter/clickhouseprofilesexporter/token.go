@@ -44,6 +44,12 @@ func token(g *profile.Groups) profile.ID {
 			b = appendInts(b, int64(e.Count), e.Min, e.Max)
 			write()
 		}
+		for i := range grp.Exemplars {
+			x := &grp.Exemplars[i]
+			b = appendInts(b, int64(x.Entry), x.Time, x.Value)
+			b = append(append(append(b, x.SpanID[:]...), x.TraceID[:]...), x.ProfileID[:]...)
+			write()
+		}
 	}
 	write()
 	sum := h.Sum128()
