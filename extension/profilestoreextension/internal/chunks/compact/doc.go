@@ -12,6 +12,9 @@
 // numbers, and of several rows with one number only one counts: a compactor
 // that loses reads the state again. The lease only saves work.
 //
+// What is due for many keys is done together: one SELECT of headers, SELECTs and inserts
+// of about 32 MiB of rows. A block has one row of each key.
+//
 // Replaced rows are deleted by their ids, a while after their replacement could be
 // seen, so that queries that began earlier still find them. New rows are therefore
 // never deleted, whatever else happens at the same time.
