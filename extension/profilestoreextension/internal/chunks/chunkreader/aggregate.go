@@ -63,6 +63,25 @@ type aggregation struct {
 	keep   int // rows, 0 for all
 }
 
+// split returns v and carry of a sum of v + carry * 2^64. That of int64 is never so
+// large that the carry does not fit.
+func split(sum proto.Int128) (v int64, carry int32) {
+	v = int64(sum.Low)
+	carry = int32(sum.High)
+	if v < 0 {
+		carry++
+	}
+	return v, carry
+}
+
+// boundedCount returns n, or the largest uint64 if it is beyond.
+func boundedCount(n proto.UInt128) uint64 {
+	if n.High != 0 {
+		return math.MaxUint64
+	}
+	return n.Low
+}
+
 // rowMark is an entry that the query adds to each row, with the first value 1: its
 // sum is how many rows were read. No stack has this id.
 var rowMark = proto.UInt128{Low: math.MaxUint64, High: math.MaxUint64}
@@ -91,16 +110,17 @@ func (a *aggregation) query(list string) chconn.Query {
 // the largest rows are kept, the sums of all: those of profiles are the same as
 // those of entries, in less to read.
 func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error) {
-	var n, m, rows, events proto.ColUInt64
-	var totals [profile.MaxTypes]proto.ColInt64
+	var n, m, rows proto.ColUInt64
+	var events proto.ColUInt128
+	var totals [profile.MaxTypes]proto.ColInt128
 	list := "max(length(counts)) AS n, max(length(minima)) AS m, count() AS r"
 	result := proto.Results{{Name: "n", Data: &n}, {Name: "m", Data: &m}, {Name: "r", Data: &rows}}
 	if a.keep > 0 {
-		list += ", sum(events) AS e"
+		list += ", sum(toUInt128(events)) AS e"
 		result = append(result, proto.ResultColumn{Name: "e", Data: &events})
 		for j := range a.to.types {
 			name := fmt.Sprintf("p%d", j)
-			list += fmt.Sprintf(", sum(arraySum(pt%d)) AS %s", j, name)
+			list += fmt.Sprintf(", sum(arraySum(arrayMap(v -> toInt128(v), pt%d))) AS %s", j, name)
 			result = append(result, proto.ResultColumn{Name: name, Data: &totals[j]})
 		}
 	}
@@ -112,9 +132,9 @@ func (a *aggregation) look(ctx context.Context) (counts, bounds bool, err error)
 			found += int64(rows[i])
 			counts, bounds = n[i] > 0, m[i] > 0
 			if a.keep > 0 {
-				a.to.largest = &largest{all: figures{count: events[i]}}
+				a.to.largest = &largest{all: figures{count: boundedCount(events[i])}}
 				for j := range a.to.types {
-					a.to.largest.all.values[j] = totals[j][i]
+					a.to.largest.all.values[j] = bounded(split(totals[j][i]))
 				}
 			}
 		}
@@ -136,8 +156,8 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 		counts, bounds = counts && !k.values, bounds && !k.values
 	}
 	var stack proto.ColUInt128
-	var values [profile.MaxTypes]proto.ColInt64
-	var count proto.ColUInt64
+	var values [profile.MaxTypes]proto.ColInt128
+	var count proto.ColUInt128
 	var lo, hi proto.ColInt64
 	result := proto.Results{{Name: "stack", Data: &stack}}
 	mark := "bitNot(toUInt128(0))" // rowMark
@@ -151,13 +171,13 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 			inner = append(inner, fmt.Sprintf("t%d AS x%d", j, j))
 		}
 		join = append(join, fmt.Sprintf("x%d AS y%d", j, j))
-		outer = append(outer, fmt.Sprintf("sum(y%d) AS %s", j, name))
+		outer = append(outer, fmt.Sprintf("sum(toInt128(y%d)) AS %s", j, name))
 		result = append(result, proto.ResultColumn{Name: name, Data: &values[j]})
 	}
 	if counts {
 		inner = append(inner, "if(empty(counts), arrayMap(v -> toUInt64(v), t0), counts) AS ns")
 		join = append(join, "ns AS n")
-		outer = append(outer, "sum(n) AS c")
+		outer = append(outer, "sum(toUInt128(n)) AS c")
 		result = append(result, proto.ResultColumn{Name: "c", Data: &count})
 	}
 	if bounds {
@@ -188,24 +208,28 @@ func (a *aggregation) run(ctx context.Context, k *kinds) error {
 		a.to.sums.grow(len(stack))
 		for i := range stack {
 			if stack[i] == rowMark {
-				rows = values[0][i]
+				rows, _ = split(values[0][i])
 				continue
 			}
 			f := none()
+			row := a.to.sums.row(layout.FromID(stack[i]))
 			for j := range a.to.types {
-				f.values[j] = values[j][i]
+				var carry int32
+				if f.values[j], carry = split(values[j][i]); carry != 0 {
+					a.to.sums.carry(j, row, carry)
+				}
 			}
-			f.count = uint64(f.values[0])
+			f.count = boundedCount(proto.UInt128(values[0][i]))
 			if counts {
-				f.count = count[i]
+				f.count = boundedCount(count[i])
 			}
 			if bounds {
 				f.lo, f.hi = lo[i], hi[i]
 			}
+			a.to.sums.add(row, &f)
 			if l := a.to.largest; l != nil && stack[i] == (proto.UInt128{}) {
-				l.stackless = f
+				l.stackless = a.to.sums.at(row)
 			}
-			a.to.sums.add(a.to.sums.row(layout.FromID(stack[i])), &f)
 		}
 		return k.bounded()
 	}

@@ -52,12 +52,12 @@ func (s *kindSums) addNumbered(row *chunkrow.Row) error {
 	if err := b.grow(row); err != nil {
 		return err
 	}
-	b.addRow(row)
+	b.addTotals(row)
 	return nil
 }
 
-// addRow adds a row of which everything is known to be there, and room for it.
-func (b *numberedSums) addRow(row *chunkrow.Row) {
+// addTotals adds a row of which everything is known to be there, and room for it.
+func (b *numberedSums) addTotals(row *chunkrow.Row) {
 	e := &row.Columns.Entries
 	for _, number := range row.Dense {
 		if !b.there[number] {
@@ -82,10 +82,12 @@ func (b *numberedSums) addRow(row *chunkrow.Row) {
 			}
 			b.counts[number] = profile.AddCount(b.counts[number], n)
 		}
-		addAll(b.values[0], row.Dense[from:], first[from:])
+		b.addFrom(0, row.Dense[from:], first[from:])
 	}
 	for j := 1; j < b.types; j++ {
-		addAll(b.values[j], row.Dense, e.Totals[j][:len(row.Dense)])
+		values := e.Totals[j][:len(row.Dense)]
+		from := addUntil(b.values[j], row.Dense, values)
+		b.addFrom(j, row.Dense[from:], values[from:])
 	}
 	if len(e.Minima) == 0 {
 		return
@@ -98,9 +100,9 @@ func (b *numberedSums) addRow(row *chunkrow.Row) {
 	}
 }
 
-func addAll(to []int64, at []uint32, values []int64) {
+func (b *numberedSums) addFrom(j int, at []uint32, values []int64) {
 	for i, number := range at {
-		to[number] += values[i]
+		b.addValue(j, int(number), values[i])
 	}
 }
 
@@ -173,8 +175,7 @@ func (s *kindSums) spell(b *numberedSums, ids []profile.ID) {
 	s.sums.grow(b.stacks)
 	for number, there := range b.there {
 		if there {
-			f := b.at(number)
-			s.sums.add(s.sums.row(ids[number]), &f)
+			s.sums.addRow(s.sums.row(ids[number]), &b.table, number)
 		}
 	}
 }
@@ -189,6 +190,9 @@ func (s *sums) take(b *numberedSums, ids []profile.ID) {
 	}
 	for j := range s.types {
 		s.values[j] = taken(b.values[j], b)
+		if b.carries[j] != nil {
+			s.carries[j] = taken(b.carries[j], b)
+		}
 	}
 	if b.counts != nil {
 		s.counts = taken(b.counts, b)

@@ -104,6 +104,7 @@ func (r *reference) merge(sel profilestore.Selector, opts profilestore.MergeOpti
 	kinds := map[string]*wantKind{}
 	rows := map[string]map[rowKey]*wantRow{}
 	calls := map[string]map[int64]*profilestore.SyscallStats{}
+	sums := exactSums{}
 	r.each(sel, func(g *profile.Group, d *profile.Dictionary) {
 		k := kinds[g.Kind]
 		if k == nil {
@@ -123,14 +124,14 @@ func (r *reference) merge(sel profilestore.Selector, opts profilestore.MergeOpti
 			}
 			to := rows[g.Kind][row.key()]
 			for v := range e.Values {
-				to.Values[v] += e.Values[v]
-				k.Totals[v] += e.Values[v]
+				sums.add(&to.Values[v], e.Values[v])
+				sums.add(&k.Totals[v], e.Values[v])
 			}
 			to.Count += e.Count
 			k.Events += e.Count
 			addBounds(&to.Min, &to.Max, g, e)
 			if row.ID.IsZero() && !opts.NoStacks {
-				k.StacklessValue += e.Values[0]
+				sums.add(&k.StacklessValue, e.Values[0])
 				k.StacklessEvents += e.Count
 			}
 			a := &d.Attributes[e.Attrs]
@@ -143,7 +144,7 @@ func (r *reference) merge(sel profilestore.Selector, opts profilestore.MergeOpti
 				calls[g.Kind][a.Syscall] = st
 			}
 			st.Count += e.Count
-			st.Total += e.Values[0]
+			sums.add(&st.Total, e.Values[0])
 			st.Histogram[a.Bucket] += e.Count
 			if a.Error {
 				st.Errors += e.Count
@@ -151,6 +152,7 @@ func (r *reference) merge(sel profilestore.Selector, opts profilestore.MergeOpti
 			addBounds(&st.Min, &st.Max, g, e)
 		}
 	})
+	sums.settle()
 	var out []wantKind
 	for name, k := range kinds {
 		for _, row := range rows[name] {

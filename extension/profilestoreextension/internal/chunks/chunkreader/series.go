@@ -171,7 +171,7 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 	}
 	point := to.at(step)
 	for j, v := range totalsOf(row, i) {
-		point.Values[j] += v
+		point.Values[j] = profile.Add(point.Values[j], v)
 	}
 	point.Events = profile.AddCount(point.Events, events(row, i))
 	point.Profiles++

@@ -131,7 +131,7 @@ func (s *sums) top(limit int) []int32 {
 	refs := make([]ref, 0, min(2*limit, len(s.stacks)))
 	least := s.threshold(limit)
 	for i := range s.stacks {
-		if v := s.values[0][i]; v >= least {
+		if v := s.value(0, i); v >= least {
 			refs = append(refs, ref{v, s.stacks[i].Hi, int32(i)})
 		}
 	}
@@ -156,6 +156,11 @@ func (s *sums) threshold(limit int) int64 {
 		return math.MinInt64
 	}
 	values := slices.Clone(s.values[0])
+	if s.carries[0] != nil {
+		for i := range values {
+			values[i] = s.value(0, i)
+		}
+	}
 	// Quickselect, from the largest on.
 	for lo, hi := 0, len(values)-1; lo < hi; {
 		pivot, i, j := values[lo+(hi-lo)/2], lo, hi
@@ -192,12 +197,12 @@ func (a *attributes) compare(o *attributes) int {
 
 // total sums all rows, and those without a stack.
 func (s *sums) total() (all, stackless figures) {
-	stackless = none()
+	none := newTable(s.types)
+	none.extend(1)
 	for i, stack := range s.stacks {
 		if stack.IsZero() {
-			f := s.at(i)
-			stackless.add(&f)
+			none.addRow(0, &s.table, i)
 		}
 	}
-	return s.table.total(), stackless
+	return s.table.total(), none.at(0)
 }

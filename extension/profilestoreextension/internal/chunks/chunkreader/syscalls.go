@@ -37,7 +37,7 @@ func (s *kindSums) addSyscall(key *entryKeyed, f *figures) {
 		st.sets[key.set] = struct{}{}
 	}
 	st.Count = profile.AddCount(st.Count, f.count)
-	st.Total += f.values[0]
+	st.Total = profile.Add(st.Total, f.values[0])
 	if f.lo <= f.hi {
 		st.Min, st.Max = min(st.Min, f.lo), max(st.Max, f.hi)
 	}

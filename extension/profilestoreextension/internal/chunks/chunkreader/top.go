@@ -74,8 +74,10 @@ const booksAtOnce = 64
 
 // functions sums one kind by function.
 func (r *Reader) functions(ctx context.Context, sel profilestore.Selector, paths *callPaths, k *kindSums, opts profilestore.TopOptions) (*profilestore.TopFunctions, error) {
-	sums := functionSums{types: k.sums.types}
-	all := k.sums.table.total()
+	sums := newFunctionSums(k.sums.types)
+	all := newTable(sums.types)
+	all.extend(1)
+	all.addAll(0, &k.sums.table)
 	if k.sums.len() > 0 {
 		t, leaves, err := paths.find(ctx, &callQuery{tenant: sel.Tenant, service: sel.Service, ids: k.sums.stacks, resolve: r.Stacks().Resolve})
 		if err != nil {
@@ -99,12 +101,11 @@ func (r *Reader) functions(ctx context.Context, sel profilestore.Selector, paths
 				return nil, err
 			}
 			book := &k.numbered[key].table
-			total := book.total()
-			all.add(&total)
+			all.addAll(0, book)
 			sums.add(t, dicts[i].Nodes(), book)
 		}
 	}
-	out := &profilestore.TopFunctions{Totals: all.values}
+	out := &profilestore.TopFunctions{Totals: all.at(0).values}
 	out.Functions, out.Count = sums.list(paths, opts)
 	return out, nil
 }
@@ -112,47 +113,77 @@ func (r *Reader) functions(ctx context.Context, sel profilestore.Selector, paths
 // functionSums are sums by number of function.
 type functionSums struct {
 	types       int
-	self, total [][profile.MaxTypes]int64
+	self, total table
 	nodes       []int64
+	carries     []int32 // of nodes, nil while there is nothing
+}
+
+func newFunctionSums(types int) *functionSums {
+	return &functionSums{types: types, self: newTable(types), total: newTable(types)}
 }
 
 // add adds the stacks whose leaves are in a tree. Values may be of the first of them
 // only.
 func (s *functionSums) add(t tree, leaves []uint32, values *table) {
-	n := len(s.self)
+	n := s.self.n
 	for _, f := range t.function {
 		if f&lost == 0 {
 			n = max(n, int(f&^again)+1)
 		}
 	}
-	s.self = append(s.self, make([][profile.MaxTypes]int64, n-len(s.self))...)
-	s.total = append(s.total, make([][profile.MaxTypes]int64, n-len(s.total))...)
+	s.self.extend(n - s.self.n)
+	s.total.extend(n - s.total.n)
 	s.nodes = slices.Grow(s.nodes[:0], len(t.parent))[:len(t.parent)]
 	for j := range min(s.types, values.types) {
-		s.addType(t, leaves, values.values[j], j)
+		s.addType(t, leaves, values, j)
 	}
 }
 
-func (s *functionSums) addType(t tree, leaves []uint32, values []int64, j int) {
+func (s *functionSums) addType(t tree, leaves []uint32, values *table, j int) {
 	clear(s.nodes)
-	for i, v := range values {
+	s.carries = nil
+	for i, v := range values.values[j] {
 		leaf := leaves[i]
-		if v == 0 || leaf == 0 || t.function[leaf]&lost != 0 {
+		carry := int32(0)
+		if values.carries[j] != nil {
+			carry = values.carries[j][i]
+		}
+		if v == 0 && carry == 0 || leaf == 0 || t.function[leaf]&lost != 0 {
 			continue
 		}
-		s.nodes[leaf] += v
-		s.self[t.function[leaf]&^again][j] += v
+		s.addNode(leaf, v, carry)
+		addTo(&s.self, j, int(t.function[leaf]&^again), v, carry)
 	}
 	for i := len(s.nodes) - 1; i > 0; i-- {
-		v := s.nodes[i]
-		if v == 0 {
+		v, carry := s.nodes[i], int32(0)
+		if s.carries != nil {
+			carry = s.carries[i]
+		}
+		if v == 0 && carry == 0 {
 			continue
 		}
-		s.nodes[t.parent[i]] += v
+		s.addNode(t.parent[i], v, carry)
 		if f := t.function[i]; f&again == 0 {
-			s.total[f][j] += v
+			addTo(&s.total, j, int(f), v, carry)
 		}
 	}
+}
+
+func (s *functionSums) addNode(n uint32, v int64, carry int32) {
+	if carry += carryOf(s.nodes[n], v); carry != 0 {
+		if s.carries == nil {
+			s.carries = make([]int32, len(s.nodes))
+		}
+		s.carries[n] += carry
+	}
+	s.nodes[n] += v
+}
+
+func addTo(t *table, j, i int, v int64, carry int32) {
+	if carry != 0 {
+		t.carry(j, i, carry)
+	}
+	t.addValue(j, i, v)
 }
 
 // list returns the functions that have values, the largest first, and how many there
@@ -161,27 +192,42 @@ func (s *functionSums) list(p *callPaths, opts profilestore.TopOptions) (list []
 	p.mu.RLock()
 	names := p.names
 	p.mu.RUnlock()
-	var none [profile.MaxTypes]int64
-	by := s.self
+	by := &s.self
 	if opts.ByTotal {
-		by = s.total
+		by = &s.total
+	}
+	values := make([]int64, s.self.n) // that they are sorted by
+	if opts.Column < s.types {
+		for f := range values {
+			values[f] = by.value(opts.Column, f)
+		}
 	}
 	var numbers []uint32
-	for f := range s.self {
-		if s.self[f] != none || s.total[f] != none {
+	for f := range s.self.n {
+		if s.self.any(f) || s.total.any(f) {
 			numbers = append(numbers, uint32(f))
 		}
 	}
 	slices.SortFunc(numbers, func(a, b uint32) int {
-		if c := cmp.Compare(by[b][opts.Column], by[a][opts.Column]); c != 0 {
+		if c := cmp.Compare(values[b], values[a]); c != 0 {
 			return c
 		}
 		return cmp.Compare(names[a], names[b])
 	})
 	list = make([]profilestore.FunctionSums, min(opts.Limit, len(numbers)))
 	for i := range list {
-		f := numbers[i]
-		list[i] = profilestore.FunctionSums{Name: names[f], Self: s.self[f], Total: s.total[f]}
+		f := int(numbers[i])
+		list[i] = profilestore.FunctionSums{Name: names[f], Self: s.self.at(f).values, Total: s.total.at(f).values}
 	}
 	return list, len(numbers)
+}
+
+// any reports whether a row has a value.
+func (t *table) any(i int) bool {
+	for j := range t.types {
+		if t.value(j, i) != 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -13,17 +13,16 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// addTo adds values modulo 2^64.
-func addTo(sum *[profile.MaxTypes]int64, values *[profile.MaxTypes]int64) {
-	for i, v := range values {
-		sum[i] += v
-	}
-}
-
 // top computes what TopFunctions must answer.
 func (r *reference) top(sel profilestore.Selector, opts profilestore.TopOptions) []profilestore.TopFunctions {
 	kinds := map[string]*profilestore.TopFunctions{}
 	sums := map[string]map[string]*profilestore.FunctionSums{}
+	exact := exactSums{}
+	addTo := func(sum, values *[profile.MaxTypes]int64) {
+		for i, v := range values {
+			exact.add(&sum[i], v)
+		}
+	}
 	r.each(sel, func(g *profile.Group, d *profile.Dictionary) {
 		if kinds[g.Kind] == nil {
 			kinds[g.Kind] = &profilestore.TopFunctions{Kind: g.Kind, Types: g.Types}
@@ -50,6 +49,7 @@ func (r *reference) top(sel profilestore.Selector, opts profilestore.TopOptions)
 			}
 		}
 	})
+	exact.settle()
 	var out []profilestore.TopFunctions
 	for kind, k := range kinds {
 		for _, f := range sums[kind] {
@@ -110,7 +110,7 @@ func TestRecursion(t *testing.T) {
 	}
 	tree, leaves, err := p.find(t.Context(), &callQuery{tenant: "a", ids: ids})
 	require.NoError(t, err)
-	sums := functionSums{types: 1}
+	sums := newFunctionSums(1)
 	sums.add(tree, leaves, &values)
 	list, n := sums.list(p, profilestore.TopOptions{Limit: 10})
 	require.Equal(t, 3, n)
