@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
@@ -54,6 +55,8 @@ func classify(outer context.Context, err error) error {
 			return fmt.Errorf("%w: %w", profilestore.ErrUnavailable, err)
 		case e.IsCode(limitCodes...):
 			return fmt.Errorf("%w: %w", profilestore.ErrLimit, err)
+		case e.IsCode(proto.ErrCannotCompileRegexp):
+			return fmt.Errorf("%w: %w", profile.ErrInvalid, err)
 		case e.IsCode(stateCodes...):
 			return fmt.Errorf("%w: %w", profilestore.ErrUnavailable, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -237,8 +238,12 @@ func (e *eraser) replace(ctx context.Context, old *chunkrow.Row, l *later) error
 	return e.t.insert(ctx, chunktable.Name, append(slices.Clone(e.block.Input()), proto.InputColumn{Name: "written", Data: written}), token)
 }
 
-// rest returns what is left of a row.
+// rest returns what is left of a row: nothing of one that nobody sees any more, whose
+// dictionary may have ended.
 func (e *eraser) rest(ctx context.Context, old *chunkrow.Row, l *later) (*chunkrow.Row, error) {
+	if time.Duration(e.job.cut/1000-old.Stored)*time.Second > e.t.options.Retention {
+		return e.filter.empty(old)
+	}
 	var parts []*chunkrow.Row
 	add := func(r *chunkrow.Row, keep func(series proto.UInt128, begin int64) bool) error {
 		full, err := e.load(ctx, r)

@@ -118,7 +118,9 @@ func (r *Retention) Alive(tenant, service string, p *chconn.Params) string {
 }
 
 // BatchesAlive is Alive for batches.
-func (r *Retention) BatchesAlive(tenant string) string { return aliveFor(wholeSeconds(r.ofBatches(tenant))) }
+func (r *Retention) BatchesAlive(tenant string) string {
+	return aliveFor(wholeSeconds(r.ofBatches(tenant)))
+}
 
 func aliveFor(seconds string) string { return "stored >= now() - toIntervalSecond(" + seconds + ")" }
 

@@ -15,6 +15,10 @@ import (
 // maxMatchers bounds the conditions of one query.
 const maxMatchers = 64
 
+// maxRegexp is the longest regular expression in bytes: the server refuses what takes
+// too much memory when it is compiled.
+const maxRegexp = 64 << 10
+
 // LabelConditions returns the conditions of a selector that rows of the table
 // series must meet, with placeholders whose values it adds to params; it is empty
 // if there are none. The error wraps [profile.ErrInvalid].
@@ -38,6 +42,9 @@ func LabelConditions(sel profilestore.Selector, params *chconn.Params) (string, 
 		case profilestore.MatchNotEqual:
 			condition = label + " != " + operand
 		case profilestore.MatchRegexp, profilestore.MatchNotRegexp:
+			if n := len(m.Value); n > maxRegexp {
+				return "", fmt.Errorf("%w: matchers[%d].value has %d bytes; the limit of a regular expression is %d", profile.ErrInvalid, i, n, maxRegexp)
+			}
 			if _, err := regexp.Compile("^(?:" + m.Value + ")$"); err != nil {
 				return "", fmt.Errorf("%w: matchers[%d].value is not a regular expression: %w", profile.ErrInvalid, i, err)
 			}
