@@ -145,7 +145,7 @@ func TestPushWithoutRoom(t *testing.T) {
 	}
 	for name, o := range protocols {
 		if strings.HasSuffix(name, "gzip") {
-			_, err := f.pushClient(t, o...).Push(t.Context(), pushOf(series(nil, make([]byte, 50<<20))))
+			_, err := f.pushClient(t, o...).Push(t.Context(), pushOf(series(nil, make([]byte, 4<<20))))
 			assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err), "%s: %v", name, err)
 		}
 	}

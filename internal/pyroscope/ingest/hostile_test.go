@@ -147,8 +147,8 @@ func TestBombs(t *testing.T) {
 		}
 		require.ErrorContains(t, err, want)
 	}
-	f(Tree, chain, Limits{}, "stacks of the tree have more than 33554432 frames together")
-	f(Trie, keys, defaults, "stacks of the trie have more than 67108864 bytes together")
+	f(Tree, chain, Limits{}, "stacks of the tree have more than 25165824 frames together")
+	f(Trie, keys, defaults, "stacks of the trie have more than 33554432 bytes together")
 	leaves := binary.AppendUvarint(slices.Clone(chain[:2040*4]), 0)[:2040*4-1]
 	leaves = binary.AppendUvarint(leaves, 16_000)
 	for i := range 16_000 {

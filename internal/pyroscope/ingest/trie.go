@@ -8,8 +8,8 @@ import (
 // maxWork bounds the bytes of all stacks that a trie is unfolded to, maxFrames their
 // frames in formats that name frames by number: it takes about a second.
 const (
-	maxWork   = 64 << 20
-	maxFrames = 32 << 20
+	maxWork   = 32 << 20
+	maxFrames = 24 << 20
 )
 
 // node is what tries and trees are made of: the length of a name, the name, a value
