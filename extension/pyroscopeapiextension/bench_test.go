@@ -15,7 +15,7 @@ import (
 const (
 	benchServices = 5
 	benchPods     = 200 // of each service
-	benchMinutes  = 50
+	benchMinutes  = 10
 	benchStacks   = 40 // of each profile, of 2000 of the service
 )
 
@@ -24,8 +24,8 @@ const (
 func (f *fixture) writeFleet(b *testing.B) (total int64) {
 	b.Helper()
 	for service := range benchServices {
+		var list []sent
 		for minute := range benchMinutes {
-			list := make([]sent, 0, benchPods)
 			for pod := range benchPods {
 				s := sent{
 					service: fmt.Sprintf("service-%d", service), labels: []string{"pod", fmt.Sprintf("pod-%d", pod)},
@@ -42,8 +42,8 @@ func (f *fixture) writeFleet(b *testing.B) (total int64) {
 				}
 				list = append(list, s)
 			}
-			f.write(b, list...)
 		}
+		f.write(b, list...)
 	}
 	return total
 }

@@ -43,14 +43,14 @@ func (q *seriesQuery) steps(seconds float64) error {
 	return nil
 }
 
-// pointKey is a step of the points with these labels.
+// seriesSums are the sums of the series with these labels.
 type seriesSums struct {
 	labels []*typesv1.LabelPair
-	// points are by number of the step.
-	points map[int64]*pointSum
+	points []pointSum // in order of their numbers
 }
 
-type pointSum struct{ value, profiles int64 }
+// pointSum is what point number k sums.
+type pointSum struct{ k, value, profiles int64 }
 
 // selectSeries sums profiles by labels and steps. Point k is at start + k*step, and
 // sums what is after the point before and not after itself.
@@ -124,6 +124,7 @@ func (a *api) sumProfiles(ctx context.Context, q *seriesQuery, sel profilestore.
 			continue
 		}
 		to := q.series(sums, labelSet(q.by, q.id, func(public string) string { return c.value(public, one.Labels) }))
+		to.points = slices.Grow(to.points, len(one.Points))
 		for _, p := range one.Points {
 			to.add(q.point(p.Time), flamebearer.Scaled(p.Values[column], scale), int64(p.Profiles))
 		}
@@ -136,25 +137,29 @@ func (q *seriesQuery) series(sums map[string]*seriesSums, labels []*typesv1.Labe
 	key := labelKey(labels)
 	to := sums[key]
 	if to == nil {
-		to = &seriesSums{labels: labels, points: make(map[int64]*pointSum)}
+		to = &seriesSums{labels: labels}
 		sums[key] = to
 	}
 	return to
 }
 
-func (s *seriesSums) add(point, value, profiles int64) {
-	p := s.points[point]
-	if p == nil {
-		p = new(pointSum)
-		s.points[point] = p
+// add adds to point k. It is quick for the last point and those behind it.
+func (s *seriesSums) add(k, value, profiles int64) {
+	at := len(s.points)
+	if at > 0 && s.points[at-1].k >= k {
+		at, _ = slices.BinarySearchFunc(s.points, k, func(p pointSum, k int64) int { return cmp.Compare(p.k, k) })
 	}
+	if at == len(s.points) || s.points[at].k != k {
+		s.points = slices.Insert(s.points, at, pointSum{k: k})
+	}
+	p := &s.points[at]
 	p.value, p.profiles = profile.Add(p.value, value), p.profiles+profiles
 }
 
 // total sums all points.
 func (s *seriesSums) total() (sum int64) {
-	for _, p := range s.points {
-		sum = profile.Add(sum, p.value)
+	for i := range s.points {
+		sum = profile.Add(sum, s.points[i].value)
 	}
 	return sum
 }
@@ -183,14 +188,15 @@ func (q *seriesQuery) answer(sums map[string]*seriesSums) []*typesv1.Series {
 }
 
 func (q *seriesQuery) points(s *seriesSums) []*typesv1.Point {
-	out := make([]*typesv1.Point, 0, len(s.points))
-	for k, p := range s.points {
+	out, block := make([]*typesv1.Point, len(s.points)), make([]typesv1.Point, len(s.points))
+	for i := range s.points {
+		p := &s.points[i]
 		value := float64(p.value)
 		if q.average && p.profiles > 0 {
 			value /= float64(p.profiles)
 		}
-		out = append(out, &typesv1.Point{Timestamp: q.times.start + k*q.step, Value: value})
+		out[i] = &block[i]
+		out[i].Timestamp, out[i].Value = q.times.start+p.k*q.step, value
 	}
-	slices.SortFunc(out, func(a, b *typesv1.Point) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
 	return out
 }
