@@ -22,6 +22,20 @@ type Params struct {
 // Clone returns a copy that can be added to without changing p.
 func (p *Params) Clone() Params { return Params{list: slices.Clone(p.list)} }
 
+// Append adds those of other, which must have other names.
+func (p *Params) Append(other *Params) { p.list = append(p.list, other.list...) }
+
+// Key is a text that differs for different parameters.
+func (p *Params) Key() string {
+	var b strings.Builder
+	for _, v := range p.list {
+		// Values are quoted.
+		b.WriteString(v.Key)
+		b.WriteString(v.Value)
+	}
+	return b.String()
+}
+
 func (p *Params) add(name, escaped string) {
 	p.list = append(p.list, proto.Parameter{Key: name, Value: quote(escaped)})
 }

@@ -79,7 +79,7 @@ func (s *streaming) hour(ctx context.Context, scan *scan) error {
 	g := &gathering{Reader: s.Reader, scan: scan, name: s.name}
 	if g.labels != "" {
 		var err error
-		if g.known, err = g.series(ctx, scan); err != nil || len(g.known.ids) == 0 {
+		if g.known, err = g.series(ctx, scan); err != nil || g.known.selected == 0 {
 			return err
 		}
 	}

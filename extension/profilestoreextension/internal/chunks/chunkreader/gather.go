@@ -56,7 +56,7 @@ func (r *Reader) gather(ctx context.Context, s *scan, name string, c columns, si
 	var known *seriesSet
 	if s.labels != "" && s.service == "" {
 		var err error
-		if known, err = r.series(ctx, s); err != nil || len(known.ids) == 0 {
+		if known, err = r.series(ctx, s); err != nil || known.selected == 0 {
 			return sink(), err
 		}
 		s.narrow(known.services)
@@ -123,7 +123,11 @@ func (g *gathering) direct(ctx context.Context) error {
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	known := future{done: make(chan struct{}), series: g.known}
-	if g.labels == "" || g.known != nil {
+	if known.series == nil && g.labels != "" {
+		known.series = g.rememberedSeries(g.scan)
+		known.remembered = known.series != nil
+	}
+	if g.labels == "" || known.series != nil {
 		close(known.done)
 	} else {
 		// What is written is in series before it is in chunks: a row that is read
@@ -148,6 +152,8 @@ func (g *gathering) direct(ctx context.Context) error {
 type future struct {
 	done   chan struct{}
 	series *seriesSet
+	// remembered is true if there may be others by now.
+	remembered bool
 }
 
 // part is a condition and what is read of the rows for which it holds.
@@ -213,6 +219,11 @@ func (g *gathering) directPart(ctx context.Context, p part, known *future) error
 		return context.Cause(ctx)
 	}
 	counts := visible(g.buffer)
+	if known.remembered && !g.known.hasAll(counts) {
+		if g.known, err = g.series(ctx, g.scan); err != nil {
+			return err
+		}
+	}
 	if g.labels == "" && closedHours(counts) < closedHours(g.buffer) {
 		return errTwice // one that was taken already does not count
 	}
@@ -242,7 +253,7 @@ func (g *gathering) byHeader(ctx context.Context) error {
 	begin := time.Now()
 	if g.labels != "" && g.known == nil {
 		var err error
-		if g.known, err = g.series(ctx, g.scan); err != nil || len(g.known.ids) == 0 {
+		if g.known, err = g.series(ctx, g.scan); err != nil || g.known.selected == 0 {
 			return err
 		}
 	}

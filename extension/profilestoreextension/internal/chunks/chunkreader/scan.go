@@ -22,6 +22,8 @@ type scan struct {
 	// the first may be empty.
 	filter, kinds, alive, labels string
 	kindNames                    []string
+	// labelKey names labels with their parameters.
+	labelKey string
 	// start and end bound the begin of profiles, in Unix nanoseconds.
 	start, end int64
 	// whole are the hours of which every profile is selected, cut the others.
@@ -58,9 +60,12 @@ func (r *Reader) newScan(sel profilestore.Selector) (*scan, error) {
 		s.alive = " AND " + l.Alive(sel.Tenant, sel.Service, &s.params)
 	}
 	var err error
-	if s.labels, err = reader.LabelConditions(sel, &s.params); err != nil {
+	var params chconn.Params
+	if s.labels, err = reader.LabelConditions(sel, &params); err != nil {
 		return nil, err
 	}
+	s.labelKey = s.labels + params.Key()
+	s.params.Append(&params)
 	s.times(sel)
 	return s, nil
 }
@@ -116,8 +121,7 @@ func (s *scan) hasTime(t int64) bool { return t >= s.start && t < s.end }
 // of is the condition for the rows of chunks in these hours.
 func (s *scan) of(h hours) string {
 	const last = 1<<32 - 1
-	return fmt.Sprintf("%s%s%s AND hour >= toDateTime(%d, 'UTC') AND hour <= toDateTime(%d, 'UTC')",
-		s.filter, s.kinds, s.alive, h.first*3600, min(h.end*3600-1, last))
+	return fmt.Sprintf("%s%s%s AND hour >= %d AND hour <= %d", s.filter, s.kinds, s.alive, h.first*3600, min(h.end*3600-1, last))
 }
 
 // ofCut is of for hours that are cut. It leaves out rows that have nothing to do

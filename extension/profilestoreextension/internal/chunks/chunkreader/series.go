@@ -3,6 +3,7 @@ package chunkreader
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,23 +44,50 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts pro
 	return out, done(err)
 }
 
+// errUnknownSeries says that a row has a series that is not remembered.
+var errUnknownSeries = errors.New("a series is not remembered")
+
 func (r *Reader) sumSeries(ctx context.Context, s *scan, opts profilestore.SeriesOptions) ([]profilestore.Series, error) {
 	leave, err := r.turns.wait(ctx, s.service)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	if groups := r.rememberedGroups(s, opts.By); groups != nil {
+		out, err := r.sumGroups(ctx, s, seriesTaker{opts: opts, groups: groups, remembered: true})
+		if !errors.Is(err, errUnknownSeries) {
+			return out, err
+		}
+	}
 	groups, err := r.groups(ctx, s, opts.By)
 	if err != nil {
 		return nil, err
 	}
+	return r.sumGroups(ctx, s, seriesTaker{opts: opts, groups: groups})
+}
+
+func (r *Reader) sumGroups(ctx context.Context, s *scan, taker seriesTaker) ([]profilestore.Series, error) {
 	out, err := r.gather(ctx, s, "series", columns{byProfile, byProfile}, func() sink {
-		return &eachProfile{to: &seriesTaker{opts: opts, groups: groups, series: make(map[seriesKey]*points)}}
+		taker := taker
+		taker.series = make(map[seriesKey]*points)
+		return &eachProfile{to: &taker}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out.(*eachProfile).to.(*seriesTaker).answer(), nil
+}
+
+// groupsList names the statement of groups.
+func groupsList(by []string) string { return "groups " + encodeValues(slices.Clone(by)) }
+
+// rememberedGroups returns what is remembered of the groups of a scan of one service,
+// nil for nothing.
+func (r *Reader) rememberedGroups(s *scan, by []string) map[proto.UInt128]string {
+	if s.service == "" || len(by) == 0 {
+		return nil
+	}
+	return r.memory.get(s.statementKey(groupsList(by)))
 }
 
 // groups returns which values of labels each series has.
@@ -84,10 +112,14 @@ func (r *Reader) groups(ctx context.Context, s *scan, by []string) (map[proto.UI
 			}
 			return nil
 		},
+		Settings: quick(),
 	}}
 	q.Params.Strings("by", by)
 	if err := r.base.Do(ctx, "series_labels", q); err != nil {
 		return nil, fmt.Errorf("read labels of series: %w", err)
+	}
+	if s.service != "" {
+		r.memory.put(s.statementKey(groupsList(by)), out)
 	}
 	return out, nil
 }
@@ -138,6 +170,8 @@ func (p *points) span(step int64) int64 {
 type seriesTaker struct {
 	opts   profilestore.SeriesOptions
 	groups map[proto.UInt128]string // nil if there is one group
+	// remembered is true if groups may lack series.
+	remembered bool
 
 	n      int64 // points
 	series map[seriesKey]*points
@@ -150,7 +184,11 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 	series := row.Columns.Profiles.Series[i]
 	to := s.row[series]
 	if to == nil {
-		key := seriesKey{kindKey{kind: row.Kind, types: row.Types}, s.groups[row.SeriesIDs[series]]}
+		group, ok := s.groups[row.SeriesIDs[series]]
+		if !ok && s.remembered {
+			return errUnknownSeries
+		}
+		key := seriesKey{kindKey{kind: row.Kind, types: row.Types}, group}
 		if s.opts.ByPeriod {
 			key.period = row.Period
 		}

@@ -1,0 +1,91 @@
+package chunkreader
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
+	"github.com/aperture-collector/aperture-collector/internal/profile"
+	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+)
+
+// TestSeriesAreRemembered asks the same again, before and after there are new series.
+func TestSeriesAreRemembered(t *testing.T) {
+	pool, o := chunktest.Open(t)
+	w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 12})
+	source := chunktest.NewSource(7)
+	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano()
+	require.NoError(t, w.Write(t.Context(), source.Window(start, int64(time.Minute), 60)))
+
+	var asked []string
+	options := newReader(pool, o, 1<<20).opts
+	options.OnQuery = func(_ context.Context, name string, _ time.Duration, _ error) { asked = append(asked, name) }
+	r := New(pool, options)
+	sel := profilestore.Selector{Tenant: "anonymous", Service: "service-0", Start: start, End: start + int64(time.Hour)}
+	pods := sel
+	pods.Matchers = []profilestore.Matcher{{Name: "k8s.pod.name", Op: profilestore.MatchRegexp, Value: "pod-.*[02468]"}}
+	by := profilestore.SeriesOptions{By: []string{"k8s.pod.name"}}
+	ask := func(r *Reader) (uint64, []profilestore.Series) {
+		asked = nil
+		var n uint64
+		m, err := r.MergeStacks(t.Context(), pods, profilestore.MergeOptions{MaxStacks: 1000})
+		require.NoError(t, err)
+		for _, k := range m.Kinds {
+			n += k.Events
+		}
+		series, err := r.Series(t.Context(), sel, by)
+		require.NoError(t, err)
+		return n, series
+	}
+	var seen []string
+	for i := range 3 {
+		first, series := ask(r)
+		assert.Greater(t, len(asked), 2, asked)
+		again, same := ask(r)
+		assert.Equal(t, []string{"merge", "series"}, asked)
+		fresh, want := ask(New(pool, options))
+		assert.Equal(t, []uint64{fresh, fresh}, []uint64{first, again})
+		assert.Equal(t, [][]profilestore.Series{want, want}, [][]profilestore.Series{series, same})
+
+		labels := []profile.Label{{Name: "k8s.pod.name", Value: "pod-new-" + strconv.Itoa(i)}}
+		id, _ := profile.LabelsID(labels, nil)
+		seen = append(seen, labels[0].Value)
+		win := source.Window(start, int64(time.Minute), 20)
+		for _, g := range win.Groups.Groups {
+			g.Series = &profile.Series{Tenant: sel.Tenant, Service: sel.Service, Labels: labels, ID: id}
+		}
+		require.NoError(t, w.Write(t.Context(), win))
+	}
+	_, series := ask(r)
+	for _, pod := range seen {
+		assert.True(t, slices.ContainsFunc(series, func(s profilestore.Series) bool { return s.Labels[0] == pod }), pod)
+	}
+}
+
+func TestSeriesMemoryIsBounded(t *testing.T) {
+	var m seriesMemory
+	many := make(map[proto.UInt128]string)
+	for i := range uint64(maxRemembered) {
+		many[proto.UInt128{Low: i}] = isSelected
+	}
+	for i := range 1000 {
+		m.put(strconv.Itoa(i), many)
+		require.LessOrEqual(t, m.bytes, maxMemoryBytes)
+		require.NotNil(t, m.get(strconv.Itoa(i)))
+	}
+	held := m.bytes
+	m.put("999", many)
+	assert.Equal(t, held, m.bytes, "an answer takes the place of the one before")
+	many[proto.UInt128{High: 1}] = ""
+	m.put("more", many)
+	assert.Nil(t, m.get("more"))
+}
