@@ -116,7 +116,7 @@ func (r *Reader) selectNumbered(ctx context.Context, name string, s *scan, field
 	} else {
 		fields &^= chunkrow.Names
 	}
-	res := chunkrow.NewNarrowResult(fields)
+	res := chunkrow.ReuseResult(fields)
 	var row chunkrow.Row
 	q := chconn.Query{Params: s.params, Query: ch.Query{
 		// Of rows for which the condition does not hold, nothing else is read.
@@ -145,6 +145,7 @@ func (r *Reader) selectNumbered(ctx context.Context, name string, s *scan, field
 	if err := r.base.Do(ctx, name, q); err != nil {
 		return fmt.Errorf("read chunks: %w", err)
 	}
+	res.Release()
 	return nil
 }
 

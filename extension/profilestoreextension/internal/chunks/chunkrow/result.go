@@ -2,6 +2,7 @@ package chunkrow
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/ClickHouse/ch-go/proto"
 
@@ -25,6 +26,9 @@ type Result struct {
 	fields  Fields
 	results proto.Results
 	list    string
+	// block is what the rows of the present block take that were looked at, largest
+	// the most of any block, in bytes.
+	block, largest int
 }
 
 // NewResult returns a result with the columns of the header and those asked for.
@@ -43,6 +47,33 @@ func NewNarrowResult(fields Fields) *Result {
 	}
 	r.list = strings.Join(list, ", ")
 	return r
+}
+
+// maxReused bounds the rows of a block in a result that is used again, in bytes.
+const maxReused = 4 << 20
+
+// results are those to be used again, a pool for each combination of fields.
+var results sync.Map
+
+// ReuseResult is [NewNarrowResult] of memory that another query is done with, if there
+// is any. Hand it back with [Result.Release].
+func ReuseResult(fields Fields) *Result {
+	pool, ok := results.Load(fields)
+	if !ok {
+		pool, _ = results.LoadOrStore(fields, new(sync.Pool))
+	}
+	if r, ok := pool.(*sync.Pool).Get().(*Result); ok {
+		return r
+	}
+	return NewNarrowResult(fields)
+}
+
+// Release hands r back once its query has ended well and nothing refers to its rows.
+// Results that hold much are left to the garbage collector.
+func (r *Result) Release() {
+	if pool, ok := results.Load(r.fields); ok && r.largest <= maxReused {
+		pool.(*sync.Pool).Put(r)
+	}
 }
 
 // Columns returns the list of columns for the SELECT, which come as Results has
@@ -102,6 +133,11 @@ func (r *Result) Row(i int, row *Row) {
 		e.Minima, e.Maxima = c.minima.Elements(i), c.maxima.Elements(i)
 	}
 	r.streams(i, &row.Columns.Streams)
+	if i == 0 {
+		r.block = 0
+	}
+	r.block += row.Bytes()
+	r.largest = max(r.largest, r.block)
 }
 
 func (r *Result) header(i int, h *Header) {
