@@ -146,11 +146,7 @@ func (e *eraser) erase(ctx context.Context, k *chunkrow.Key, fence int64) (int, 
 	if err != nil {
 		return 0, err
 	}
-	headers := make([]chunkrow.Header, len(rows))
-	for i, r := range rows {
-		headers[i] = r.Header
-	}
-	visible := chunkrow.Visible(headers)
+	visible := chunkrow.Visible(rows)
 	n := 0
 	for i, r := range rows {
 		if !visible[i] || !e.due(r, fence) {

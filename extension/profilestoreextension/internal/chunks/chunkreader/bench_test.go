@@ -167,7 +167,7 @@ func measure(b *testing.B, clients int, f func() error) {
 func BenchmarkQueries(b *testing.B) {
 	f := newFleet(b)
 	o := newReader(f.pool, f.o, 32<<20).opts
-	o.StackCacheSize = 32 << 20 // room for all stacks
+	o.StackCacheSize = 128 << 20 // as by default: room for all stacks
 	r := New(f.pool, o)
 	ctx := b.Context()
 	f.corpus, f.sums = nil, nil

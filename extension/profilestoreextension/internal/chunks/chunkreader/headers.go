@@ -16,12 +16,8 @@ import (
 
 // visible returns the rows that count, see [chunkrow.Visible].
 func visible(rows []*chunkrow.Row) []*chunkrow.Row {
-	headers := make([]chunkrow.Header, len(rows))
-	for i, row := range rows {
-		headers[i] = row.Header
-	}
 	out := make([]*chunkrow.Row, 0, len(rows))
-	for i, ok := range chunkrow.Visible(headers) {
+	for i, ok := range chunkrow.Visible(rows) {
 		if ok {
 			out = append(out, rows[i])
 		}

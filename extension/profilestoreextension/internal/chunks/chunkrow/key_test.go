@@ -103,12 +103,12 @@ func TestEntryKeys(t *testing.T) {
 }
 
 func TestVisible(t *testing.T) {
-	row := func(id uint64, written int64, covers ...uint64) Header {
-		return Header{Key: testKey, ID: id, Written: written, Covers: covers}
+	row := func(id uint64, written int64, covers ...uint64) *Header {
+		return &Header{Key: testKey, ID: id, Written: written, Covers: covers}
 	}
 	other := row(1, 1)
 	other.Hour += 3600
-	f := func(name string, want []bool, rows ...Header) {
+	f := func(name string, want []bool, rows ...*Header) {
 		t.Helper()
 		assert.Equal(t, want, Visible(rows), name)
 		// The order does not matter.

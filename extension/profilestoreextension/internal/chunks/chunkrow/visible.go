@@ -2,44 +2,51 @@ package chunkrow
 
 import "cmp"
 
-// Visible reports which of the rows count, in the order of headers. They must be
-// all rows of their keys, as one SELECT found them, with Covers, in any order.
+// Headed is what has a [Header]: a [Row], or what embeds one.
+type Headed interface{ Head() *Header }
+
+// Head returns h.
+func (h *Header) Head() *Header { return h }
+
+// Visible reports which of the rows count, in their order. They must be all rows of
+// their keys, as one SELECT found them, with Covers, in any order.
 //
 // Of rows with the same key and id only the one with the lowest (Written, Nonce)
 // is there: two compactors may have made a row of one number, and a window that is
 // written again after its token was forgotten makes rows of the same ids. A row
 // that is there does not count if another one covers it; what it covers itself
 // stays covered.
-func Visible(headers []Header) []bool {
+func Visible[R Headed](rows []R) []bool {
 	type rowID struct {
 		key int32
 		id  uint64
 	}
-	keys, counts := keyNumbers(headers)
-	out := make([]bool, len(headers))
+	keys, counts := keyNumbers(rows)
+	out := make([]bool, len(rows))
 	// Most rows of closed hours are the only ones of their keys, and cover many that
 	// have been deleted: these need no map.
 	var firsts map[rowID]int32
-	for i := range headers {
+	for i := range rows {
 		if out[i] = true; counts[keys[i]] == 1 {
 			continue
 		}
 		if firsts == nil {
 			firsts = make(map[rowID]int32)
 		}
-		at := rowID{keys[i], headers[i].ID}
+		h := rows[i].Head()
+		at := rowID{keys[i], h.ID}
 		j, ok := firsts[at]
 		switch {
 		case !ok:
 			firsts[at] = int32(i)
-		case headers[i].before(&headers[j]):
+		case h.before(rows[j].Head()):
 			firsts[at], out[j] = int32(i), false
 		default:
 			out[i] = false
 		}
 	}
 	for at, i := range firsts {
-		for _, id := range headers[i].Covers {
+		for _, id := range rows[i].Head().Covers {
 			if j, ok := firsts[rowID{at.key, id}]; ok {
 				out[j] = false
 			}
@@ -59,20 +66,21 @@ func Compare(a, b *Header) int {
 	)
 }
 
-// keyNumbers numbers the keys of headers, and counts the rows of each.
-func keyNumbers(headers []Header) (out, counts []int32) {
-	out = make([]int32, len(headers))
+// keyNumbers numbers the keys of rows, and counts the rows of each.
+func keyNumbers[R Headed](rows []R) (out, counts []int32) {
+	out = make([]int32, len(rows))
 	numbers := make(map[Key]int32)
-	for i := range headers {
-		if i > 0 && headers[i].Key == headers[i-1].Key { // the usual order
+	for i := range rows {
+		key := &rows[i].Head().Key
+		if i > 0 && *key == rows[i-1].Head().Key { // the usual order
 			out[i] = out[i-1]
 			counts[out[i]]++
 			continue
 		}
-		n, ok := numbers[headers[i].Key]
+		n, ok := numbers[*key]
 		if !ok {
 			n = int32(len(numbers))
-			numbers[headers[i].Key] = n
+			numbers[*key] = n
 			counts = append(counts, 0)
 		}
 		out[i] = n

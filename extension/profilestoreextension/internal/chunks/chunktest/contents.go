@@ -161,12 +161,8 @@ func Read(tb testing.TB, pool *chconn.Pool, o schema.Options) *Contents {
 	tb.Helper()
 	rows := ReadRows(tb, pool, o, chunkrow.All)
 	Spell(tb, pool, o, rows)
-	headers := make([]chunkrow.Header, len(rows))
-	for i, r := range rows {
-		headers[i] = r.Header
-	}
 	c := NewContents()
-	for i, visible := range chunkrow.Visible(headers) {
+	for i, visible := range chunkrow.Visible(rows) {
 		if visible {
 			require.NoError(tb, c.AddRow(rows[i]))
 		}

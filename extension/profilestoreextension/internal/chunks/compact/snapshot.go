@@ -111,11 +111,7 @@ func (c *Compactor) snapshots(ctx context.Context, all []*known) ([]*snapshot, e
 		return nil, err
 	}
 	for _, s := range out {
-		headers := make([]chunkrow.Header, len(s.rows))
-		for i, r := range s.rows {
-			headers[i] = r.Header
-		}
-		s.visible = chunkrow.Visible(headers)
+		s.visible = chunkrow.Visible(s.rows)
 	}
 	return out, nil
 }
