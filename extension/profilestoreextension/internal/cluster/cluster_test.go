@@ -22,6 +22,11 @@ func TestCluster(t *testing.T) {
 		{"part of a window", testPartOfWindow},
 		{"more shards", testMoreShards},
 		{"two stores", testTwoStores},
+		{"deletes", testDeletes},
+		{"retention", testRetention},
+		{"limits", testLimits},
+		{"first layout", testFirstLayout},
+		{"check", testCheck},
 		{"shard away", testShardAway}, // the last: it restarts a server
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, servers) })
@@ -49,6 +54,7 @@ func testSameAnswers(t *testing.T, servers []*clickhousetest.Node) {
 	}
 	assert.Equal(t, want, view(cluster))
 	cluster.spread("chunks", "level = 2")
+	cluster.drained()
 	same(t, single, cluster)
 	// What was replaced goes, on every shard.
 	cluster.clean()
@@ -108,6 +114,7 @@ func testMoreShards(t *testing.T, servers []*clickhousetest.Node) {
 	}
 	cluster.clean()
 	assert.Equal(t, contentsOf(all), cluster.contents(0))
+	cluster.drained()
 }
 
 // testShardAway: without one of its shards a store answers nothing rather than a

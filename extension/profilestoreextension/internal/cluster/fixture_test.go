@@ -71,7 +71,7 @@ func (t *tables) migrate() {
 // options connect to one of the servers.
 func (t *tables) options(server int) chconn.Options {
 	e := t.servers[server].Endpoint()
-	return chconn.Options{Endpoints: []string{e.Addr}, Username: e.Username, Password: e.Password}
+	return chconn.Options{Endpoints: []string{e.Addr}, Username: e.Username, Password: e.Password, Settings: t.Settings()}
 }
 
 func (t *tables) pool(server int) *chconn.Pool {
@@ -101,11 +101,14 @@ func (t *tables) reader(server int) *chunkreader.Reader {
 func (t *tables) compact(server, part, parts int) error {
 	o := compact.Options{
 		Tables: t.Options, Holder: fmt.Sprintf("%d/%d/%d", server, part, parts), Part: part, Parts: parts,
-		Rules:   compact.Rules{Quiet: time.Millisecond, Latest: time.Millisecond},
+		Rules:   compact.Rules{Quiet: time.Millisecond, Latest: time.Millisecond, DrainAfter: 1},
 		OnError: func(_ context.Context, err error) { t.Errorf("compact: %v", err) },
 	}
 	if t.nodes != nil {
 		o.Everywhere = t.nodes
+		o.Logs = func(ctx context.Context, f func(context.Context, compact.DB) error) error {
+			return t.nodes.Some(ctx, part, parts, func(ctx context.Context, node *chconn.Pool) error { return f(ctx, node) })
+		}
 	}
 	c := compact.New(t.pool(server), o)
 	if err := c.Pass(t.Context()); err != nil {
@@ -176,6 +179,15 @@ func (t *tables) statements(contains string) []string {
 		}
 	}
 	return out
+}
+
+// drained looks that no server has stacks in its log any more.
+func (t *tables) drained() {
+	t.Helper()
+	for server := range t.servers {
+		assert.Zero(t, t.count(server, "stacks_local", "1"), "on server %d", server)
+	}
+	assert.Positive(t, t.count(0, "stack_segments", "1"))
 }
 
 func query(sql string) chconn.Query { return chconn.Query{Query: ch.Query{Body: sql}} }
