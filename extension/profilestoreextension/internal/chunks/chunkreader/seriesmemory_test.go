@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,9 +27,14 @@ func TestSeriesAreRemembered(t *testing.T) {
 	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano()
 	require.NoError(t, w.Write(t.Context(), source.Window(start, int64(time.Minute), 60)))
 
+	var mu sync.Mutex
 	var asked []string
 	options := newReader(pool, o, 1<<20).opts
-	options.OnQuery = func(_ context.Context, name string, _ time.Duration, _ error) { asked = append(asked, name) }
+	options.OnQuery = func(_ context.Context, name string, _ time.Duration, _ error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, name)
+	}
 	r := New(pool, options)
 	sel := profilestore.Selector{Tenant: "anonymous", Service: "service-0", Start: start, End: start + int64(time.Hour)}
 	pods := sel
