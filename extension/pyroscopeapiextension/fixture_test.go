@@ -173,6 +173,9 @@ type sent struct {
 	stacks map[string][]int64
 	// spans are parts of stacks that belong to spans.
 	spans []span
+	// call is what observations of the kind syscall are of, and its name.
+	call     int64
+	callName string
 }
 
 // span is an exemplar: part of the first value of a stack.
@@ -237,8 +240,14 @@ func (f *fixture) group(d *profile.Dictionary, s *sent) *profile.Group {
 	slices.Sort(names)
 	for _, name := range names {
 		e := profile.Entry{Stack: addStack(d, name)}
+		if s.callName != "" {
+			e.Attrs = addCall(d, s.call, s.callName)
+		}
 		copy(e.Values[:], s.stacks[name])
 		e.Count = uint64(max(e.Values[0], 0))
+		if len(profile.Types(out.Kind)) == 2 {
+			e.Count = uint64(e.Values[1])
+		}
 		out.Entries = append(out.Entries, e)
 		for _, x := range s.spans {
 			if x.stack == name {
@@ -250,6 +259,15 @@ func (f *fixture) group(d *profile.Dictionary, s *sent) *profile.Group {
 		}
 	}
 	return out
+}
+
+// addCall adds the attributes of a system call and returns their index.
+func addCall(d *profile.Dictionary, number int64, name string) int32 {
+	a := profile.SampleAttributes{Syscall: number, Labels: []profile.Label{{Name: profile.AttrSyscallName, Value: name}}}
+	a.LabelsID, _ = profile.LabelsID(a.Labels, nil)
+	a.ID = profile.HashBytes([]byte(name))
+	d.Attributes = append(d.Attributes, a)
+	return int32(len(d.Attributes) - 1)
 }
 
 // addStack adds a stack of functions and returns its index. A name may end in @ and a

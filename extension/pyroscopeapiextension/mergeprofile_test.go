@@ -58,7 +58,7 @@ func TestSelectMergeProfile(t *testing.T) {
 		return parsed(t, resp.Msg)
 	}
 	p := ask(&querierv1.SelectMergeProfileRequest{})
-	assert.Equal(t, []string{" 10000000", "init@1;load@1 5", "main@1;work@7 35000123", "main@1;work@8 10000000"}, stacksOf(p.Compact()))
+	assert.Equal(t, []string{" 10000000", "init@1;load@1 5", "main@1;work@7 35000123", "main@1;work@8 10000000"}, stacksOf(p), "each stack once")
 	assert.Equal(t, []*pprofile.ValueType{{Type: "cpu", Unit: "nanoseconds"}}, p.SampleType)
 	assert.Equal(t, &pprofile.ValueType{Type: "cpu", Unit: "nanoseconds"}, p.PeriodType)
 	assert.Equal(t, f.ms(60)*int64(time.Millisecond), p.TimeNanos)

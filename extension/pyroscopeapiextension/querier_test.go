@@ -201,3 +201,21 @@ func levelsOf(list []*querierv1.Level) (out [][]int64) {
 	}
 	return out
 }
+
+// System calls without stacks are bars with the names of the calls.
+func TestSyscalls(t *testing.T) {
+	f := start(t, nil)
+	f.write(t,
+		sent{kind: "syscall", types: types("duration/nanoseconds", "calls/count"), nonePeriod: true, call: 202, callName: "futex", stacks: map[string][]int64{"": {900, 3}}},
+		sent{kind: "syscall", types: types("duration/nanoseconds", "calls/count"), nonePeriod: true, at: 1, call: 1, callName: "write", stacks: map[string][]int64{"": {100, 7}}},
+	)
+	for id, want := range map[string][][]int64{
+		"syscall:duration:nanoseconds::": {{0, 1000, 0, 0}, {0, 900, 900, 2, 0, 100, 100, 1}},
+		"syscall:calls:count::":          {{0, 10, 0, 0}, {0, 3, 3, 2, 0, 7, 7, 1}},
+	} {
+		resp, err := f.rpc.SelectMergeStacktraces(t.Context(), connect.NewRequest(f.stacktraces(id, "{}")))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"total", "write", "futex"}, resp.Msg.Flamegraph.Names, id)
+		assert.Equal(t, want, levelsOf(resp.Msg.Flamegraph.Levels), id)
+	}
+}

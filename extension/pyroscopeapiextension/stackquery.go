@@ -108,23 +108,37 @@ func (a *api) tree(ctx context.Context, q *stackQuery) (*flamebearer.Tree, error
 	return flamebearer.New(flame.Build(one.merge, one.kind, flame.Options{}), 0, 1), nil
 }
 
-// join returns all parts as one with a single value. Rows of equal stacks are not
-// added up, those without a value left out.
+// join returns all parts as one with a single value, without the rows that have none.
+// Rows of one stack in several parts are one row.
 func (m merged) join() mergedPart {
 	all := &profilestore.Merge{Kinds: make([]profilestore.KindMerge, 1)}
 	k := &all.Kinds[0]
+	var known map[profile.ID]int // rows, if there are several parts
+	if len(m) > 1 {
+		known = make(map[profile.ID]int)
+	}
 	for i := range m {
 		p := &m[i]
 		first := int32(len(all.Stacks))
 		all.Stacks = append(all.Stacks, p.merge.Stacks...)
 		for j := range p.kind.Rows {
 			from := &p.kind.Rows[j]
-			if v := flamebearer.Scaled(from.Values[p.column], p.scale); v != 0 {
-				row := profilestore.Row{Stack: first + from.Stack, Syscall: profilestore.NoSyscall}
-				row.Values[0] = v
-				k.Rows = append(k.Rows, row)
-				k.Totals[0] = profile.Add(k.Totals[0], v)
+			v := flamebearer.Scaled(from.Values[p.column], p.scale)
+			if v == 0 {
+				continue
 			}
+			k.Totals[0] = profile.Add(k.Totals[0], v)
+			// System calls have no ids.
+			if id := p.merge.Stacks[from.Stack].ID; known != nil && !id.IsZero() {
+				if at, ok := known[id]; ok {
+					k.Rows[at].Values[0] = profile.Add(k.Rows[at].Values[0], v)
+					continue
+				}
+				known[id] = len(k.Rows)
+			}
+			row := profilestore.Row{Stack: first + from.Stack, Syscall: profilestore.NoSyscall}
+			row.Values[0] = v
+			k.Rows = append(k.Rows, row)
 		}
 	}
 	k.TotalRows = len(k.Rows)

@@ -29,17 +29,9 @@ func (a *querier) SelectMergeStacktraces(ctx context.Context, req *connect.Reque
 		case querierv1.ProfileFormat_PROFILE_FORMAT_DOT:
 			out.Dot, err = a.dot(ctx, q, r.GetMaxNodes())
 			return out, err
-		case querierv1.ProfileFormat_PROFILE_FORMAT_TREE:
-			out.Tree, err = a.treeBytes(ctx, q, r.GetMaxNodes())
-			return out, err
-		case querierv1.ProfileFormat_PROFILE_FORMAT_UNSPECIFIED, querierv1.ProfileFormat_PROFILE_FORMAT_FLAMEGRAPH:
-			g, err := a.graph(ctx, q, r.GetMaxNodes())
-			if err == nil {
-				out.Flamegraph = flameGraph(g)
-			}
-			return out, err
 		}
-		return nil, unknownFormat(r.GetFormat())
+		out.Flamegraph, out.Tree, err = a.graphOrTree(ctx, q, r.GetFormat(), r.GetMaxNodes())
+		return out, err
 	})
 }
 
@@ -54,23 +46,30 @@ func (a *querier) SelectMergeSpanProfile(ctx context.Context, req *connect.Reque
 			return nil, err
 		}
 		out := &querierv1.SelectMergeSpanProfileResponse{}
-		switch r.GetFormat() {
-		case querierv1.ProfileFormat_PROFILE_FORMAT_TREE:
-			out.Tree, err = a.treeBytes(ctx, q, r.GetMaxNodes())
-			return out, err
-		case querierv1.ProfileFormat_PROFILE_FORMAT_UNSPECIFIED, querierv1.ProfileFormat_PROFILE_FORMAT_FLAMEGRAPH:
-			g, err := a.graph(ctx, q, r.GetMaxNodes())
-			if err == nil {
-				out.Flamegraph = flameGraph(g)
-			}
-			return out, err
-		}
-		return nil, unknownFormat(r.GetFormat())
+		out.Flamegraph, out.Tree, err = a.graphOrTree(ctx, q, r.GetFormat(), r.GetMaxNodes())
+		return out, err
 	})
 }
 
-func unknownFormat(f querierv1.ProfileFormat) error {
-	return selector.Invalid("format is %s; it is not one that this call has", f)
+// graphOrTree answers a query in one of the formats that all calls have.
+func (a *api) graphOrTree(ctx context.Context, q *stackQuery, format querierv1.ProfileFormat, maxNodes int64) (*querierv1.FlameGraph, []byte, error) {
+	isTree := format == querierv1.ProfileFormat_PROFILE_FORMAT_TREE
+	if !isTree && format != querierv1.ProfileFormat_PROFILE_FORMAT_UNSPECIFIED && format != querierv1.ProfileFormat_PROFILE_FORMAT_FLAMEGRAPH {
+		return nil, nil, selector.Invalid("format is %s; it is not one that this call has", format)
+	}
+	nodes, err := a.cfg.Limits.nodes(maxNodes)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := a.tree(ctx, q)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case isTree:
+		return nil, t.AppendTree(nil, nodes), nil
+	}
+	g := t.Graph(nodes)
+	return &querierv1.FlameGraph{Names: g.Names, Levels: levels(g), Total: g.Total, MaxSelf: g.MaxSelf}, nil, nil
 }
 
 // Diff compares two sums by call path.
@@ -110,18 +109,6 @@ func (a *api) graph(ctx context.Context, q *stackQuery, maxNodes int64) (*flameb
 	return t.Graph(nodes), nil
 }
 
-func (a *api) treeBytes(ctx context.Context, q *stackQuery, maxNodes int64) ([]byte, error) {
-	nodes, err := a.cfg.Limits.nodes(maxNodes)
-	if err != nil {
-		return nil, err
-	}
-	t, err := a.tree(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	return t.AppendTree(nil, nodes), nil
-}
-
 // compare answers two queries of the same profile type.
 func (a *api) compare(ctx context.Context, left, right *stackQuery, maxNodes int64) (*flamebearer.Graph, error) {
 	if left.id != right.id {
@@ -140,10 +127,6 @@ func (a *api) compare(ctx context.Context, left, right *stackQuery, maxNodes int
 		return nil, err
 	}
 	return flamebearer.Compare(l, r).Graph(nodes), nil
-}
-
-func flameGraph(g *flamebearer.Graph) *querierv1.FlameGraph {
-	return &querierv1.FlameGraph{Names: g.Names, Levels: levels(g), Total: g.Total, MaxSelf: g.MaxSelf}
 }
 
 func levels(g *flamebearer.Graph) []*querierv1.Level {
