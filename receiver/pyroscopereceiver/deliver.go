@@ -114,6 +114,8 @@ func (q *request) deliver(ctx context.Context, b *ingest.Batch, release func()) 
 	ctx = q.obsrep.StartProfilesOp(ctx)
 	defer func() { q.obsrep.EndProfilesOp(ctx, metadata.Type.String(), samples, err) }()
 	if err = q.next.ConsumeProfiles(ctx, b.Profiles); err != nil {
+		// The client may send the same again.
+		q.state.giveBack(b.Bytes)
 		return err
 	}
 	format := metric.WithAttributes(attribute.String("format", q.format))

@@ -135,6 +135,10 @@ func TestPipelineErrors(t *testing.T) {
 	g(retryable.New(codes.Unavailable, full, 3*time.Second), http.StatusServiceUnavailable, connect.CodeUnavailable, "3")
 	g(retryable.New(codes.ResourceExhausted, full, 1500*time.Millisecond), http.StatusTooManyRequests, connect.CodeResourceExhausted, "2")
 	g(consumererror.NewPermanent(full), http.StatusBadRequest, connect.CodeInvalidArgument, "")
+	status, body := f.post(t, query("name", "app", "format", "pprof"), goCPU(t))
+	assert.Equal(t, http.StatusUnprocessableEntity, status)
+	_, message := refusalOf(t, body)
+	assert.Equal(t, "pushing IngestInput-pprof failed Permanent error: no room", message)
 }
 
 // A request is answered when the pipeline has taken it, and a shutdown waits for that.

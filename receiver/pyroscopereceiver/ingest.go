@@ -8,10 +8,9 @@ import (
 	"net/http"
 	"time"
 
-	"connectrpc.com/connect"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 
 	"github.com/aperture-collector/aperture-collector/internal/pyroscope/ingest"
-	"github.com/aperture-collector/aperture-collector/internal/pyroscope/pyrotenant"
 )
 
 // ingestHandler answers POST /ingest.
@@ -115,11 +114,14 @@ func (h *ingestHandler) decode(q *request, b *ingest.Batch, p *ingest.Params, bu
 // is always the body that cannot be processed.
 func strict(p *ingest.Params, err error) error {
 	var read *ingest.Error
-	if p.Format != ingest.Pprof && p.Format != ingest.JFR || !errors.As(err, &read) {
+	reason := reasonPipeline
+	switch {
+	case p.Format != ingest.Pprof && p.Format != ingest.JFR:
+		return err
+	case errors.As(err, &read):
+		reason = read.Reason
+	case !consumererror.IsPermanent(err):
 		return err
 	}
-	return &pyrotenant.Error{
-		Status: http.StatusUnprocessableEntity, Code: connect.CodeUnknown, Reason: read.Reason,
-		Message: fmt.Sprintf("pushing IngestInput-%s failed %s", p.Format, read.Error()),
-	}
+	return unprocessable(reason, fmt.Sprintf("pushing IngestInput-%s failed %v", p.Format, err))
 }

@@ -45,18 +45,20 @@ func unavailable(reason string, err error) *pyrotenant.Error {
 	return &pyrotenant.Error{Status: http.StatusServiceUnavailable, Code: connect.CodeUnavailable, Reason: reason, Message: err.Error(), RetryAfter: retryDelay}
 }
 
+// reasonPipeline is that of what the pipeline did not take.
+const reasonPipeline = "pipeline"
+
 // pipelineError returns the answer to a request that the pipeline did not take: a
 // refusal, or that it may be tried again.
 func pipelineError(ctx context.Context, err error) *pyrotenant.Error {
-	const reason = "pipeline"
-	final := &pyrotenant.Error{Status: http.StatusBadRequest, Code: connect.CodeInvalidArgument, Reason: reason, Message: err.Error()}
+	final := &pyrotenant.Error{Status: http.StatusBadRequest, Code: connect.CodeInvalidArgument, Reason: reasonPipeline, Message: err.Error()}
 	if consumererror.IsPermanent(err) {
 		return final
 	}
 	if ctx.Err() != nil {
-		return &pyrotenant.Error{Status: http.StatusRequestTimeout, Code: connect.CodeDeadlineExceeded, Reason: reason, Message: err.Error()}
+		return &pyrotenant.Error{Status: http.StatusRequestTimeout, Code: connect.CodeDeadlineExceeded, Reason: reasonPipeline, Message: err.Error()}
 	}
-	again := unavailable(reason, err)
+	again := unavailable(reasonPipeline, err)
 	st, ok := status.FromError(err)
 	if !ok {
 		return again

@@ -126,6 +126,13 @@ func (s *tenantState) take(size int64, now time.Time) error {
 	return nil
 }
 
+// giveBack makes room again for bytes that were not taken in the end.
+func (s *tenantState) giveBack(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room += float64(size) // take bounds it
+}
+
 func tooMany(reason string, after time.Duration, format string, args ...any) error {
 	return &pyrotenant.Error{
 		Status: http.StatusTooManyRequests, Code: connect.CodeResourceExhausted, Reason: reason,

@@ -93,6 +93,8 @@ func TestTake(t *testing.T) {
 	require.NoError(t, s.take(1, now.Add(1510*time.Millisecond)))
 	require.NoError(t, s.take(2<<20, now.Add(time.Hour)))
 	require.Error(t, s.take(2<<20, now.Add(time.Hour)), "what is not used is not saved up")
+	s.giveBack(2 << 20)
+	require.NoError(t, s.take(2<<20, now.Add(time.Hour)))
 }
 
 func TestSeriesLimit(t *testing.T) {
