@@ -68,6 +68,9 @@ func (h *ingestHandler) decode(q *request, b *ingest.Batch, p *ingest.Params, bu
 		return nil
 	}
 	limit := q.state.ingest.Size()
+	if p.Format == ingest.JFR {
+		limit = q.state.ingest.RecordingSize()
+	}
 	var config ingest.SampleTypeConfig
 	var snapshot []byte
 	if p.Multipart {

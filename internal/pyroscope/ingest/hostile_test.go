@@ -166,6 +166,19 @@ func TestBombs(t *testing.T) {
 	f(Speedscope, []byte(`{"shared":{"frames":[{"name":"a"}]},"profiles":[{"type":"evented","unit":"none","events":[`+open+`{"type":"C","frame":1,"at":1}]}]}`), defaults, "events[10000].frame is 1; there are 1 frames")
 }
 
+// The limit of samples is that of each profile, that of recordings a multiple of that of
+// profiles.
+func TestLimitsOfJFR(t *testing.T) {
+	data := jfrtest.Of(jfrtest.Event{jfrtest.ExecutionSample, 1}, jfrtest.Event{jfrtest.ExecutionSample, 2}, jfrtest.Event{jfrtest.LiveObject, 1}, jfrtest.Event{jfrtest.LiveObject, 2})
+	samples, err := take(t, JFR, data, Limits{MaxSamples: 2, MaxSize: int64(len(data)+7) / 8})
+	require.NoError(t, err)
+	assert.Equal(t, 2+2+2, samples)
+	_, err = take(t, JFR, data, Limits{MaxSamples: 1})
+	require.EqualError(t, err, "profile process_cpu:samples has more than 1 samples")
+	_, err = take(t, JFR, data, Limits{MaxSize: int64(len(data)-1) / 8})
+	require.ErrorContains(t, err, "recording with labels '{service_name=\"app\", pyroscope_spy=\"x\"}' has ")
+}
+
 // Deep stacks keep the root part, long names the end.
 func TestCut(t *testing.T) {
 	b := NewBatch("t", &Limits{MaxDepth: 2, MaxSymbolLength: 4}, now)

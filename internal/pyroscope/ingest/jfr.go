@@ -69,14 +69,14 @@ func (b *Batch) JFR(p *Params, data, snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	if int64(len(data)) > b.limits.Size() {
-		return tooLarge("profile with labels '%s' has %d bytes; the limit is %d", series, len(data), b.limits.Size())
+	if most := b.limits.RecordingSize(); int64(len(data)) > most {
+		return tooLarge("recording with labels '%s' has %d bytes; the limit is %d", series, len(data), most)
 	}
 	b.Bytes += int64(len(data))
 	if err := b.checkTime(series, p.From); err != nil {
 		return err
 	}
-	d := &jfrDecoder{stacks: b.newStacks(), at: make(map[jfrKey]int), spans: make(map[uint64]uint64)}
+	d := &jfrDecoder{stacks: b.newStacks(), at: make(map[jfrKey]int), samples: make(map[*jfrProfile]int), spans: make(map[uint64]uint64)}
 	if err := proto.Unmarshal(snapshot, &d.snapshot); err != nil {
 		return badBody("failed to parse labels: %v", err)
 	}
@@ -112,6 +112,7 @@ type jfrDecoder struct {
 	event    string // what async-profiler sampled
 	at       map[jfrKey]int
 	sums     []jfrSum
+	samples  map[*jfrProfile]int
 	spans    map[uint64]uint64 // by context
 
 	// Of the chunk.
@@ -182,9 +183,10 @@ func (d *jfrDecoder) add(c *jfr.Chunk, e *jfr.Event, of *jfrProfile, count, valu
 	}
 	i, ok := d.at[key]
 	if !ok {
-		if most := bound(d.limits.MaxSamples, mostSamples); len(d.sums) >= most {
-			return tooLarge("profile has more than %d samples", most)
+		if most := bound(d.limits.MaxSamples, mostSamples); d.samples[of] >= most {
+			return tooLarge("profile %s:%s has more than %d samples", of.name, of.types[0].Type, most)
 		}
+		d.samples[of]++
 		i = len(d.sums)
 		d.at[key], d.sums = i, append(d.sums, jfrSum{jfrKey: key})
 	}

@@ -52,6 +52,13 @@ func (l *Limits) symbol() int { return bound(l.MaxSymbolLength, mostNameBytes) }
 // Size is the largest profile in bytes.
 func (l *Limits) Size() int64 { return bound(l.MaxSize, mostBytes) }
 
+// recordingFactor is how much larger than a profile a recording of JFR may be: most of
+// it is not in the profiles that it becomes.
+const recordingFactor = 8
+
+// RecordingSize is the largest recording of JFR in bytes, inflated.
+func (l *Limits) RecordingSize() int64 { return min(recordingFactor*l.Size(), mostBytes) }
+
 func (l *Limits) pprof() pprofwire.Limits {
 	return pprofwire.Limits{
 		MaxBytes: int(l.Size()), MaxSamples: bound(l.MaxSamples, mostSamples), MaxLabels: bound(l.MaxSampleLabels, mostLabels),

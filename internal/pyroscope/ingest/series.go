@@ -120,7 +120,11 @@ func (s *Series) String() string { return s.text(nil) }
 // text returns the labels with further ones.
 func (s *Series) text(more []Label) string {
 	var b strings.Builder
-	b.WriteString(`{__name__=` + strconv.Quote(s.Name) + `, service_name=` + strconv.Quote(s.service))
+	b.WriteByte('{')
+	if s.Name != "" { // it is not known before a profile is read
+		b.WriteString(`__name__=` + strconv.Quote(s.Name) + ", ")
+	}
+	b.WriteString(`service_name=` + strconv.Quote(s.service))
 	for _, list := range [][]Label{s.labels, more} {
 		for _, l := range list {
 			b.WriteString(", " + l.Name + "=" + strconv.Quote(l.Value))
