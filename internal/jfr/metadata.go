@@ -8,6 +8,10 @@ import (
 // maxDepth bounds how deep values and elements are inside each other.
 const maxDepth = 16
 
+// maxMetadata bounds the strings and the classes of the description: a JVM has some
+// thousands.
+const maxMetadata = 1 << 17
+
 // classType is a type of values or events as the recording describes it.
 type classType struct {
 	id     uint64
@@ -29,7 +33,11 @@ func (c *Chunk) metadata() {
 		r.long()
 	}
 	c.strings = c.strings[:0]
-	for n := r.count(1); n > 0 && r.step(); n-- {
+	n := r.count(1)
+	if n > maxMetadata {
+		r.fail("the metadata has %d strings; the limit is %d", n, maxMetadata)
+	}
+	for ; n > 0 && r.step(); n-- {
 		c.strings = append(c.strings, r.string())
 	}
 	c.classes = make(map[uint64]*classType)
@@ -59,7 +67,9 @@ func (c *Chunk) element(parent *classType, depth int) {
 	switch {
 	case name == "class":
 		class = &classType{id: number("id"), name: attributes["name"]}
-		c.classes[class.id] = class
+		if c.classes[class.id] = class; len(c.classes) > maxMetadata {
+			r.fail("the metadata has more than %d classes", maxMetadata)
+		}
 	case name == "field" && parent != nil:
 		parent.fields = append(parent.fields, fieldType{
 			name: attributes["name"], typ: number("class"),

@@ -59,7 +59,7 @@ type LimitsConfig struct {
 	// MaxSeries is how many different series there may be within an hour. Default 5000.
 	MaxSeries int `mapstructure:"max_series"`
 	// MaxProfileSize is the largest profile in bytes, inflated. Recordings of JFR, of
-	// which most is not in profiles, may be 8 times as large. Default 4194304 (4 MiB).
+	// which most is not in profiles, may be 4 times as large. Default 4194304 (4 MiB).
 	MaxProfileSize int64 `mapstructure:"max_profile_size"`
 	// MaxSamples is the largest number of samples of a profile. Default 16000.
 	MaxSamples int `mapstructure:"max_samples"`

@@ -170,12 +170,12 @@ func TestBombs(t *testing.T) {
 // profiles.
 func TestLimitsOfJFR(t *testing.T) {
 	data := jfrtest.Of(jfrtest.Event{jfrtest.ExecutionSample, 1}, jfrtest.Event{jfrtest.ExecutionSample, 2}, jfrtest.Event{jfrtest.LiveObject, 1}, jfrtest.Event{jfrtest.LiveObject, 2})
-	samples, err := take(t, JFR, data, Limits{MaxSamples: 2, MaxSize: int64(len(data)+7) / 8})
+	samples, err := take(t, JFR, data, Limits{MaxSamples: 2, MaxSize: int64(len(data)+3) / 4})
 	require.NoError(t, err)
 	assert.Equal(t, 2+2+2, samples)
 	_, err = take(t, JFR, data, Limits{MaxSamples: 1})
 	require.EqualError(t, err, "profile process_cpu:samples has more than 1 samples")
-	_, err = take(t, JFR, data, Limits{MaxSize: int64(len(data)-1) / 8})
+	_, err = take(t, JFR, data, Limits{MaxSize: int64(len(data)-1) / 4})
 	require.ErrorContains(t, err, "recording with labels '{service_name=\"app\", pyroscope_spy=\"x\"}' has ")
 }
 

@@ -54,7 +54,7 @@ func (l *Limits) Size() int64 { return bound(l.MaxSize, mostBytes) }
 
 // recordingFactor is how much larger than a profile a recording of JFR may be: most of
 // it is not in the profiles that it becomes.
-const recordingFactor = 8
+const recordingFactor = 4
 
 // RecordingSize is the largest recording of JFR in bytes, inflated.
 func (l *Limits) RecordingSize() int64 { return min(recordingFactor*l.Size(), mostBytes) }
