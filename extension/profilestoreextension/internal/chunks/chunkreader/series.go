@@ -223,6 +223,7 @@ func (s *seriesTaker) answer() []profilestore.Series {
 		if s.groups != nil {
 			one.Labels = strings.Split(key.group, "\x00")
 		}
+		one.Points = ps.list[:0] // what is left of them
 		for i, p := range ps.list {
 			if p.Profiles > 0 {
 				p.Time = (ps.first+int64(i))*s.opts.Step + s.opts.Offset
