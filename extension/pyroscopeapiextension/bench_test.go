@@ -15,7 +15,7 @@ import (
 const (
 	benchServices = 5
 	benchPods     = 200 // of each service
-	benchMinutes  = 10
+	benchMinutes  = 50
 	benchStacks   = 40 // of each profile, of 2000 of the service
 )
 

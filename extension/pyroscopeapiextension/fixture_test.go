@@ -200,15 +200,16 @@ func (f *fixture) write(t testing.TB, list ...sent) {
 		Stacks: [][]int32{nil}, StackIDs: []profile.ID{{}},
 		Attributes: []profile.SampleAttributes{{Syscall: profilestore.NoSyscall}},
 	}}
+	known := make(map[string]int32)
 	for _, s := range list {
-		g.Groups = append(g.Groups, f.group(g.Dict, &s))
+		g.Groups = append(g.Groups, f.group(g.Dict, known, &s))
 	}
 	f.tokens++
 	w := &profilestore.Window{Token: profile.HashBytes(fmt.Appendf(nil, "%s/%d", t.Name(), f.tokens)), Groups: g}
 	require.NoError(t, f.store.Write(t.Context(), w))
 }
 
-func (f *fixture) group(d *profile.Dictionary, s *sent) *profile.Group {
+func (f *fixture) group(d *profile.Dictionary, known map[string]int32, s *sent) *profile.Group {
 	or := func(v, byDefault string) string {
 		if v == "" {
 			return byDefault
@@ -239,7 +240,12 @@ func (f *fixture) group(d *profile.Dictionary, s *sent) *profile.Group {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		e := profile.Entry{Stack: addStack(d, name)}
+		stack, ok := known[name]
+		if !ok {
+			stack = addStack(d, name)
+			known[name] = stack
+		}
+		e := profile.Entry{Stack: stack}
 		if s.callName != "" {
 			e.Attrs = addCall(d, s.call, s.callName)
 		}

@@ -121,10 +121,28 @@ func (a *api) narrowed(ctx context.Context, q *question) ([]profilestore.Selecto
 	if len(q.types) == 0 {
 		return []profilestore.Selector{q.sel}, nil
 	}
+	if sel, ok := q.ofOneType(); ok {
+		return []profilestore.Selector{sel}, nil
+	}
 	list, err := a.byKind(ctx, q)
 	out := make([]profilestore.Selector, len(list))
 	for i := range list {
 		out[i] = list[i].sel
 	}
 	return out, err
+}
+
+// ofOneType returns the selector of a question for one profile type, which need not be
+// looked up: that is what editors ask.
+func (q *question) ofOneType() (sel profilestore.Selector, ok bool) {
+	if len(q.types) != 1 || q.types[0].Name != selector.LabelProfileType || !selector.IsEqual(q.types[0]) {
+		return sel, false
+	}
+	id, err := selector.ParseTypeID(q.types[0].Value)
+	if err != nil {
+		return sel, false // no profile has it
+	}
+	sel = q.sel
+	target{id}.restrict(&sel)
+	return sel, true
 }
