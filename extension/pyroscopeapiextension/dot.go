@@ -18,8 +18,10 @@ import (
 // Nodes of graphs in the DOT language.
 const (
 	defaultDotNodes = 100
-	// dotSource is how many call paths graphs are made of at least.
-	dotSource = 512
+	// dotSource is how many call paths graphs are made of at least, maxDotNodes at
+	// most: others wait while one is drawn, and nobody can read so many.
+	dotSource   = 512
+	maxDotNodes = 10_000
 )
 
 // dot answers a query with a graph of functions as `pprof -dot` draws it, empty if
@@ -31,6 +33,7 @@ func (a *api) dot(ctx context.Context, q *stackQuery, maxNodes int64) (string, e
 	if _, err := a.cfg.Limits.nodes(maxNodes); err != nil {
 		return "", err
 	}
+	maxNodes = min(maxNodes, maxDotNodes)
 	p, err := a.mergeProfile(ctx, q, max(maxNodes, dotSource))
 	if err != nil || len(p.Sample) == 0 {
 		return "", err

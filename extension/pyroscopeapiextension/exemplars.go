@@ -51,13 +51,14 @@ type observedKey struct {
 	labels  profile.ID
 }
 
-// observedValues returns the sums of single observations by span or profile.
-func (a *api) observedValues(ctx context.Context, q *seriesQuery, sel profilestore.Selector, by grouping) ([]single, error) {
+// observedValues returns the sums of single observations by span or profile. If they
+// are too many it is an error, unless the newest are enough.
+func (a *api) observedValues(ctx context.Context, q *seriesQuery, sel profilestore.Selector, by grouping, newest bool) ([]single, error) {
 	list, err := a.store.Exemplars(ctx, sel, q.only.options(maxObservations))
 	if err != nil {
 		return nil, err
 	}
-	if len(list) >= maxObservations {
+	if len(list) >= maxObservations && !newest {
 		return nil, fmt.Errorf("%w: there are %d observations of spans and profiles or more; select fewer", profilestore.ErrLimit, maxObservations)
 	}
 	t := target{q.id}
@@ -142,7 +143,7 @@ const maxExemplars = 10
 
 // addExemplars adds the largest spans or profiles to the points that they are in.
 func (a *api) addExemplars(ctx context.Context, q *seriesQuery, sel profilestore.Selector, series []*typesv1.Series) error {
-	list, err := a.observedValues(ctx, q, sel, q.exemplars)
+	list, err := a.observedValues(ctx, q, sel, q.exemplars, true)
 	if err != nil {
 		return err
 	}

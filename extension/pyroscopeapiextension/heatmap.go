@@ -68,7 +68,7 @@ func (a *api) selectValues(ctx context.Context, q *seriesQuery, kind querierv1.H
 	case querierv1.HeatmapQueryType_HEATMAP_QUERY_TYPE_UNSPECIFIED, querierv1.HeatmapQueryType_HEATMAP_QUERY_TYPE_INDIVIDUAL:
 		return a.profileValues(ctx, q, sel)
 	case querierv1.HeatmapQueryType_HEATMAP_QUERY_TYPE_SPAN:
-		return a.observedValues(ctx, q, sel, bySpan)
+		return a.observedValues(ctx, q, sel, bySpan, false)
 	}
 	return nil, selector.Invalid("query_type is %s; it must be individual or span", kind)
 }

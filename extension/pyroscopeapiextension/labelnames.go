@@ -104,7 +104,7 @@ func (l *labelNames) read(ctx context.Context, tenant string) (*storedNames, err
 func publicNames(stored []string) []string {
 	all := map[string]struct{}{typemap.LabelService: {}, selector.LabelServicePrivate: {}}
 	for _, name := range stored {
-		all[typemap.Label(name)] = struct{}{}
+		all[valid(typemap.Label(name))] = struct{}{}
 	}
 	return slices.Sorted(maps.Keys(all))
 }

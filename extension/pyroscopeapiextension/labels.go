@@ -78,7 +78,11 @@ func (a *api) listValues(ctx context.Context, q *question, name string) ([]strin
 		}
 	}
 	delete(all, "")
-	return slices.Sorted(maps.Keys(all)), nil
+	out := slices.Sorted(maps.Keys(all))
+	for i := range out {
+		out[i] = valid(out[i])
+	}
+	return out, nil
 }
 
 // listSeries returns the sets of labels that there are, of those with these names, or
@@ -196,7 +200,7 @@ func labelSet(names []string, id typemap.ID, value func(public string) string) [
 			v = value(public)
 		}
 		if v != "" && !slices.ContainsFunc(out, func(p *typesv1.LabelPair) bool { return p.Name == public }) {
-			out = append(out, &typesv1.LabelPair{Name: public, Value: v})
+			out = append(out, &typesv1.LabelPair{Name: valid(public), Value: valid(v)})
 		}
 	}
 	slices.SortFunc(out, comparePairs)

@@ -3,11 +3,15 @@ package pyroscopeapiextension
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
+
+// valid returns text as UTF-8, which protobuf and JSON demand.
+func valid(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 func comparePairs(a, b *typesv1.LabelPair) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value))

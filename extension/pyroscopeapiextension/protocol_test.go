@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 	querierv1 "github.com/grafana/pyroscope/api/gen/proto/go/querier/v1"
 	"github.com/grafana/pyroscope/api/gen/proto/go/querier/v1/querierv1connect"
+	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -188,4 +189,23 @@ func TestSmallServices(t *testing.T) {
 	assert.JSONEq(t, `[]`, body)
 	status, _ = f.get(t, "/pyroscope/label-values")
 	assert.Equal(t, http.StatusBadRequest, status)
+}
+
+// Names that are not UTF-8 do not make an answer fail.
+func TestNotUTF8(t *testing.T) {
+	f := start(t, nil)
+	f.write(t, sent{labels: []string{"b\xffd", "v\xff"}, at: 1, stacks: map[string][]int64{"main;f\xff": {1}}})
+	resp, err := f.rpc.SelectMergeStacktraces(t.Context(), connect.NewRequest(f.stacktraces(cpuID, "{}")))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"total", "main", "f\ufffd"}, resp.Msg.Flamegraph.Names)
+	names, err := f.rpc.LabelNames(t.Context(), connect.NewRequest(&typesv1.LabelNamesRequest{}))
+	require.NoError(t, err)
+	assert.Contains(t, names.Msg.Names, "b\ufffdd")
+	series, err := f.rpc.Series(t.Context(), connect.NewRequest(&querierv1.SeriesRequest{}))
+	require.NoError(t, err)
+	assert.NotEmpty(t, series.Msg.LabelsSet)
+	//lint:ignore SA1019 older clients call it
+	p, err := f.rpc.SelectMergeProfile(t.Context(), connect.NewRequest(&querierv1.SelectMergeProfileRequest{ProfileTypeID: cpuID, LabelSelector: "{}", Start: f.ms(0), End: f.ms(60)}))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"main@0;f\ufffd@0 10000000"}, stacksOf(parsed(t, p.Msg)))
 }

@@ -34,8 +34,8 @@ func (a *querier) ProfileTypes(ctx context.Context, req *connect.Request[querier
 		for i := range list {
 			id := list[i].id
 			out.ProfileTypes = append(out.ProfileTypes, &typesv1.ProfileType{
-				ID: id.String(), Name: id.Name, SampleType: id.Sample.Type, SampleUnit: id.Sample.Unit,
-				PeriodType: id.Period.Type, PeriodUnit: id.Period.Unit,
+				ID: valid(id.String()), Name: valid(id.Name), SampleType: valid(id.Sample.Type), SampleUnit: valid(id.Sample.Unit),
+				PeriodType: valid(id.Period.Type), PeriodUnit: valid(id.Period.Unit),
 			})
 		}
 		slices.SortFunc(out.ProfileTypes, func(a, b *typesv1.ProfileType) int { return cmp.Compare(a.ID, b.ID) })

@@ -6,6 +6,7 @@ import (
 	"connectrpc.com/connect"
 	googlev1 "github.com/grafana/pyroscope/api/gen/proto/go/google/v1"
 	querierv1 "github.com/grafana/pyroscope/api/gen/proto/go/querier/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/aperture-collector/aperture-collector/internal/flamebearer"
 	"github.com/aperture-collector/aperture-collector/internal/pyroscope/selector"
@@ -118,12 +119,17 @@ func (a *api) compare(ctx context.Context, left, right *stackQuery, maxNodes int
 	if err != nil {
 		return nil, err
 	}
-	l, err := a.tree(ctx, left)
-	if err != nil {
-		return nil, err
-	}
-	r, err := a.tree(ctx, right)
-	if err != nil {
+	var l, r *flamebearer.Tree
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		l, err = a.tree(groupCtx, left)
+		return err
+	})
+	group.Go(func() (err error) {
+		r, err = a.tree(groupCtx, right)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	return flamebearer.Compare(l, r).Graph(nodes), nil

@@ -1,10 +1,14 @@
 package flamebearer
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Graph is a flame graph as rows of bars.
 type Graph struct {
-	// Names are what bars refer to; the first is "total".
+	// Names are what bars refer to; the first is "total". They are UTF-8, as protobuf
+	// and JSON demand.
 	Names []string
 	// Levels are the rows from the root on, each with its bars from left to right. A
 	// bar of a single profile is 4 numbers: its begin, counted from the end of the bar
@@ -110,7 +114,7 @@ func (e *encoder) number(b *bar) int32 {
 		if len(e.out.Names) == 0 {
 			name = "total"
 		}
-		e.out.Names = append(e.out.Names, name)
+		e.out.Names = append(e.out.Names, strings.ToValidUTF8(name, "\ufffd"))
 	}
 	return *number
 }
