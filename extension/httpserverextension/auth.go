@@ -2,6 +2,7 @@ package httpserverextension
 
 import (
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -15,7 +16,20 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, message stri
 	if status == http.StatusUnauthorized {
 		message = s.unauthorized(w, r, message)
 	}
-	httpserver.WriteError(w, r, status, message)
+	s.answer(w, r, status, 0, message)
+}
+
+// answer answers a request that is refused, in the shape of its route.
+func (s *server) answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration, message string) {
+	m := s.router.match(r)
+	switch {
+	case m.route != nil && m.route.options.Refuse != nil:
+		m.route.options.Refuse(w, r, status, retryAfter, message)
+	case retryAfter > 0:
+		httpserver.WriteRetry(w, r, status, retryAfter, message)
+	default:
+		httpserver.WriteError(w, r, status, message)
+	}
 }
 
 // unauthorized tells the client what is asked for and the log who failed. It

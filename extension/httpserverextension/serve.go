@@ -5,8 +5,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-
-	"github.com/aperture-collector/aperture-collector/internal/httpserver"
 )
 
 var (
@@ -43,10 +41,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, why metric.MeasurementOption, message string) {
 	s.telemetry.ExtensionHTTPServerRefusedRequests.Add(r.Context(), 1, why)
-	httpserver.WriteRetry(w, r, http.StatusServiceUnavailable, s.cfg.Limits.RetryAfter, message)
+	s.answer(w, r, http.StatusServiceUnavailable, s.cfg.Limits.RetryAfter, message)
 }
 
 func (s *server) forbid(w http.ResponseWriter, r *http.Request, why metric.MeasurementOption, message string) {
 	s.telemetry.ExtensionHTTPServerRefusedRequests.Add(r.Context(), 1, why)
-	httpserver.WriteError(w, r, http.StatusForbidden, message)
+	s.answer(w, r, http.StatusForbidden, 0, message)
 }

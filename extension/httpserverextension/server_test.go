@@ -479,3 +479,39 @@ func TestUnencryptedHTTP2(t *testing.T) {
 		transport.CloseIdleConnections()
 	}
 }
+
+// What is refused for a route with a shape of its own has that.
+func TestRefuse(t *testing.T) {
+	f := start(t, func(c *Config) { c.Limits.MaxConcurrentRequests = 1 }, nil)
+	entered, release := make(chan struct{}), make(chan struct{})
+	_, err := f.Mount("POST /a", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(entered)
+		<-release
+	}), httpserver.Refuse(func(w http.ResponseWriter, _ *http.Request, status int, after time.Duration, message string) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, after.String()+" "+message)
+	}))
+	require.NoError(t, err)
+	_, err = f.Mount("POST /b", text("b"))
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		resp, err := f.client.Post("http://"+f.Addr().String()+"/a", "", nil)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		done <- err
+	}()
+	<-entered
+	resp, body := f.do(t, http.MethodPost, "/a", nil)
+	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	assert.Equal(t, "1s too many concurrent requests", body)
+	_, body = f.do(t, http.MethodPost, "/b", nil)
+	message, _ := errorOf(t, body)
+	assert.Equal(t, "too many concurrent requests", message)
+	resp, body = f.do(t, http.MethodPost, "/a", nil, "Content-Encoding", "x")
+	assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
+	assert.Equal(t, "0s unsupported Content-Encoding: x", body)
+	close(release)
+	require.NoError(t, <-done)
+}

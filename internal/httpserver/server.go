@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 )
@@ -34,7 +35,14 @@ type MountOptions struct {
 	Always bool
 	// Public serves the route without authentication.
 	Public bool
+	// Refuse answers requests for the route that the server refuses, for clients that
+	// do not know the shape of [WriteError].
+	Refuse RefuseFunc
 }
+
+// RefuseFunc answers a request with a status and a message. retryAfter is when the
+// client should try again, 0 if that is not said. Headers may have been set.
+type RefuseFunc func(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration, message string)
 
 // Always is for probes and telemetry, which must be answered while the rest of
 // the server is not: see [MountOptions].
@@ -46,6 +54,12 @@ func Always() MountOption {
 // [MountOptions]. What it answers, anybody may know.
 func Public() MountOption {
 	return func(o *MountOptions) { o.Public = true }
+}
+
+// Refuse answers what the server refuses in the shape of the route's clients: see
+// [MountOptions].
+func Refuse(f RefuseFunc) MountOption {
+	return func(o *MountOptions) { o.Refuse = f }
 }
 
 // Find returns the server extension with the given ID. key is the

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	"github.com/aperture-collector/aperture-collector/internal/httpserver"
+	"github.com/aperture-collector/aperture-collector/internal/pyroscope/pyrotenant"
 	"github.com/aperture-collector/aperture-collector/receiver/pyroscopereceiver/internal/metadata"
 )
 
@@ -67,14 +68,14 @@ func (r *pyroscopeReceiver) Start(_ context.Context, host component.Host) error 
 	handler = &pushGuard{r, handler, connect.NewErrorWriter(options...)}
 	ingest := &ingestHandler{r}
 	for _, path := range []string{"/ingest", "/pyroscope/ingest"} {
-		unmount, err := server.Mount("POST "+path, ingest)
+		unmount, err := server.Mount("POST "+path, ingest, httpserver.Refuse(pyrotenant.Refuse))
 		if err != nil {
 			r.unmountAll()
 			return err
 		}
 		r.unmount = append(r.unmount, unmount)
 	}
-	unmount, err := server.Mount(push, handler)
+	unmount, err := server.Mount(push, handler, httpserver.Refuse(pyrotenant.Refuse))
 	if err != nil {
 		r.unmountAll()
 		return err

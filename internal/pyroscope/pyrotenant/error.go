@@ -39,6 +39,22 @@ func (e *Error) seconds() string {
 	return strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10)
 }
 
+// Refuse answers what a listener refuses before a handler of ours sees it.
+func Refuse(w http.ResponseWriter, _ *http.Request, status int, retryAfter time.Duration, message string) {
+	e := &Error{Status: status, Code: connect.CodeUnknown, Message: message, RetryAfter: retryAfter}
+	switch status {
+	case http.StatusBadRequest:
+		e.Code = connect.CodeInvalidArgument
+	case http.StatusUnauthorized:
+		e.Code = connect.CodeUnauthenticated
+	case http.StatusForbidden:
+		e.Code = connect.CodePermissionDenied
+	case http.StatusServiceUnavailable:
+		e.Code = connect.CodeUnavailable
+	}
+	e.Write(w)
+}
+
 // Write answers a request with {"code": …, "message": …}. Nothing must have been
 // written before.
 func (e *Error) Write(w http.ResponseWriter) {

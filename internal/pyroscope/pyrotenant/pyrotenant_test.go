@@ -47,6 +47,14 @@ func TestErrorWrite(t *testing.T) {
 	assert.Equal(t, "2", w.Header().Get("Retry-After"))
 	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
 
+	for status, code := range map[int]string{400: "invalid_argument", 401: "unauthenticated", 403: "permission_denied", 503: "unavailable", 418: "unknown"} {
+		w := httptest.NewRecorder()
+		Refuse(w, nil, status, 0, "x")
+		assert.Equal(t, status, w.Code)
+		assert.JSONEq(t, `{"code":"`+code+`","message":"x"}`, w.Body.String())
+		assert.Empty(t, w.Header().Get("Retry-After"))
+	}
+
 	c := e.Connect()
 	assert.Equal(t, connect.CodeResourceExhausted, c.Code())
 	assert.Equal(t, `too "much"`, c.Message())
