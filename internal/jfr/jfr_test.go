@@ -23,8 +23,10 @@ type seen struct {
 	fail   error
 }
 
-func (s *seen) Wants(class string) bool { return strings.HasPrefix(class, "jdk.") && class != "jdk.JavaMonitorEnter" }
-func (s *seen) Chunk(*Chunk)            {}
+func (s *seen) Wants(class string) bool {
+	return strings.HasPrefix(class, "jdk.") && class != "jdk.JavaMonitorEnter"
+}
+func (s *seen) Chunk(*Chunk) {}
 
 func (s *seen) Event(c *Chunk, e *Event) error {
 	text := e.Class + " " + c.State(e.Number("state")) + e.Text("name") + e.Text("value")
