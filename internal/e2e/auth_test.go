@@ -28,7 +28,7 @@ func withAuth(t *testing.T) string { return filepath.Join(root(t), "config", "au
 
 // With config/auth.yaml every listener asks for the token; health does not.
 func TestTokenOnEveryListener(t *testing.T) {
-	c := newCollector(t, "all-in-one.yaml", withoutEBPF, withAuth(t))
+	c := newCollector(t, "all-in-one.yaml", withPyroscope, withAuth(t))
 	otlpHTTP := freeAddr(t)
 	c.env = append(c.env, "APERTURE_AUTH_TOKEN=s3cret", "APERTURE_OTLP_HTTP_LISTEN="+otlpHTTP)
 	c.startReady()
@@ -63,6 +63,15 @@ func TestTokenOnEveryListener(t *testing.T) {
 	for _, path := range []string{"/healthz", "/readyz"} {
 		code, _ := request(http.MethodGet, "http://"+c.http+path, "", nil)
 		assert.Equal(t, http.StatusOK, code, path)
+	}
+
+	for path, valid := range map[string]string{"/ingest?name=app": "a;b 1", "/push.v1.PusherService/Push": `{"series":[{}]}`, "/querier.v1.QuerierService/ProfileTypes": "{}"} {
+		for _, token := range []string{"", "wrong"} {
+			code, body := request(http.MethodPost, "http://"+c.pyroscope+path, token, []byte(valid))
+			assert.Equal(t, http.StatusUnauthorized, code, "%s %s", path, body)
+		}
+		code, body := request(http.MethodPost, "http://"+c.pyroscope+path, "s3cret", []byte(valid))
+		assert.Equal(t, http.StatusOK, code, "%s %s", path, body)
 	}
 
 	profiles, err := pprofileotlp.NewExportRequest().MarshalJSON()
