@@ -2,16 +2,13 @@ package pyroscopeapiextension
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 	"github.com/aperture-collector/aperture-collector/internal/pyroscope/pyrotenant"
 )
 
@@ -36,43 +33,14 @@ func (a *api) runQuery(ctx context.Context, h http.Header, f func(ctx context.Co
 	if err != nil {
 		return err
 	}
-	leave, err := a.slots.enter(tenant, a.cfg.Limits.MaxConcurrentQueries)
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.QueryTimeout)
+	defer cancel()
+	leave, err := a.slots.enter(ctx, tenant, a.cfg.Limits.MaxConcurrentQueries)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.QueryTimeout)
-	defer cancel()
 	return cause(ctx, f(ctx, tenant))
-}
-
-// slots counts the queries of each tenant. It is safe for concurrent use.
-type slots struct {
-	mu   sync.Mutex
-	used map[string]int
-}
-
-// enter takes a slot; leave gives it back. The error wraps [profilestore.ErrBusy].
-func (s *slots) enter(tenant string, limit int) (leave func(), err error) {
-	if limit <= 0 {
-		return func() {}, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.used[tenant] >= limit {
-		return nil, fmt.Errorf("%w: tenant has %d queries running; `limits::max_concurrent_queries` is %d", profilestore.ErrBusy, s.used[tenant], limit)
-	}
-	if s.used == nil {
-		s.used = make(map[string]int)
-	}
-	s.used[tenant]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.used[tenant]--; s.used[tenant] == 0 {
-			delete(s.used, tenant)
-		}
-	}, nil
 }
 
 // call answers an RPC that is a query.

@@ -45,8 +45,8 @@ type LimitsConfig struct {
 	// MaxFlamegraphNodesMax is the most nodes that a request can ask for. Default
 	// 1048576.
 	MaxFlamegraphNodesMax int64 `mapstructure:"max_flamegraph_nodes_max"`
-	// MaxConcurrentQueries is how many queries of a tenant run at a time; further ones
-	// are refused. Default 32.
+	// MaxConcurrentQueries is how many queries of a tenant run at a time; up to 100
+	// further ones wait, and what is beyond them is refused. Default 32.
 	MaxConcurrentQueries int `mapstructure:"max_concurrent_queries"`
 
 	_ struct{} // no unkeyed literals

@@ -16,6 +16,7 @@ import (
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -110,18 +111,39 @@ func TestTenants(t *testing.T) {
 
 func TestConcurrencyLimit(t *testing.T) {
 	f := start(t, func(c *Config) { c.Limits.MaxConcurrentQueries = 1 })
-	leave, err := f.slots.enter("anonymous", 1)
+	leave, err := f.slots.enter(t.Context(), "anonymous", 1)
 	require.NoError(t, err)
+	other, err := f.slots.enter(t.Context(), "other", 1)
+	require.NoError(t, err)
+	other()
+	var waiting errgroup.Group
+	for range maxWaiting {
+		waiting.Go(func() error {
+			_, err := f.rpc.ProfileTypes(t.Context(), connect.NewRequest(&querierv1.ProfileTypesRequest{}))
+			return err
+		})
+	}
+	users := func() int {
+		f.slots.mu.Lock()
+		defer f.slots.mu.Unlock()
+		return f.slots.tenants["anonymous"].users
+	}
+	require.Eventually(t, func() bool { return users() == 1+maxWaiting }, time.Minute, time.Millisecond)
 	_, err = f.rpc.ProfileTypes(t.Context(), connect.NewRequest(&querierv1.ProfileTypesRequest{}))
 	assert.Equal(t, connect.CodeResourceExhausted, codeOf(t, err))
 	assert.ErrorContains(t, err, "`limits::max_concurrent_queries` is 1")
-	other, err := f.slots.enter("other", 1)
-	require.NoError(t, err)
-	other()
 	leave()
-	_, err = f.rpc.ProfileTypes(t.Context(), connect.NewRequest(&querierv1.ProfileTypesRequest{}))
+	require.NoError(t, waiting.Wait())
+	assert.Empty(t, f.slots.tenants)
+
+	leave, err = f.slots.enter(t.Context(), "anonymous", 1)
 	require.NoError(t, err)
-	assert.Empty(t, f.slots.used)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = f.slots.enter(gone, "anonymous", 1)
+	require.ErrorIs(t, err, context.Canceled)
+	leave()
+	assert.Empty(t, f.slots.tenants)
 }
 
 func TestMaxStacks(t *testing.T) {
