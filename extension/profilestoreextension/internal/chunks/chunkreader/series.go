@@ -3,8 +3,8 @@ package chunkreader
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,42 +44,62 @@ func (r *Reader) Series(ctx context.Context, sel profilestore.Selector, opts pro
 	return out, done(err)
 }
 
-// errUnknownSeries says that a row has a series that is not remembered.
-var errUnknownSeries = errors.New("a series is not remembered")
-
+// sumSeries sums with groups that may lack series: those that are remembered, or were
+// read before the rows were. If there are any, it reads the groups again. What they
+// lack then though its rows were there before has no labels; what the second sum meets
+// for the first time came later, and is left out as if it had not come yet.
 func (r *Reader) sumSeries(ctx context.Context, s *scan, opts profilestore.SeriesOptions) ([]profilestore.Series, error) {
 	leave, err := r.turns.wait(ctx, s.service)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if groups := r.rememberedGroups(s, opts.By); groups != nil {
-		out, err := r.sumGroups(ctx, s, seriesTaker{opts: opts, groups: groups, remembered: true})
-		if !errors.Is(err, errUnknownSeries) {
-			return out, err
+	groups := r.rememberedGroups(s, opts.By)
+	if groups == nil {
+		if groups, err = r.groups(ctx, s, opts.By); err != nil {
+			return nil, err
 		}
 	}
-	groups, err := r.groups(ctx, s, opts.By)
-	if err != nil {
+	sums, err := r.sumGroups(ctx, s, opts, groups)
+	if err != nil || len(sums.unknown) == 0 {
+		return sums.answer(), err
+	}
+	if groups, err = r.groups(ctx, s, opts.By); err != nil {
 		return nil, err
 	}
-	return r.sumGroups(ctx, s, seriesTaker{opts: opts, groups: groups})
+	groups = maps.Clone(groups) // they are remembered
+	for id := range sums.unknown {
+		if _, ok := groups[id]; !ok {
+			groups[id] = encodeValues(make([]string, len(opts.By)))
+		}
+	}
+	sums, err = r.sumGroups(ctx, s, opts, groups)
+	return sums.answer(), err
 }
 
-func (r *Reader) sumGroups(ctx context.Context, s *scan, taker seriesTaker) ([]profilestore.Series, error) {
-	out, err := r.gather(ctx, s, "series", columns{byProfile, byProfile}, func() sink {
-		taker := taker
-		taker.series = make(map[seriesKey]*points)
-		return &eachProfile{to: &taker}
+// sumGroups returns the sums, nil with an error.
+func (r *Reader) sumGroups(ctx context.Context, s *scan, opts profilestore.SeriesOptions, groups map[proto.UInt128]string) (*seriesTaker, error) {
+	one := *s // gather may narrow it
+	one.params = s.params.Clone()
+	out, err := r.gather(ctx, &one, "series", columns{byProfile, byProfile}, func() sink {
+		return &eachProfile{to: &seriesTaker{
+			opts: opts, groups: groups, unknown: make(map[proto.UInt128]struct{}), series: make(map[seriesKey]*points),
+		}}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out.(*eachProfile).to.(*seriesTaker).answer(), nil
+	return out.(*eachProfile).to.(*seriesTaker), nil
 }
 
 // groupsList names the statement of groups.
-func groupsList(by []string) string { return "groups " + encodeValues(slices.Clone(by)) }
+func groupsList(by []string) string {
+	out := []byte("groups ")
+	for _, name := range by {
+		out = profile.AppendString(out, name)
+	}
+	return string(out)
+}
 
 // rememberedGroups returns what is remembered of the groups of a scan of one service,
 // nil for nothing.
@@ -170,8 +190,8 @@ func (p *points) span(step int64) int64 {
 type seriesTaker struct {
 	opts   profilestore.SeriesOptions
 	groups map[proto.UInt128]string // nil if there is one group
-	// remembered is true if groups may lack series.
-	remembered bool
+	// unknown are the series that groups lack. Their profiles are not in the sums.
+	unknown map[proto.UInt128]struct{}
 
 	n      int64 // points
 	series map[seriesKey]*points
@@ -185,8 +205,9 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 	to := s.row[series]
 	if to == nil {
 		group, ok := s.groups[row.SeriesIDs[series]]
-		if !ok && s.remembered {
-			return errUnknownSeries
+		if !ok && s.groups != nil {
+			s.unknown[row.SeriesIDs[series]] = struct{}{}
+			return nil
 		}
 		key := seriesKey{kindKey{kind: row.Kind, types: row.Types}, group}
 		if s.opts.ByPeriod {
@@ -217,6 +238,9 @@ func (s *seriesTaker) profile(row *chunkrow.Row, i int) error {
 }
 
 func (s *seriesTaker) answer() []profilestore.Series {
+	if s == nil {
+		return nil
+	}
 	out := make([]profilestore.Series, 0, len(s.series))
 	for key, ps := range s.series {
 		one := profilestore.Series{Kind: key.kind, Types: layout.DecodeTypes(key.types), Period: key.period}

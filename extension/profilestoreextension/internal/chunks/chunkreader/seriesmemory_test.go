@@ -95,3 +95,13 @@ func TestSeriesMemoryIsBounded(t *testing.T) {
 	m.put("more", many)
 	assert.Nil(t, m.get("more"))
 }
+
+// TestGroupsList: lists of other names have other keys.
+func TestGroupsList(t *testing.T) {
+	seen := make(map[string][]string)
+	for _, by := range [][]string{{"ab"}, {"a", "b"}, {"a\x00b"}, {"a\x00", "b"}, {"a", "\x00b"}, {"", "ab"}, {"\x01b"}} {
+		key := groupsList(by)
+		assert.Nil(t, seen[key], "%q", by)
+		seen[key] = by
+	}
+}
