@@ -11,6 +11,7 @@ import (
 
 	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
+	"github.com/aperture-collector/aperture-collector/internal/tracedhttp"
 )
 
 // queriesOf lists the steps with SQL.
@@ -30,10 +31,10 @@ func TestTrace(t *testing.T) {
 	f.waitReady(t)
 	tenant := []string{"X-Scope-OrgID", "traced-tenant"}
 	f.push(t, "traced-tenant", "agent-1", "mixed", "mixed")
-	trace := func(method, path, body string) *tracedAnswer {
+	trace := func(method, path, body string) *tracedhttp.Answer {
 		t.Helper()
 		resp, text := f.do(t, method, path, body, tenant...)
-		var out tracedAnswer
+		var out tracedhttp.Answer
 		require.NoError(t, json.Unmarshal([]byte(text), &out), text)
 		assert.Equal(t, resp.StatusCode, out.Status)
 		for _, secret := range []string{"traced-tenant", "agent-1"} {

@@ -143,8 +143,8 @@ func (a *api) routes() []route {
 	service(vcsv1connect.NewVCSServiceHandler(vcsv1connect.UnimplementedVCSServiceHandler{}, options...))
 	probe := []httpserver.MountOption{httpserver.Always(), httpserver.Public()}
 	return append(out,
-		route{"GET /pyroscope/render", gzhttp.GzipHandler(http.HandlerFunc(a.render)), nil},
-		route{"GET /pyroscope/render-diff", gzhttp.GzipHandler(http.HandlerFunc(a.renderDiff)), nil},
+		route{"GET /pyroscope/render", gzhttp.GzipHandler(a.traced("render", a.render)), nil},
+		route{"GET /pyroscope/render-diff", gzhttp.GzipHandler(a.traced("render_diff", a.renderDiff)), nil},
 		route{"GET /pyroscope/label-values", gzhttp.GzipHandler(http.HandlerFunc(a.labelValues)), nil},
 		route{"GET /ready", http.HandlerFunc(a.readyz), probe},
 		route{"GET /api/v1/status/buildinfo", http.HandlerFunc(a.buildInfo), []httpserver.MountOption{httpserver.Always()}},
