@@ -3,8 +3,8 @@ package chunkreader
 import (
 	"context"
 	"fmt"
+	"slices"
 
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/stackdict"
 	"github.com/aperture-collector/aperture-collector/internal/flame"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
@@ -24,11 +24,18 @@ type bookFunctions struct {
 	lost bool
 }
 
+// stackTree is what is learned of a [stackdict.Dictionary].
+type stackTree interface {
+	Parents() []uint32
+	NodeLocations() []uint32
+	LocationIDs() []profile.ID
+}
+
 // framesOf reads the frames of locations.
 type framesOf func(ctx context.Context, tenant string, locations []profile.ID) (map[profile.ID]*profile.Frame, error)
 
 // book returns the tree of a dictionary. budget bounds what is remembered.
-func (p *callPaths) book(ctx context.Context, key tenantBook, d *stackdict.Dictionary, frames framesOf, budget int64) (tree, error) {
+func (p *callPaths) book(ctx context.Context, key tenantBook, d stackTree, frames framesOf, budget int64) (tree, error) {
 	if b := p.knownBook(key); b != nil && len(b.nodes) >= len(d.Parents()) {
 		return tree{d.Parents(), b.nodes[:len(d.Parents())]}, nil
 	}
@@ -52,7 +59,10 @@ func (p *callPaths) book(ctx context.Context, key tenantBook, d *stackdict.Dicti
 		p.name(b, part, found)
 	}
 	b.grow(d)
-	if !b.lost {
+	if b.lost {
+		// Whoever learns it next appends to what is remembered, in the same memory.
+		b.nodes = slices.Clone(b.nodes)
+	} else {
 		p.remember(key, b, budget)
 	}
 	return tree{d.Parents(), b.nodes[:len(d.Parents())]}, nil
@@ -78,7 +88,7 @@ func (p *callPaths) name(b *bookFunctions, ids []profile.ID, frames map[profile.
 }
 
 // grow appends the functions of nodes.
-func (b *bookFunctions) grow(d *stackdict.Dictionary) {
+func (b *bookFunctions) grow(d stackTree) {
 	parents, locations := d.Parents(), d.NodeLocations()
 	if len(b.nodes) == 0 {
 		b.nodes = append(make([]uint32, 0, len(parents)), 0)
