@@ -128,7 +128,7 @@ type route struct {
 const maxQuery = 4 << 20
 
 func (a *api) routes() []route {
-	options := []connect.HandlerOption{connect.WithReadMaxBytes(maxQuery), connect.WithCompressMinBytes(1 << 10)}
+	options := []connect.HandlerOption{connect.WithCodec(codec{}), connect.WithReadMaxBytes(maxQuery), connect.WithCompressMinBytes(1 << 10)}
 	large := append(slices.Clone(options), connect.WithReadMaxBytes(maxAdhocMessage))
 	s := &small{api: a}
 	var out []route
