@@ -20,7 +20,7 @@ type seriesMemory struct {
 
 const (
 	// maxRemembered bounds the series of a service that are remembered for one
-	// statement: they are all read for it, where otherwise those that are selected do.
+	// statement: that many are read for it beyond those that are selected.
 	maxRemembered = 4096
 	// maxMemoryBytes bounds all answers together; all are forgotten when there is more.
 	maxMemoryBytes = 4 << 20

@@ -15,6 +15,7 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
+	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
@@ -103,5 +104,40 @@ func TestGroupsList(t *testing.T) {
 		key := groupsList(by)
 		assert.Nil(t, seen[key], "%q", by)
 		seen[key] = by
+	}
+}
+
+// TestFewOfManySeries selects one series of a service that has more than are
+// remembered, and more than a result may have rows.
+func TestFewOfManySeries(t *testing.T) {
+	pool, o := chunktest.Open(t)
+	w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 12})
+	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano()
+	require.NoError(t, w.Write(t.Context(), chunktest.NewSource(7).Window(start, int64(time.Minute), 60)))
+	sel := profilestore.Selector{
+		Tenant: "anonymous", Service: "service-0", Start: start, End: start + int64(time.Hour),
+		Matchers: []profilestore.Matcher{{Name: "k8s.pod.name", Value: "pod-1"}},
+	}
+	want, err := newReader(pool, o, 1<<20).CountEvents(t.Context(), sel)
+	require.NoError(t, err)
+	require.Positive(t, want)
+	clickhousetest.Exec(t, clickhousetest.Start(t), "INSERT INTO "+o.Table("series")+" (tenant, service, series, labels, last_seen)"+
+		" SELECT 'anonymous', 'service-0', number, map('k8s.pod.name', toString(number)), now() FROM numbers("+strconv.Itoa(2*maxRemembered)+")")
+	for _, rows := range []int64{500, 1 << 20} {
+		options := newReader(pool, o, 1<<20).opts
+		options.MaxRows = rows
+		r := New(pool, options)
+		for range 2 {
+			got, err := r.CountEvents(t.Context(), sel)
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		}
+		s, err := r.newScan(sel)
+		require.NoError(t, err)
+		assert.Nil(t, r.rememberedSeries(s))
+		set, err := r.series(t.Context(), s)
+		require.NoError(t, err)
+		assert.Equal(t, 1, set.selected)
+		assert.LessOrEqual(t, len(set.answer), maxRemembered+2)
 	}
 }

@@ -3,6 +3,7 @@ package chunkreader
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
@@ -74,26 +75,35 @@ func (r *Reader) series(ctx context.Context, s *scan) (*seriesSet, error) {
 // selectedList names the statement of seriesOfService.
 const selectedList = "selected"
 
-// seriesOfService asks for those that are not selected, too, to remember all of them.
+// seriesOfService asks for some that are not selected, too, to remember all if these
+// are not many more.
 func (r *Reader) seriesOfService(ctx context.Context, s *scan) (*seriesSet, error) {
+	from := " FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter + " AND "
+	selected := "SELECT DISTINCT series, toUInt8(1) AS selected" + from + "(" + s.labels + ")"
+	others := "SELECT DISTINCT series, toUInt8(0) AS selected" + from + "NOT (" + s.labels + ") LIMIT " + strconv.Itoa(maxRemembered+1)
+	out, err := r.readSeries(ctx, s, selected+" UNION ALL SELECT * FROM ("+others+")")
+	if chconn.IsException(err, proto.ErrTooManyRowsOrBytes) { // that are not needed, perhaps
+		return r.readSeries(ctx, s, selected)
+	}
+	if err == nil { // more are not remembered
+		r.memory.put(s.statementKey(selectedList), out.answer)
+	}
+	return out, err
+}
+
+func (r *Reader) readSeries(ctx context.Context, s *scan, body string) (*seriesSet, error) {
 	var id proto.ColUInt128
 	var selected proto.ColUInt8
 	out := s.newSeriesSet(make(map[proto.UInt128]string))
-	others := 0
 	q := chconn.Query{Params: s.params, Query: ch.Query{
-		Body:   "SELECT DISTINCT series, toUInt8(" + s.labels + ") AS selected FROM " + r.opts.Tables.Table("series") + " WHERE " + s.filter,
+		Body:   body,
 		Result: proto.Results{{Name: "series", Data: &id}, {Name: "selected", Data: &selected}},
 		OnResult: func(context.Context, proto.Block) error {
 			for i, v := range id {
-				switch {
-				case selected[i] != 0:
-					out.answer[v] = isSelected
-					out.selected++
-				case others < maxRemembered:
+				if selected[i] == 0 {
 					out.answer[v] = ""
-					others++
-				default:
-					others++
+				} else {
+					out.answer[v] = isSelected
 				}
 			}
 			return nil
@@ -103,7 +113,11 @@ func (r *Reader) seriesOfService(ctx context.Context, s *scan) (*seriesSet, erro
 	if err := r.base.Do(ctx, "series", q); err != nil {
 		return nil, fmt.Errorf("read series: %w", err)
 	}
-	r.memory.put(s.statementKey(selectedList), out.answer)
+	for _, is := range out.answer {
+		if is == isSelected {
+			out.selected++
+		}
+	}
 	return out, nil
 }
 
