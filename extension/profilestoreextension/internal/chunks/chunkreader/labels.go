@@ -162,6 +162,14 @@ func (r *Reader) texts(ctx context.Context, sel profilestore.Selector, name stri
 	return out, nil
 }
 
+// filled is the condition for rows of chunks that have profiles, as long as none is
+// there that has taken their place and has none: all of it was deleted.
+func (r *Reader) filled(s *scan) string {
+	where := s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour})
+	return where + " AND profiles_n > 0 AND id GLOBAL NOT IN (SELECT arrayJoin(arrayPushBack(covers, id)) FROM " + r.from +
+		" WHERE " + where + " AND profiles_n = 0)"
+}
+
 // ProfileTypes implements [profilestore.Querier].
 func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([]profilestore.ProfileType, error) {
 	s, err := r.newScan(sel)
@@ -169,7 +177,7 @@ func (r *Reader) ProfileTypes(ctx context.Context, sel profilestore.Selector) ([
 		return nil, err
 	}
 	// What is covered has the same key as what covers it.
-	where := s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour})
+	where := r.filled(s)
 	if s.labels != "" {
 		where += " AND hasAny(series_ids, (SELECT groupUniqArray(series) FROM " + r.opts.Tables.Table("series") + " WHERE " + s.seriesFilter() + "))"
 	}
@@ -218,7 +226,7 @@ func (r *Reader) TimeRange(ctx context.Context, sel profilestore.Selector) (firs
 	var lo, hi proto.ColInt64
 	err = r.base.Do(ctx, "time_range", chconn.Query{Params: s.params, Query: ch.Query{
 		Body: "SELECT toUnixTimestamp64Nano(min(first_time)) AS lo, toUnixTimestamp64Nano(max(last_time)) AS hi FROM " + r.from +
-			" WHERE " + s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour}) + " HAVING count() > 0",
+			" WHERE " + r.filled(s) + " HAVING count() > 0",
 		Result: proto.Results{{Name: "lo", Data: &lo}, {Name: "hi", Data: &hi}},
 		OnResult: func(context.Context, proto.Block) error {
 			for i := range lo {
