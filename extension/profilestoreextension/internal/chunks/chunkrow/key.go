@@ -72,16 +72,15 @@ func CompactedRowID(k *Key, seq uint32) uint64 {
 	return id(k.numbered(seq))
 }
 
-// CompactedToken returns the deduplication token of an insert of rows of levels 1 and
-// 2: their nonces, which nobody else has. An insert that is sent again because the
-// connection broke is ignored, and no token is ever in the way of another insert.
-// Which row of a number counts does not depend on tokens, see [Visible].
-func CompactedToken(nonces []proto.UInt128) string {
-	b := make([]byte, 0, 16*len(nonces))
-	for _, n := range nonces {
-		b = profile.AppendID(b, profile.ID{Hi: n.High, Lo: n.Low})
-	}
-	return "chunks-" + profile.HashBytes(b).String()
+// CompactedToken returns the deduplication token that all who insert the row of this
+// number must use, so that only one of them does: also where one insert takes long, and
+// whichever replicas they ask. Rows of two levels are in different partitions, which know
+// nothing of each other's tokens: of these the first counts, see [Visible]. attempt is 0
+// unless no row of the number was there after its insert, because that of the token was
+// deleted.
+func CompactedToken(k *Key, seq, attempt uint32) string {
+	h := profile.HashBytes(binary.LittleEndian.AppendUint32(k.numbered(seq), attempt))
+	return "chunks-" + h.String()
 }
 
 // NewNonce draws what tells rows of one id apart. It is never 0.

@@ -2,6 +2,8 @@ package compact
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -13,60 +15,100 @@ import (
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktable"
 )
 
+// errLost ends a pass of which the lease is somebody else's by now.
+var errLost = errors.New("the lease was lost")
+
 // rowID is what a row is found by.
 type rowID struct {
 	chunkrow.Key
 	id uint64
 }
 
-// claim stores the rows of the block. Of those of one number, which somebody else may
-// have stored at the same time, the first counts: a task whose row is that one goes on
-// with its next job, and others end.
-func (c *Compactor) claim(ctx context.Context, block []made, begin time.Time) error {
-	if len(block) == 0 {
+// attempts is how many tokens are tried for a number of which no row is there: one that
+// was stored and deleted for good is remembered as stored.
+const attempts = 4
+
+// store inserts the row of a task's first job under the token of its number: of all who
+// make a row of this number, only one gets it in.
+func (c *Compactor) store(ctx context.Context, t *task, row *chunkrow.Row) error {
+	// A compactor that is not the only one works for nothing.
+	if ok, err := c.lead(ctx); err != nil {
+		return err
+	} else if !ok {
+		return errLost
+	}
+	c.block.Reset()
+	c.block.Append(row)
+	return c.insert(ctx, chunktable.Name, c.block.Input(), chunkrow.CompactedToken(&t.Key, t.seq, t.attempt))
+}
+
+// claim finds out whose the numbers of rows are that were stored. A task whose row is
+// the one that counts goes on with its next job, others end.
+func (c *Compactor) claim(ctx context.Context, rows []made) error {
+	if len(rows) == 0 {
 		return nil
 	}
-	nonces := make([]proto.UInt128, len(block))
-	for i := range block {
-		nonces[i] = block[i].header.Nonce
-	}
-	if err := c.insert(ctx, chunktable.Name, c.block.Input(), chunkrow.CompactedToken(nonces)); err != nil {
-		return err
-	}
-	owners, err := c.owners(ctx, block)
+	owners, err := c.owners(ctx, rows)
 	if err != nil {
 		return err
 	}
-	took := time.Since(begin) / time.Duration(len(block))
-	for i := range block {
-		m := &block[i]
-		// There is none if a replica answers that does not have it yet, or if the
-		// tables have been lost.
-		if owners[rowID{m.Key, m.header.ID}] != m.header.Nonce {
+	for i := range rows {
+		m := &rows[i]
+		switch owners[rowID{m.Key, m.id}] {
+		case m.nonce:
+			c.made(ctx, m)
+			m.jobs, m.seq, m.attempt = m.jobs[1:], m.seq+1, 0
+		case proto.UInt128{}:
+			c.unseen(ctx, m.task)
+		default:
 			m.jobs = nil
-			continue
 		}
-		if c.opts.OnMade != nil {
-			out := Made{Key: m.Key, Level: m.header.Level, Rows: len(m.jobs[0].inputs), After: m.bytes, Took: took}
-			for _, in := range m.jobs[0].inputs {
-				out.Incidences += in.incidences
-				out.Bytes += in.bytes
-			}
-			c.opts.OnMade(ctx, out)
-		}
-		m.jobs, m.seq = m.jobs[1:], m.seq+1
 	}
 	return nil
 }
 
-// owners returns the nonces of the rows that count of the numbers of those in a block.
-func (c *Compactor) owners(ctx context.Context, block []made) (map[rowID]proto.UInt128, error) {
-	out := make(map[rowID]proto.UInt128, len(block))
-	keys := make([]chunkrow.Key, len(block))
+func (c *Compactor) made(ctx context.Context, m *made) {
+	if c.opts.OnMade == nil {
+		return
+	}
+	out := Made{Key: m.Key, Level: m.jobs[0].level, Rows: len(m.jobs[0].inputs), After: m.bytes, Took: m.took}
+	for _, in := range m.jobs[0].inputs {
+		out.Incidences += in.incidences
+		out.Bytes += in.bytes
+	}
+	c.opts.OnMade(ctx, out)
+}
+
+// unseen decides what becomes of a task of whose number no row is there, though an
+// insert of one went well. Either a row of its token was deleted: then the next round
+// tries another token, and when all are used up the next pass another number. Or a
+// replica answers that does not have the row yet: then another number must not be taken
+// before the row would have come.
+func (c *Compactor) unseen(ctx context.Context, t *task) {
+	if c.opts.Lagging {
+		if t.missing != t.seq {
+			t.missing, t.missed = t.seq, time.Now()
+		}
+		if time.Since(t.missed) < c.opts.Rules.DeleteDelay {
+			t.jobs, t.due = nil, t.snapshot.now+time.Minute.Milliseconds()
+			return
+		}
+	} else if t.attempt++; t.attempt < attempts {
+		return
+	}
+	c.failed(ctx, fmt.Errorf("store row %d of service %q, kind %q: all its tokens are those of rows that were deleted; the next number is tried",
+		t.seq, t.Service, t.Kind))
+	t.jobs, t.least = nil, t.seq+1
+}
+
+// owners returns the nonces of the rows that count of the numbers of rows.
+func (c *Compactor) owners(ctx context.Context, rows []made) (map[rowID]proto.UInt128, error) {
+	out := make(map[rowID]proto.UInt128, len(rows))
+	keys := make([]chunkrow.Key, len(rows))
 	var ids []byte
-	for i := range block {
-		keys[i] = block[i].Key
-		ids = appendID(ids, block[i].header.ID)
+	for i := range rows {
+		keys[i] = rows[i].Key
+		ids = appendID(ids, rows[i].id)
 	}
 	columns := chunkrow.NewKeyColumns()
 	var id proto.ColUInt64

@@ -44,9 +44,11 @@ type Options struct {
 	// Everywhere runs statements on all servers that have rows of the table; nil if
 	// the servers see to that themselves.
 	Everywhere DB
-	// OnPass is told what there is at the begin of every pass, OnMade about every row
-	// that was made, OnDeleted about rows that were asked to be deleted, OnError about
-	// what will be tried again.
+	// OnLead is told that the lease was taken or renewed: a pass may take longer than
+	// one. OnPass is told what there is at the begin of every pass, OnMade about every
+	// row that was made, OnDeleted about rows that were asked to be deleted, OnError
+	// about what will be tried again.
+	OnLead    func(context.Context)
 	OnPass    func(context.Context, Backlog)
 	OnMade    func(context.Context, Made)
 	OnDeleted func(ctx context.Context, rows int)
@@ -100,6 +102,11 @@ type known struct {
 	gone    [2][]uint64
 	losers  []*stored
 	damaged map[uint64]bool
+	// least is the lowest number that the next row may have: of those before the tokens
+	// are used up. missing is the number of a row that was stored and is not seen, missed
+	// since when.
+	least, missing uint32
+	missed         time.Time
 }
 
 // New returns a compactor.
@@ -172,12 +179,15 @@ func (c *Compactor) Pass(ctx context.Context) error {
 		if k.levels == all[i].levels && k.newest == all[i].newest && now < k.due {
 			continue
 		}
-		k.candidate = all[i]
+		k.candidate, k.due = all[i], 0 // also if the pass ends early
 		look = append(look, k)
 	}
 	for len(look) > 0 {
 		n := some(look)
-		if err := c.keys(ctx, look[:n], now); err != nil {
+		switch err := c.keys(ctx, look[:n], now); {
+		case errors.Is(err, errLost):
+			return nil
+		case err != nil:
 			return err
 		}
 		look = look[n:]
@@ -218,7 +228,11 @@ func (c *Compactor) keys(ctx context.Context, all []*known, now int64) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil || errors.Is(err, profilestore.ErrUnavailable):
+	case errors.Is(err, errLate):
+		// What is left waits for the next pass: one alone would take as long.
+		c.failed(ctx, err)
+		return nil
+	case ctx.Err() != nil || errors.Is(err, profilestore.ErrUnavailable) || errors.Is(err, errLost):
 		return err
 	case len(all) == 1:
 		c.failed(ctx, err)
@@ -256,7 +270,7 @@ func (c *Compactor) together(ctx context.Context, all []*known) error {
 			}
 		case c.opts.Lagging && !s.complete(&k.Key, c.opts.Rules.DeleteDelay):
 		default:
-			tasks = append(tasks, &task{known: k, snapshot: s, jobs: jobs, seq: s.next(&k.Key)})
+			tasks = append(tasks, &task{known: k, snapshot: s, jobs: jobs, seq: s.next(&k.Key, k.least)})
 		}
 	}
 	return c.make(ctx, tasks) // the next pass looks at the result

@@ -131,16 +131,16 @@ func TestManyCompactors(t *testing.T) {
 	f.passes(c, 2)
 	f.settled()
 	f.check()
-	// Rows that lost their number are gone, but for those of minutes, which go with
-	// their hour.
-	assert.Zero(t, f.number("(SELECT count() - uniqExact(hour, seq) FROM "+f.table()+" WHERE level = 2)"))
+	// Every number was given once.
+	assert.Zero(t, f.number("(SELECT count() - uniqExact(hour, level, seq) FROM "+f.table()+" WHERE level > 0)"))
 }
 
 func TestLease(t *testing.T) {
 	f := newFixture(t)
 	ctx := context.Background()
+	led := make(map[string]int)
 	compactor := func(holder string, lease time.Duration) *Compactor {
-		return New(f.pool, Options{Tables: f.tables, Holder: holder, Lease: lease})
+		return New(f.pool, Options{Tables: f.tables, Holder: holder, Lease: lease, OnLead: func(context.Context) { led[holder]++ }})
 	}
 	leads := func(c *Compactor) bool {
 		t.Helper()
@@ -152,6 +152,10 @@ func TestLease(t *testing.T) {
 	assert.True(t, leads(a))
 	assert.True(t, leads(a))
 	assert.False(t, leads(b))
+	assert.Equal(t, map[string]int{"a": 1}, led)
+	a.renew = time.Now()
+	assert.True(t, leads(a))
+	assert.Equal(t, map[string]int{"a": 2}, led, "renewed")
 	assert.True(t, leads(compactor("a", time.Hour)), "a process that was started again")
 	f.add(keyOf("s", hourAgo(3)), 2)
 	f.passes(b, 1)

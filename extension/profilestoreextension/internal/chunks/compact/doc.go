@@ -9,11 +9,13 @@
 // which these have replaced themselves: a row of level 0 that is written again
 // long after it was deleted, because somebody repeats a window, stays replaced. It
 // is seen from the moment it is stored, and not before. Rows of levels 1 and 2 have
-// numbers, and of several rows with one number only one counts: a compactor
-// that loses reads the state again. The lease only saves work.
+// numbers. Each is an insert of its own with a token made of key and number, so that
+// one compactor gets it in: another one reads the state again. The lease only saves
+// work.
 //
-// What is due for many keys is done together: one SELECT of headers, SELECTs and inserts
-// of about 32 MiB of rows. A block has one row of each key.
+// What is due for many keys is read together: one SELECT of headers, SELECTs of about
+// 32 MiB of rows, and one of whose the numbers are that were stored. Of each key one row
+// is made at a time.
 //
 // Replaced rows are deleted by their ids, a while after their replacement could be
 // seen, so that queries that began earlier still find them. New rows are therefore

@@ -33,7 +33,10 @@ func (c *Compactor) lead(ctx context.Context) (bool, error) {
 	if holder, err = c.holder(ctx); err != nil || holder != c.opts.Holder {
 		return false, err
 	}
-	c.renew = began.Add(c.opts.Lease / 3)
+	c.renew = began.Add(c.opts.Lease / 4)
+	if c.opts.OnLead != nil {
+		c.opts.OnLead(ctx)
+	}
 	return true, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
+
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkrow"
 	"github.com/aperture-collector/aperture-collector/internal/chunk"
 )
@@ -14,8 +16,8 @@ const (
 	// loadRows their number: their ids are part of the statement.
 	loadBytes = 32 << 20
 	loadRows  = 8192
-	// blockBytes is how large the rows are that are stored together, about.
-	blockBytes = 32 << 20
+	// roundsAtOnce bounds how many rows of a key are made in a pass.
+	roundsAtOnce = 16
 )
 
 // task is what is to be made of the rows of a key: one row by each job, with numbers
@@ -24,14 +26,18 @@ type task struct {
 	*known
 	snapshot *snapshot
 	jobs     []job
-	seq      uint32
+	// seq is the number of the row of the first job, attempt counts the tokens that were
+	// tried for it.
+	seq, attempt uint32
 }
 
-// made is a row that is to be stored.
+// made is a row of a task's first job that was stored.
 type made struct {
 	*task
-	header chunkrow.Header
-	bytes  int64
+	id    uint64
+	nonce proto.UInt128
+	bytes int64
+	took  time.Duration
 }
 
 var errLate = errors.New("compaction took too long")
@@ -47,8 +53,9 @@ func (c *Compactor) make(ctx context.Context, tasks []*task) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, tasks[0].snapshot.taken.Add(c.opts.Rules.DeleteDelay/2), errLate)
 	defer cancel()
 	// One row of each key at a time: who makes the row of a number must know that the
-	// one of the number before is his own.
-	for len(tasks) > 0 {
+	// one of the number before is his own. What is left after some is for the next pass,
+	// so that no key keeps others waiting.
+	for n := 0; n < roundsAtOnce && len(tasks) > 0; n++ {
 		if err := c.round(ctx, tasks); err != nil {
 			return err
 		}
@@ -65,47 +72,34 @@ func (c *Compactor) make(ctx context.Context, tasks []*task) error {
 
 // round does the first job of every task.
 func (c *Compactor) round(ctx context.Context, tasks []*task) error {
-	begin := time.Now()
-	var block []made
-	c.block.Reset()
-	store := func() error {
-		if err := c.claim(ctx, block, begin); err != nil {
-			return err
-		}
-		block = block[:0]
-		c.block.Reset()
-		begin = time.Now()
-		return nil
-	}
+	stored := make([]made, 0, len(tasks))
 	for len(tasks) > 0 {
 		n := loadable(tasks)
+		begin := time.Now()
 		rows, err := c.load(ctx, tasks[:n])
 		if err != nil {
 			return err
 		}
+		loading := time.Since(begin) / time.Duration(n)
 		for i, t := range tasks[:n] {
+			begin := time.Now()
 			row, err := c.merge(ctx, t, rows[i])
 			if err != nil {
 				return err
 			}
+			rows[i] = nil
 			if row == nil {
 				t.jobs = nil
 				continue
 			}
-			c.block.Append(row)
-			m := made{task: t, header: row.Header, bytes: int64(row.Bytes())}
-			m.header.Covers = nil // of the merger's memory
-			block = append(block, m)
-			rows[i] = nil
-			if c.block.Bytes() >= blockBytes {
-				if err := store(); err != nil {
-					return err
-				}
+			if err := c.store(ctx, t, row); err != nil {
+				return err
 			}
+			stored = append(stored, made{t, row.ID, row.Nonce, int64(row.Bytes()), loading + time.Since(begin)})
 		}
 		tasks = tasks[n:]
 	}
-	return store()
+	return c.claim(ctx, stored)
 }
 
 // loadable returns of how many tasks the rows of the first job are read together.

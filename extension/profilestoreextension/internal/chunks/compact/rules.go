@@ -19,7 +19,8 @@ type Rules struct {
 	CloseAfter time.Duration
 	// Quiet is for how long a closed hour must not have got rows (2 min), and
 	// Latest how long rows wait for that at most (30 min): what comes late mostly
-	// comes in many small windows.
+	// comes in many small windows. Rows of minutes always wait for Quiet, which must be
+	// longer than an insert may take.
 	Quiet, Latest time.Duration
 	// DeleteDelay is how long a row stays that was replaced (10 min). It must be
 	// longer than any query takes.
@@ -68,14 +69,23 @@ func (r *Rules) plan(rows []*stored, hour, now int64) (jobs []job, due int64) {
 		return nil, never
 	}
 	oldest, newest := rows[0].Written, rows[0].Written
+	newestMinutes := int64(0)
 	for _, s := range rows {
 		oldest, newest = min(oldest, s.Written), max(newest, s.Written)
+		if s.Level == chunkrow.Minutes {
+			newestMinutes = max(newestMinutes, s.Written)
+		}
 	}
 	slices.SortFunc(rows, func(a, b *stored) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.ID, b.ID))
 	})
 	due = max((hour+3600)*1000+r.CloseAfter.Milliseconds(), min(newest+r.Quiet.Milliseconds(), oldest+r.Latest.Milliseconds()))
 	if now >= due {
+		// Somebody may still be storing a row of a closed hour with the number of one of
+		// minutes, of which the first would count. That takes less than this.
+		if settled := newestMinutes + r.Quiet.Milliseconds(); now < settled {
+			return nil, settled
+		}
 		for _, g := range r.groups(rows, 1) {
 			jobs = append(jobs, job{chunkrow.ClosedHour, g})
 		}

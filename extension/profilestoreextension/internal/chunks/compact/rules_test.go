@@ -49,6 +49,7 @@ func TestPlan(t *testing.T) {
 		"late and quiet":      {rows: rows(0, 1, end+9*minute), now: end + 11*minute, made: []made{{2, 1}}, due: never},
 		"late and many":       {rows: rows(0, 60, end+9*minute), now: end + 10*minute, made: []made{{1, 60}}, due: end + 11*minute},
 		"late for long":       {rows: join(rows(1, 3, end+6*minute), rows(0, 3, end+36*minute)), now: end + 36*minute, made: []made{{2, 6}}, due: never},
+		"minutes just made":   {rows: join(rows(0, 60, 1), rows(1, 1, end+4*minute)), now: end + 5*minute, due: end + 6*minute},
 		"large":               {rules: Rules{MaxBytes: 2}, rows: rows(1, 5, 1), now: end + 5*minute, made: []made{{2, 2}, {2, 2}, {2, 1}}, due: never},
 	} {
 		r := c.rules.withDefaults()

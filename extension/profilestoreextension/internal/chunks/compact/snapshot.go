@@ -148,9 +148,9 @@ func (s *snapshot) complete(k *chunkrow.Key, lag time.Duration) bool {
 }
 
 // next returns the number of the next row of level 1 or 2: one that no row had
-// before, also none that has been replaced and deleted since.
-func (s *snapshot) next(k *chunkrow.Key) uint32 {
-	seq := uint32(1)
+// before, also none that has been replaced and deleted since, and at least least.
+func (s *snapshot) next(k *chunkrow.Key, least uint32) uint32 {
+	seq := max(1, least)
 	covered := make(map[uint64]bool)
 	for _, r := range s.rows {
 		if r.Level > chunkrow.Written {
