@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/binary"
 	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -253,9 +254,23 @@ func (d *jfrDecoder) method(c *jfr.Chunk, id uint64) string {
 	return text
 }
 
+// hidden is what the JVM of JDK 15 and later puts after the names of classes that it
+// makes: an address and a hash.
+var hidden = regexp.MustCompile(`(\$\$Lambda)?(\$\d+)?\+0x[\da-f]+(/\d+)?$`)
+
 // merged returns the name that classes and libraries which a JVM generates under ever
 // new names have in common.
 func merged(symbol string) string {
+	if at := hidden.FindStringSubmatchIndex(symbol); at != nil {
+		end := at[0]
+		switch {
+		case at[2] >= 0: // lambdas are numbered as well
+			end = at[3]
+		case at[4] >= 0:
+			end = at[5]
+		}
+		return symbol[:end] + "_"
+	}
 	list := types.SymbolList{Symbol: []types.Symbol{{String: symbol}}}
 	parser.ProcessSymbols(&list)
 	return list.Symbol[0].String

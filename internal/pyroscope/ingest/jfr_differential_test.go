@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,9 @@ func exists(file string) bool {
 	return err == nil
 }
 
+// addresses are in names of classes that a JVM makes: theirs keep those of JDK 17.
+var addresses = regexp.MustCompile(`(?:\$\d+)?\+0x[0-9a-f]+/\d+\.`)
+
 func theirSums(p *jfrpprof.Profiles) map[string]int64 {
 	sums := make(map[string]int64)
 	for _, one := range p.Profiles {
@@ -111,7 +115,7 @@ func theirSums(p *jfrpprof.Profiles) map[string]int64 {
 		for _, s := range p.Sample {
 			var stack, labels []string
 			for _, l := range s.LocationId {
-				stack = append(stack, locations[l])
+				stack = append(stack, addresses.ReplaceAllString(locations[l], "_."))
 			}
 			for _, l := range s.Label {
 				if key := p.StringTable[l.Key]; key != labelProfile && key != labelTrace {

@@ -52,7 +52,7 @@ func (b *Batch) Pprof(data []byte, s *Series, o PprofOptions) error {
 	b.Bytes += int64(p.Size())
 	types := p.Types()
 	if s.Name == "" {
-		s = s.with(o.nameOf(types))
+		s = s.with(o.nameOf(p, types))
 	}
 	if len(p.SampleTypes) == 0 || p.NumSamples() == 0 {
 		return nil

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
@@ -38,8 +39,11 @@ func (o *PprofOptions) isDotnet() bool {
 	return o.Spy == spyDotnet || has && (o.Spy == "" || o.Spy == unknownSpy)
 }
 
-// nameOf returns the label `__name__` by the sample types.
-func (o *PprofOptions) nameOf(types []profile.ValueType) string {
+// nameOf returns the label `__name__` by the sample types of p.
+func (o *PprofOptions) nameOf(p *pprofwire.Profile, types []profile.ValueType) string {
+	if len(o.Config) == 0 && countsOther(p, types) {
+		return o.clean(types[len(types)-1].Type)
+	}
 	display := make(map[string]string, len(o.Config))
 	for t, c := range o.Config {
 		if c.DisplayName != "" {
@@ -54,6 +58,17 @@ func (o *PprofOptions) nameOf(types []profile.ValueType) string {
 		return name
 	}
 	return unknownSpy
+}
+
+// countsOther reports whether samples are of something else than CPU time, by what the
+// profile says is between two of them: page faults, for example.
+func countsOther(p *pprofwire.Profile, types []profile.ValueType) bool {
+	if len(types) < 2 || types[0] != profile.Types(profile.KindCPU)[0] {
+		return false
+	}
+	isCPU := func(t profile.ValueType) bool { return strings.Contains(t.Type, "cpu") }
+	between := p.Text(p.PeriodType.Type)
+	return between != "" && p.Text(p.PeriodType.Unit) != "nanoseconds" && !strings.Contains(between, "cpu") && !slices.ContainsFunc(types, isCPU)
 }
 
 // clean returns the name of a sample type without what .NET writes otherwise.
