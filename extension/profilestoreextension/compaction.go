@@ -28,8 +28,10 @@ type partCompaction struct {
 	compact.Backlog
 	// waiting are the rows of the log of stacks that could not be drained.
 	waiting uint64
-	pass    time.Time // when the last one began
-	// errors are those since then, failing says that the first of a row was logged.
+	led     time.Time // when the lease was renewed last
+	counted bool      // a pass has set the backlog
+	// errors are those since the last pass began, failing says that the first of a row
+	// was logged.
 	errors  int
 	failing bool
 }
@@ -47,13 +49,16 @@ func (c *compaction) part(n int) *partCompaction {
 	return p
 }
 
-// backlog sums the parts that this collector compacted a moment ago, and reports
-// whether there are any.
+// leads reports whether this collector had the lease a moment ago.
+func (p *partCompaction) leads() bool { return time.Since(p.led) < time.Minute }
+
+// backlog sums the parts that this collector compacts, and reports whether there are
+// any.
 func (c *compaction) backlog() (out compact.Backlog, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.parts {
-		if time.Since(p.pass) < time.Minute {
+		if p.counted && p.leads() {
 			out.Rows += p.Rows
 			out.Oldest = max(out.Oldest, p.Oldest)
 			ok = true
@@ -77,7 +82,14 @@ func (c *compaction) leads() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.parts[0]
-	return p != nil && time.Since(p.pass) < time.Minute
+	return p != nil && p.leads()
+}
+
+// lead notes that the lease of a part was renewed.
+func (c *compaction) lead(part int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.part(part).led = time.Now()
 }
 
 // stopped forgets what was seen.
@@ -141,6 +153,7 @@ func (s *store) newCompactor(c *connection, part, parts int) *compact.Compactor 
 	return compact.New(c.pool, compact.Options{
 		Tables: s.tables(), Everywhere: c.everywhere, Part: part, Parts: parts, Holder: s.holder,
 		Rules: compact.Rules{DeleteDelay: s.cfg.deleteDelay()}, MaxMemoryUsage: s.cfg.Query.MaxMemoryUsage, Lagging: c.lagging,
+		OnLead: func(context.Context) { s.compaction.lead(part) },
 		OnPass: func(_ context.Context, b compact.Backlog) { s.compactionPass(part, b) },
 		OnMade: s.tele.compacted, OnDeleted: s.tele.deleted,
 		Logs: logs, OnDrained: func(ctx context.Context, d stackdict.Drained) { s.drained(ctx, part, d) },
@@ -162,7 +175,7 @@ func (s *store) compactionPass(part int, b compact.Backlog) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.part(part)
-	p.pass, p.Backlog = time.Now(), b
+	p.counted, p.Backlog = true, b
 	if p.failing && p.errors == 0 {
 		p.failing = false
 		s.set.Logger.Info("compacting goes on", zap.Int("part", part))

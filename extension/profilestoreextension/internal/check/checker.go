@@ -136,7 +136,8 @@ func (c *Checker) show(t Totals, leading bool) {
 // Pass checks some hours that are due, if this collector leads.
 func (c *Checker) Pass(ctx context.Context) error {
 	if c.opts.Lead != nil && !c.opts.Lead() {
-		clear(c.hours)
+		// What was found stays: a collector may lead again in a moment, and compares
+		// once more what it knows.
 		c.show(Totals{}, false)
 		return nil
 	}

@@ -252,3 +252,30 @@ func TestAccounts(t *testing.T) {
 	assert.Zero(t, f.number("SELECT sum(missing) FROM "+batches))
 	f.exact()
 }
+
+// TestLeadingAgain: what was found stays known while somebody else leads, and is
+// compared again before it counts.
+func TestLeadingAgain(t *testing.T) {
+	f := newFixture(t)
+	f.write(f.window(), f.window())
+	chunks := f.tables.Table("chunks")
+	f.exec("CREATE TABLE " + f.tables.Table("kept") + " AS " + chunks + " ENGINE = MergeTree ORDER BY id")
+	f.exec("INSERT INTO " + f.tables.Table("kept") + " SELECT * FROM " + chunks + " WHERE kind = 'cpu'")
+	f.exec("ALTER TABLE " + chunks + " DELETE WHERE kind = 'cpu' SETTINGS mutations_sync = 2")
+	leads := true
+	c := New(f.pool, Options{Tables: f.tables, First: 1, Again: 1, Lookback: 5 * time.Hour, Lead: func() bool { return leads }})
+	pass := func(lead bool) Totals {
+		t.Helper()
+		leads = lead
+		require.NoError(t, c.Pass(t.Context()))
+		totals, checks := c.Totals()
+		require.Equal(t, lead, checks)
+		return totals
+	}
+	assert.Zero(t, pass(true), "seen once")
+	assert.Zero(t, pass(false))
+	assert.NotZero(t, pass(true), "seen twice")
+	assert.Zero(t, pass(false))
+	f.exec("INSERT INTO " + chunks + " SELECT * FROM " + f.tables.Table("kept"))
+	assert.Zero(t, pass(true))
+}
