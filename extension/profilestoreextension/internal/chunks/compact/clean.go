@@ -37,14 +37,21 @@ type asked struct {
 // covers is replaced, and what has the number of one of level 2.
 //
 // losers are rows of level 2 that lost their number to another. One that lost it to a
-// row of level 1 must go before that: readers would take it for one that counts.
+// row of level 1 must go before that: readers would take it for one that counts. What a
+// row of package life replaced is deleted by that package.
 func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, losers []*stored, due int64) {
 	since := make(map[uint64]int64)
+	type version struct {
+		id      uint64
+		written int64
+	}
+	erased := make(map[version]bool)                                      // what package life replaced, if it is there
 	closed, minutes := make(map[uint64]*stored), make(map[uint64]*stored) // by id: the first
 	for i, r := range s.rows {
 		switch r.Level {
 		case chunkrow.ClosedHour:
 			closed[r.ID] = first(closed[r.ID], r)
+			erased[version{r.ID, r.Written + 1}] = true
 		case chunkrow.Minutes:
 			minutes[r.ID] = first(minutes[r.ID], r)
 		}
@@ -62,7 +69,14 @@ func (s *snapshot) replaced(delay time.Duration) (out [2][]uint64, losers []*sto
 		case s.visible[i]:
 			continue
 		case r.Level == chunkrow.ClosedHour:
-			if won := minutes[r.ID]; won != nil && first(won, r) == won || closed[r.ID] != r {
+			won, at := minutes[r.ID], r.Written+delay.Milliseconds()
+			switch {
+			case won != nil && first(won, r) == won:
+				losers = append(losers, r)
+			case erased[version{r.ID, r.Written}]:
+			case s.now < at:
+				due = min(due, at)
+			default:
 				losers = append(losers, r)
 			}
 			continue
@@ -96,6 +110,9 @@ func first(a, b *stored) *stored {
 // writes the other rows of their parts again, and nothing at all where all rows
 // go, as they do soon after the end of an hour.
 func (c *Compactor) clean(ctx context.Context, now int64) error {
+	if err := c.deleteLosers(ctx); err != nil {
+		return err
+	}
 	rows := make(map[partition]int)
 	gone := make(map[partition][]uint64)
 	for _, k := range c.known {
@@ -129,20 +146,40 @@ func (c *Compactor) clean(ctx context.Context, now int64) error {
 }
 
 // deleteLosers deletes rows of level 2 that do not count because another has their
-// number. They are few: two compactors must have looked at an hour in the
-// same moment.
-func (c *Compactor) deleteLosers(ctx context.Context, k *known) error {
-	for _, r := range k.losers {
-		monday := time.Unix(r.Hour, 0).UTC().Truncate(24 * time.Hour)
-		monday = monday.AddDate(0, 0, -(int(monday.Weekday())+6)%7)
-		where := fmt.Sprintf("level = %d AND id = %d AND nonce = toUInt128(%d) + bitShiftLeft(toUInt128(%d), 64)",
-			r.Level, r.ID, r.Nonce.Low, r.Nonce.High)
-		if err := c.deleteRows(ctx, partition{r.Level, monday.Unix()}, r.Hour, where); err != nil {
-			return err
+// number, those of an hour by one statement. They are named one by one, because the
+// other has the same id.
+func (c *Compactor) deleteLosers(ctx context.Context) error {
+	hours := make(map[int64][]*stored)
+	for _, k := range c.known {
+		if len(k.losers) > 0 {
+			hours[k.Hour] = append(hours[k.Hour], k.losers...)
 		}
+	}
+	for hour, losers := range hours {
+		monday := time.Unix(hour, 0).UTC().Truncate(24 * time.Hour)
+		monday = monday.AddDate(0, 0, -(int(monday.Weekday())+6)%7)
+		for part := range slices.Chunk(losers, losersPerDelete) {
+			where := fmt.Appendf(nil, "level = %d AND (id, toUInt64(bitShiftRight(nonce, 64)), toUInt64(bitAnd(nonce, toUInt128(18446744073709551615)))) IN (",
+				chunkrow.ClosedHour)
+			for i, r := range part {
+				if i > 0 {
+					where = append(where, ',')
+				}
+				where = fmt.Appendf(where, "(%d,%d,%d)", r.ID, r.Nonce.High, r.Nonce.Low)
+			}
+			if err := c.deleteRows(ctx, partition{chunkrow.ClosedHour, monday.Unix()}, hour, string(append(where, ')'))); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range c.known {
+		k.losers = nil // if they are still there when the key is looked at, once more
 	}
 	return nil
 }
+
+// losersPerDelete keeps a statement far below a megabyte, as idsPerDelete does.
+const losersPerDelete = 5_000
 
 // idsPerDelete keeps a statement far below a megabyte, the most that fits into
 // the log of a replicated table.

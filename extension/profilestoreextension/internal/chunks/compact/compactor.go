@@ -102,6 +102,9 @@ type known struct {
 	gone    [2][]uint64
 	losers  []*stored
 	damaged map[uint64]bool
+	// full are rows of which no row of minutes is made, because they fit into none with
+	// others.
+	full map[uint64]bool
 	// least is the lowest number that the next row may have: of those before the tokens
 	// are used up. missing is the number of a row that was stored and is not seen, missed
 	// since when.
@@ -173,7 +176,7 @@ func (c *Compactor) Pass(ctx context.Context) error {
 	for i := range all {
 		k := before[all[i].Key]
 		if k == nil {
-			k = &known{damaged: make(map[uint64]bool)}
+			k = &known{damaged: make(map[uint64]bool), full: make(map[uint64]bool)}
 		}
 		c.known[all[i].Key] = k
 		if k.levels == all[i].levels && k.newest == all[i].newest && now < k.due {
@@ -262,12 +265,10 @@ func (c *Compactor) together(ctx context.Context, all []*known) error {
 				rows = append(rows, r)
 			}
 		}
-		jobs, due := c.opts.Rules.plan(rows, k.Hour, s.now)
+		jobs, due := c.opts.Rules.plan(rows, k.full, k.Hour, s.now)
 		switch {
 		case len(jobs) == 0:
-			if err := c.nothingDue(ctx, k, s, due); err != nil {
-				return err
-			}
+			c.nothingDue(k, s, due)
 		case c.opts.Lagging && !s.complete(&k.Key, c.opts.Rules.DeleteDelay):
 		default:
 			tasks = append(tasks, &task{known: k, snapshot: s, jobs: jobs, seq: s.next(&k.Key, k.least)})
@@ -277,10 +278,9 @@ func (c *Compactor) together(ctx context.Context, all []*known) error {
 }
 
 // nothingDue notes what can be deleted of a key of which no row is to be made.
-func (c *Compactor) nothingDue(ctx context.Context, k *known, s *snapshot, due int64) error {
+func (c *Compactor) nothingDue(k *known, s *snapshot, due int64) {
 	k.gone, k.losers, k.due = s.replaced(c.opts.Rules.DeleteDelay)
 	k.due = min(k.due, due)
-	return c.deleteLosers(ctx, k)
 }
 
 // insert stores a block, unless one of this token was stored before.

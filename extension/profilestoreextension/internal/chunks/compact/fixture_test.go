@@ -332,7 +332,7 @@ func snapshotOf(c *Compactor, k chunkrow.Key) (*snapshot, error) {
 // makeOne makes a row of that number, and reports whether it is the one that counts.
 func makeOne(c *Compactor, k chunkrow.Key, s *snapshot, j job, seq uint32) (ours bool, err error) {
 	c.opts.OnMade = func(context.Context, Made) { ours = true }
-	err = c.make(context.Background(), []*task{{known: &known{candidate: candidate{Key: k}}, snapshot: s, jobs: []job{j}, seq: seq}})
+	err = c.make(context.Background(), []*task{{known: &known{candidate: candidate{Key: k}, full: make(map[uint64]bool)}, snapshot: s, jobs: []job{j}, seq: seq}})
 	return ours, err
 }
 

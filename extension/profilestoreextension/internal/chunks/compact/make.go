@@ -118,20 +118,13 @@ func loadable(tasks []*task) (n int) {
 	return n
 }
 
-// merge makes the row of the first job of a task, nil if its rows have changed. A job
-// whose rows do not fit into one row becomes two.
+// merge makes the row of the first job of a task, nil if its rows have changed or none
+// of them fits into one with the next.
 func (c *Compactor) merge(ctx context.Context, t *task, rows []*chunkrow.Row) (*chunkrow.Row, error) {
 	if len(rows) < len(t.jobs[0].inputs) {
 		return nil, nil
 	}
-	row, err := c.merger.Merge(rows)
-	for errors.Is(err, chunk.ErrFull) && len(rows) > 1 {
-		half := len(rows) / 2
-		level, inputs := t.jobs[0].level, t.jobs[0].inputs
-		t.jobs = append([]job{{level, inputs[:half]}, {level, inputs[half:]}}, t.jobs[1:]...)
-		rows = rows[:half]
-		row, err = c.merger.Merge(rows)
-	}
+	row, err := c.fit(t, rows)
 	var damaged *DamagedError
 	if errors.As(err, &damaged) {
 		// They stay as they are; the others are compacted without them.
@@ -141,7 +134,7 @@ func (c *Compactor) merge(ctx context.Context, t *task, rows []*chunkrow.Row) (*
 		c.failed(ctx, err)
 		return nil, nil
 	}
-	if err != nil {
+	if row == nil || err != nil {
 		return nil, err
 	}
 	row.Level, row.Seq, row.ID, row.Nonce = t.jobs[0].level, t.seq, chunkrow.CompactedRowID(&t.Key, t.seq), chunkrow.NewNonce()
@@ -152,4 +145,45 @@ func (c *Compactor) merge(ctx context.Context, t *task, rows []*chunkrow.Row) (*
 		c.closed()
 	}
 	return row, nil
+}
+
+// fit makes a row of as many rows of the first job as fit into one, by halves. The job
+// becomes one of these, and several of the others. A row of minutes is not made of one
+// alone, which would only be written again: what fits with nothing behind it stays as
+// it is until its hour is closed. The row is nil if nothing is left.
+func (c *Compactor) fit(t *task, rows []*chunkrow.Row) (*chunkrow.Row, error) {
+	j := t.jobs[0]
+	for n := len(rows); ; {
+		row, err := c.merger.Merge(rows[:n])
+		switch {
+		case n > 1 && errors.Is(err, chunk.ErrFull):
+			n /= 2
+		case err != nil:
+			return nil, err
+		default:
+			t.jobs = append(cut(j, n), t.jobs[1:]...)
+			return row, nil
+		}
+		if n == 1 && j.level == chunkrow.Minutes {
+			t.full[rows[0].ID] = true
+			rows, j.inputs = rows[1:], j.inputs[1:]
+			if n = len(rows); n == 1 {
+				return nil, nil
+			}
+		}
+	}
+}
+
+// cut returns the job of the first n inputs, and those of the others: each of as many as
+// there are before it, which is what is left when halves did not fit.
+func cut(j job, n int) (out []job) {
+	for inputs := j.inputs; len(inputs) > 0; {
+		out = append(out, job{j.level, inputs[:n]})
+		inputs = inputs[n:]
+		if len(out) > 1 {
+			n *= 2
+		}
+		n = min(n, len(inputs))
+	}
+	return out
 }

@@ -62,8 +62,9 @@ type stored struct {
 const never = int64(1<<63 - 1)
 
 // plan says what is to be made of the rows of a key that have not been replaced,
-// and otherwise when to look again, in Unix milliseconds, if no more come.
-func (r *Rules) plan(rows []*stored, hour, now int64) (jobs []job, due int64) {
+// and otherwise when to look again, in Unix milliseconds, if no more come. Of those
+// that are full no row of minutes is made.
+func (r *Rules) plan(rows []*stored, full map[uint64]bool, hour, now int64) (jobs []job, due int64) {
 	rows = slices.DeleteFunc(slices.Clone(rows), func(s *stored) bool { return s.Level >= chunkrow.ClosedHour })
 	if len(rows) == 0 {
 		return nil, never
@@ -91,7 +92,7 @@ func (r *Rules) plan(rows []*stored, hour, now int64) (jobs []job, due int64) {
 		}
 		return jobs, never
 	}
-	rows = slices.DeleteFunc(rows, func(s *stored) bool { return s.Level != chunkrow.Written })
+	rows = slices.DeleteFunc(rows, func(s *stored) bool { return s.Level != chunkrow.Written || full[s.ID] })
 	for _, g := range r.groups(rows, r.MinRows) {
 		jobs = append(jobs, job{chunkrow.Minutes, g})
 	}

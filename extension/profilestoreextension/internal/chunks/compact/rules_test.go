@@ -33,6 +33,7 @@ func TestPlan(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		rules Rules
+		full  map[uint64]bool
 		rows  []*stored
 		now   int64
 		made  []made
@@ -50,10 +51,12 @@ func TestPlan(t *testing.T) {
 		"late and many":       {rows: rows(0, 60, end+9*minute), now: end + 10*minute, made: []made{{1, 60}}, due: end + 11*minute},
 		"late for long":       {rows: join(rows(1, 3, end+6*minute), rows(0, 3, end+36*minute)), now: end + 36*minute, made: []made{{2, 6}}, due: never},
 		"minutes just made":   {rows: join(rows(0, 60, 1), rows(1, 1, end+4*minute)), now: end + 5*minute, due: end + 6*minute},
+		"full":                {full: map[uint64]bool{3: true}, rows: rows(0, 61, 1), now: 1, made: []made{{1, 60}}, due: end + 5*minute},
+		"full, closed":        {full: map[uint64]bool{3: true}, rows: rows(0, 61, 1), now: end + 5*minute, made: []made{{2, 61}}, due: never},
 		"large":               {rules: Rules{MaxBytes: 2}, rows: rows(1, 5, 1), now: end + 5*minute, made: []made{{2, 2}, {2, 2}, {2, 1}}, due: never},
 	} {
 		r := c.rules.withDefaults()
-		jobs, due := r.plan(c.rows, hour, c.now)
+		jobs, due := r.plan(c.rows, c.full, hour, c.now)
 		var got []made
 		for _, j := range jobs {
 			got = append(got, made{j.level, len(j.inputs)})
