@@ -56,7 +56,7 @@ func (c *Converter) reserve(columns []Column, first, end int) {
 // converters holds those that were released.
 var converters = sync.Pool{New: func() any {
 	return &Converter{
-		own: make(map[string]int32, 8), attributes: make(map[Label]int32), links: make(map[linkKey]int32),
+		own: make(map[string]int32, 8), attributes: make(map[Label]int32), joined: make(map[string]int32), links: make(map[linkKey]int32),
 		targets: make(map[string][]pprofile.SampleSlice),
 	}
 }}
@@ -69,12 +69,13 @@ const maxKept = 1 << 16
 // touched; c must not be used any more. Calling it is not necessary.
 func (c *Converter) Release() {
 	if len(c.slots) > maxKept || len(c.strings) > maxKept || len(c.locations) > maxKept || len(c.attributes) > maxKept ||
-		len(c.links) > maxKept || len(c.targets) > maxKept {
+		len(c.links) > maxKept || len(c.targets) > maxKept || len(c.joined) > maxKept {
 		return
 	}
 	clear(c.slots) // they refer to the profile
 	clear(c.own)
 	clear(c.attributes)
+	clear(c.joined)
 	clear(c.links)
 	clear(c.targets)
 	clear(c.same[:cap(c.same)])

@@ -11,7 +11,7 @@ import (
 
 // ToProfiles returns p as OTLP profiles, one for each column, in one resource
 // without attributes. Sums by sample type, stack and labels are those of p; samples
-// whose value is 0 are left out. Comments, drop_frames, keep_frames, doc_url and
+// whose value is 0 are left out. Comments have [Options].MaxComments; drop_frames, keep_frames, doc_url and
 // units of labels have no place in OTLP profiles. Nothing of the result aliases p.
 func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 	columns, err := p.Columns(o.Kind)
@@ -29,7 +29,7 @@ func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 // Append adds profiles to scope, one for each of the columns (for each set of labels
 // of the series, if the options have such), with all samples whose value is not 0.
 // The kind of the options is not looked at. It is an error that wraps [ErrTooLarge] if
-// there are too many such sets; scope is incomplete then.
+// there are too many such sets or strings become too much text; scope is incomplete then.
 func (c *Converter) Append(scope pprofile.ScopeProfiles, columns []Column, o Options) error {
 	return c.AppendSamples(scope, columns, o, 0, c.p.NumSamples())
 }
@@ -41,6 +41,7 @@ func (c *Converter) AppendSamples(scope pprofile.ScopeProfiles, columns []Column
 	if o.Label != nil {
 		c.uses = zeros(c.uses, 2*len(c.p.strings))
 	}
+	c.comments = c.commentsAttribute()
 	c.reserve(columns, first, end)
 	var plain []pprofile.SampleSlice
 	if o.Label == nil {
@@ -68,6 +69,9 @@ func (c *Converter) AppendSamples(scope pprofile.ScopeProfiles, columns []Column
 					attributes = c.Attributes(s.Labels)
 				} else {
 					to, attributes, link = c.place(scope, columns, s.Labels)
+				}
+				if c.err != nil {
+					return c.err
 				}
 				if len(c.targets) > maxSeries {
 					return fmt.Errorf("convert pprof: %w: labels of the series have more than %d different sets of values", ErrTooLarge, maxSeries)
@@ -135,6 +139,9 @@ func (c *Converter) head(scope pprofile.ScopeProfiles, of *Column, attributes []
 	to.SetPeriod(c.p.Period)
 	to.AttributeIndices().Append(c.textAttribute(profile.AttrKind, of.Kind))
 	to.AttributeIndices().Append(attributes...)
+	if c.comments > 0 {
+		to.AttributeIndices().Append(c.comments)
+	}
 	nanos := max(c.p.TimeNanos, 0)
 	if nanos == 0 && !c.options.Time.IsZero() {
 		nanos = c.options.Time.UnixNano()

@@ -1,6 +1,7 @@
 package pprofwire
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,8 +32,10 @@ type Converter struct {
 
 	own        map[string]int32 // strings that are not of the profile
 	attributes map[Label]int32
+	joined     map[string]int32 // attributes of keys with several values, by their labels
 	links      map[linkKey]int32
 	kernel     []int32 // the frame type
+	comments   int32   // the attribute, 0 if there is none
 
 	// slots find stacks by the hash of their locations. At most half of them are used.
 	slots  []stackSlot
@@ -40,12 +43,17 @@ type Converter struct {
 
 	stack, set []int32
 	same       []string
+	several    []Label
+	labelKey   []byte
 
 	options            Options
 	uses               []LabelUse // by string index of the key: those of text, then those of numbers; plus 1
 	ofSample, ofSeries []Label
 	key                []byte
 	targets            map[string][]pprofile.SampleSlice
+
+	made int   // bytes of text that is made of strings
+	err  error // what AppendSamples fails with
 
 	blocks slab.Profiles
 }
@@ -81,7 +89,7 @@ func NewConverter(pd pprofile.Profiles, p *Profile) *Converter {
 
 // reset makes c a Converter of p into d, with the memory that it has.
 func (c *Converter) reset(d pprofile.ProfilesDictionary, p *Profile) {
-	c.p, c.dict, c.arena, c.kernel, c.stacks = p, d, nil, nil, 0
+	c.p, c.dict, c.arena, c.kernel, c.stacks, c.made, c.err = p, d, nil, nil, 0, 0, nil
 	for _, t := range []struct {
 		table *[]int32
 		size  int
@@ -106,20 +114,39 @@ func (c *Converter) string(i uint32) int32 {
 	if c.strings[i] != 0 {
 		return c.strings[i] - 1
 	}
-	s := c.p.String(i)
+	s := c.cutText(c.p.String(i))
+	valid := utf8.ValidString(s)
+	if !valid {
+		s = c.validText(s)
+	}
 	switch {
-	case s == "":
+	case s == "": // also what is left of one whose last rune is longer than the limit
 		c.strings[i] = 1
 		return 0
-	case utf8.ValidString(s):
-		s = c.clone(c.cutText(s))
-	default:
-		s = strings.Clone(c.cutText(strings.ToValidUTF8(s, "\ufffd")))
+	case valid:
+		s = c.clone(s)
 	}
 	t := c.dict.StringTable()
 	t.Append(s)
 	c.strings[i] = int32(t.Len())
 	return c.strings[i] - 1
+}
+
+// minMade is how much text is made of the strings of a profile at least before it is
+// too much, and madeFactor how many times the size of the profile.
+const (
+	minMade    = 32 << 20
+	madeFactor = 8
+)
+
+// makes counts text that is made of strings of the profile, and reports whether it may
+// be made: each of many functions or samples can refer to the same long strings.
+func (c *Converter) makes(n int) bool {
+	c.made += n
+	if most := max(minMade, madeFactor*c.p.Size()); c.made > most && c.err == nil {
+		c.err = fmt.Errorf("convert pprof: %w: names of functions and values of labels have more than %d bytes together", ErrTooLarge, most)
+	}
+	return c.err == nil
 }
 
 // textBlock is how much memory for strings is taken at a time.
@@ -278,9 +305,12 @@ func (c *Converter) name(f *Function) int32 {
 	if c.options.Function == nil {
 		return c.string(f.Name)
 	}
-	name, file := c.p.Text(f.Name), c.p.Text(f.Filename)
+	name, file := c.validText(c.p.String(f.Name)), c.validText(c.p.String(f.Filename))
+	if !c.makes(len(name) + len(file)) {
+		return 0
+	}
 	if other := c.options.Function(name, file); other != name {
-		return c.add(strings.Clone(c.cutText(strings.ToValidUTF8(other, "\ufffd"))))
+		return c.add(strings.Clone(c.validText(other)))
 	}
 	return c.string(f.Name)
 }

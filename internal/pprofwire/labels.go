@@ -1,6 +1,7 @@
 package pprofwire
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,13 +24,13 @@ func (c *Converter) Attributes(labels []Label) []int32 {
 		case slices.ContainsFunc(labels[:i], isKey):
 			// With the first one.
 		case slices.ContainsFunc(labels[i+1:], isKey):
-			c.same = c.same[:0]
-			for _, other := range labels[i:] {
+			c.several = append(c.several[:0], l)
+			for _, other := range labels[i+1:] {
 				if isKey(other) {
-					c.same = append(c.same, c.value(other))
+					c.several = append(c.several, other)
 				}
 			}
-			c.set = append(c.set, c.textAttribute(c.labelName(l.Key), strings.Join(c.same, ",")))
+			c.set = append(c.set, c.joinedAttribute(c.several))
 		default:
 			c.set = append(c.set, c.attribute(l))
 		}
@@ -43,6 +44,32 @@ func (c *Converter) value(l Label) string {
 		return c.Text(l.Str)
 	}
 	return strconv.FormatInt(l.Num, 10)
+}
+
+// joinedAttribute returns the index of the attribute of labels that have the same key.
+func (c *Converter) joinedAttribute(labels []Label) int32 {
+	c.labelKey = c.labelKey[:0]
+	for _, l := range labels {
+		c.labelKey = binary.LittleEndian.AppendUint32(c.labelKey, l.Key)
+		c.labelKey = binary.LittleEndian.AppendUint32(c.labelKey, l.Str)
+		c.labelKey = binary.LittleEndian.AppendUint64(c.labelKey, uint64(l.Num))
+	}
+	if i, ok := c.joined[string(c.labelKey)]; ok {
+		return i
+	}
+	c.same = c.same[:0]
+	length := len(c.labelKey)
+	for _, l := range labels {
+		value := c.value(l)
+		c.same = append(c.same, value)
+		length += len(value)
+	}
+	if !c.makes(length) {
+		return 0
+	}
+	i := c.textAttribute(c.labelName(labels[0].Key), strings.Join(c.same, ","))
+	c.joined[string(c.labelKey)] = i
+	return i
 }
 
 // attribute returns the index of the attribute of a label whose key is there once.
@@ -92,6 +119,22 @@ func (c *Converter) number(l Label) (int64, bool) {
 func (c *Converter) textAttribute(key, text string) int32 {
 	i, value := c.newAttribute(c.add(key))
 	value.SetStr(text)
+	return i
+}
+
+// commentsAttribute returns the index of a new attribute with the comments of the
+// profile, 0 if they are not kept.
+func (c *Converter) commentsAttribute() int32 {
+	if n := c.p.CommentsSize(); n == 0 || n > c.options.MaxComments {
+		return 0
+	}
+	i, value := c.newAttribute(c.add(profile.AttrComment))
+	list := value.SetEmptySlice()
+	for _, text := range c.p.Comments {
+		if s := c.p.Text(text); s != "" {
+			list.AppendEmpty().SetStr(strings.Clone(s))
+		}
+	}
 	return i
 }
 

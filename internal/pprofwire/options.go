@@ -3,6 +3,7 @@ package pprofwire
 import (
 	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -36,6 +37,10 @@ type Options struct {
 	// MaxStringLength strings to so many bytes, 0 leaves them. Of stacks the root part
 	// is kept, of strings the end.
 	MaxDepth, MaxStringLength int
+	// MaxComments is how many bytes the comments of a profile may have together (see
+	// [Profile.CommentsSize]) to be kept as the attribute [profile.AttrComment]. More are
+	// left out: it is one of the series, which would be as many as different comments.
+	MaxComments int
 }
 
 // LabelUse says what becomes of a label.
@@ -174,7 +179,13 @@ func (c *Converter) cut(locations []uint32) []uint32 {
 	return locations
 }
 
-// cutText returns the part of a string that the options leave. It must be UTF-8.
+// validText is [Converter.cutText] of a string that need not be UTF-8: what is not is
+// replaced. What is cut off costs nothing.
+func (c *Converter) validText(s string) string {
+	return c.cutText(strings.ToValidUTF8(c.cutText(s), "\ufffd"))
+}
+
+// cutText returns the part of a string that the options leave.
 func (c *Converter) cutText(s string) string {
 	most := c.options.MaxStringLength
 	if most <= 0 || len(s) <= most {

@@ -224,3 +224,68 @@ func TestFunctionZero(t *testing.T) {
 		assert.Equal(t, want, p.Text(p.Functions[p.Lines(uint32(i))[0].Function].Name))
 	}
 }
+
+// A name of which nothing is left within the limit is no name.
+func TestCutToNothing(t *testing.T) {
+	f := new(file).bytes(fieldSampleType, numbers(1, 1, 2, 2))
+	f.bytes(fieldSample, new(file).bytes(1, packed(1)).number(2, 1).b)
+	f.bytes(fieldLocation, new(file).number(1, 1).bytes(4, numbers(1, 1)).b)
+	f.bytes(fieldFunction, numbers(1, 1, 2, 3))
+	data := f.strings("", "a", "b", "a\u20ac").b
+	for length := 1; length <= 4; length++ {
+		pd, err := Decode(data, Limits{}, Options{Kind: "work", Time: time.Unix(1, 0), MaxStringLength: length})
+		require.NoError(t, err)
+		name := pd.Dictionary().StringTable().At(int(pd.Dictionary().FunctionTable().At(1).NameStrindex()))
+		assert.Equal(t, map[int]string{1: "", 2: "", 3: "\u20ac", 4: "a\u20ac"}[length], name)
+	}
+}
+
+// Long strings that many functions or samples refer to do not become names and values
+// without end.
+func TestTextThatIsMade(t *testing.T) {
+	long, other := strings.Repeat("n", 60<<10), strings.Repeat("o", 60<<10)
+	functions := new(file).bytes(fieldSampleType, numbers(1, 1, 2, 2))
+	for i := range uint64(2000) {
+		functions.bytes(fieldSample, new(file).bytes(1, packed(i+1)).number(2, 1).b)
+		functions.bytes(fieldLocation, new(file).number(1, i+1).bytes(4, numbers(1, i+1)).b)
+		functions.bytes(fieldFunction, numbers(1, i+1, 2, i+4, 4, 3))
+	}
+	names := []string{"", "a", "b", long}
+	for i := range 2000 {
+		names = append(names, strconv.Itoa(i))
+	}
+	labels := new(file).bytes(fieldSampleType, numbers(1, 1, 2, 2))
+	for i := range 16 {
+		s := new(file).number(2, 1)
+		for n := range 100 {
+			s.bytes(3, numbers(1, 1, 2, uint64(3+i>>(n%4)&1)))
+		}
+		labels.bytes(fieldSample, s.b)
+	}
+	withFile := func(name, file string) string { return file + " " + name }
+	for name, tt := range map[string]struct {
+		data []byte
+		o    Options
+	}{
+		"names":            {functions.strings(names...).b, Options{Function: withFile}},
+		"labels":           {labels.strings("", "a", "b", long, other).b, Options{}},
+		"labels of series": {labels.b, Options{Label: asPyroscope}},
+	} {
+		tt.o.Kind, tt.o.Time = "work", time.Unix(1, 0)
+		_, err := Decode(tt.data, Limits{}, tt.o)
+		require.ErrorIs(t, err, ErrTooLarge, name)
+		require.ErrorContains(t, err, "names of functions and values of labels have more than 33554432 bytes together", name)
+	}
+}
+
+// Samples that have a key twice with the same values are of one series.
+func TestLabelTwice(t *testing.T) {
+	f := new(file).bytes(fieldSampleType, numbers(1, 1, 2, 2))
+	for range maxSeries + 1 {
+		f.bytes(fieldSample, new(file).number(2, 1).bytes(3, numbers(1, 1, 2, 1)).bytes(3, numbers(1, 1, 2, 2)).b)
+	}
+	pd, err := Decode(f.strings("", "a", "b").b, Limits{}, Options{Kind: "work", Time: time.Unix(1, 0), Label: asPyroscope})
+	require.NoError(t, err)
+	assert.Equal(t, 1, pd.ProfileCount())
+	assert.Equal(t, maxSeries+1, pd.SampleCount())
+}

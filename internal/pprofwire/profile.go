@@ -105,6 +105,14 @@ func (p *Profile) Size() int { return len(p.data) }
 // Contains reports whether a text is anywhere in the inflated data.
 func (p *Profile) Contains(text string) bool { return bytes.Contains(p.data, []byte(text)) }
 
+// CommentsSize returns how many bytes the comments have together.
+func (p *Profile) CommentsSize() (n int) {
+	for _, i := range p.Comments {
+		n += len(p.String(i))
+	}
+	return n
+}
+
 // NumStrings returns the number of strings.
 func (p *Profile) NumStrings() int { return len(p.strings) }
 
