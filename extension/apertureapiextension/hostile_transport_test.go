@@ -152,14 +152,29 @@ func TestHostileRequestLines(t *testing.T) {
 		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
 		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
 		"POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n", "POST /api/aggregate HTTP/1.1\r\nHost: localhost\r\nX\x00: x\r\n\r\n",
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	} {
-		answer := f.raw(t, text+"\r\n\r\n")
+		// Of less than the beginning of HTTP/2, the server waits for the rest.
+		answer := f.raw(t, text+strings.Repeat("\r\n", 8))
 		if answer != "" {
 			assert.Regexp(t, `^HTTP/1\.[01] [45]\d\d `, answer, "%q", text)
 			assert.NotContains(t, answer, "HTTP/1.1 500", "%q", text)
 		}
 	}
+	// The beginning of HTTP/2, and no frame after it: the server says its settings,
+	// answers nothing, and hangs up.
+	const data, headers, settings = 0, 1, 4
+	var frames []byte // their types
+	for answer := f.raw(t, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+strings.Repeat("\r\n", 100)); answer != ""; {
+		require.GreaterOrEqual(t, len(answer), 9)
+		size := int(answer[0])<<16 | int(answer[1])<<8 | int(answer[2])
+		require.GreaterOrEqual(t, len(answer), 9+size)
+		frames = append(frames, answer[3])
+		answer = answer[9+size:]
+	}
+	require.NotEmpty(t, frames)
+	assert.EqualValues(t, settings, frames[0])
+	assert.NotContains(t, frames, byte(data))
+	assert.NotContains(t, frames, byte(headers))
 	f.aggregateOf(t, `{}`)
 }
 
