@@ -26,6 +26,9 @@ const (
 	// AttrKind says which kind of profile it is: one of the Kind constants or
 	// any other name. Profiles without it get one from [KindOf].
 	AttrKind = "aperture.profile.kind"
+	// AttrComment has the comments of a profile of pprof: texts, in a list or as JSON.
+	// It is of the OpenTelemetry semantic conventions, and a label of the series.
+	AttrComment = "pprof.profile.comment"
 	// AttrValues describes how the Values of aggregated samples are laid out;
 	// the only defined layout is [ValuesMinRestMax].
 	AttrValues = "aperture.values"

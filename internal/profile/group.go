@@ -181,7 +181,11 @@ type splitter struct {
 	// kinds are the sample types met so far by kind within a scope: those of kinds
 	// that are not our own, and our own types.
 	kinds map[string][]ValueType
-	scope int // number of the scope
+	// scope is the number of the scope, profiles are its profiles, and searched says that
+	// those were searched for CPU samples.
+	scope    int
+	profiles pprofile.ProfilesSlice
+	searched bool
 	// known has one Series for equal tenant and labels.
 	known   map[seriesKey]*Series
 	scratch []byte
@@ -226,6 +230,7 @@ func (s *splitter) resource(rp pprofile.ResourceProfiles) error {
 	base := s.series(batch.Tenant, labels)
 	for i := range rp.ScopeProfiles().Len() {
 		profiles := rp.ScopeProfiles().At(i).Profiles()
+		s.profiles, s.searched = profiles, false
 		clear(s.kinds)
 		s.scope++
 		s.summed = nil

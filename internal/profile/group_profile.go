@@ -77,21 +77,9 @@ func (s *splitter) profile(p pprofile.Profile, base *Series) error {
 
 func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 	d := s.out.Dict
-	var sample, period ValueType
-	var err error
-	for _, f := range []struct {
-		dst  *string
-		idx  int32
-		name string
-	}{
-		{&sample.Type, p.SampleType().TypeStrindex(), "sample_type.type_strindex"},
-		{&sample.Unit, p.SampleType().UnitStrindex(), "sample_type.unit_strindex"},
-		{&period.Type, p.PeriodType().TypeStrindex(), "period_type.type_strindex"},
-		{&period.Unit, p.PeriodType().UnitStrindex(), "period_type.unit_strindex"},
-	} {
-		if *f.dst, err = d.str(f.idx, "profiles", 0, f.name); err != nil {
-			return profileHead{}, err
-		}
+	sample, period, err := s.types(p)
+	if err != nil {
+		return profileHead{}, err
 	}
 	h := profileHead{start: int64(p.Time()), end: int64(p.Time()) + int64(p.DurationNano()), profileID: p.ProfileID()}
 	if start := uint64(p.Time()); start >= uint64(MaxTime) || p.DurationNano() >= uint64(MaxTime)-start {
@@ -134,7 +122,9 @@ func (s *splitter) head(p pprofile.Profile, base *Series) (profileHead, error) {
 		h.exemplars = true
 		return h, nil
 	}
-	h.types, h.slot, h.key.part = s.slot(h.key.kind, h.own, sample)
+	if h.types, h.slot, h.key.part, err = s.slot(h.key.kind, h.own, sample); err != nil {
+		return h, err
+	}
 	if h.key.part == foreign {
 		h.key.other = sample
 	}
@@ -152,18 +142,20 @@ func (s *splitter) extendSeries(base *Series, extra []Label) *Series {
 const foreign = -1
 
 // slot says where a sample type belongs among the types of its kind. CPU time belongs
-// to the CPU samples before it in the same scope.
-func (s *splitter) slot(kind string, own []ValueType, sample ValueType) (types []ValueType, slot, part int) {
+// to the CPU samples of the same scope.
+func (s *splitter) slot(kind string, own []ValueType, sample ValueType) (types []ValueType, slot, part int, err error) {
 	if own != nil {
 		if i := slices.Index(own, sample); i >= 0 {
 			s.kinds[kind] = own
-			return own, i, 0
+			return own, i, 0, nil
 		}
-		if kind == KindCPU && sample == CPUTime && s.kinds[kind] != nil {
-			return cpuWithTime, 1, 0
+		if kind == KindCPU && sample == CPUTime {
+			if ok, err := s.hasCPUSamples(); err != nil || ok {
+				return cpuWithTime, 1, 0, err
+			}
 		}
 		// Another type under one of our own names: keep it apart.
-		return []ValueType{sample}, 0, foreign
+		return []ValueType{sample}, 0, foreign, nil
 	}
 	known := s.kinds[kind]
 	i := slices.Index(known, sample)
@@ -173,7 +165,7 @@ func (s *splitter) slot(kind string, own []ValueType, sample ValueType) (types [
 		s.kinds[kind] = known
 	}
 	part = i / MaxTypes
-	return known[part*MaxTypes:], i % MaxTypes, part
+	return known[part*MaxTypes:], i % MaxTypes, part, nil
 }
 
 func (s *splitter) group(h *profileHead, key groupKey, start, end int64) (*Group, error) {

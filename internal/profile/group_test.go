@@ -242,7 +242,8 @@ func TestSplitFusesCPUTime(t *testing.T) {
 		assert.Equal(t, want, got)
 	}
 	f(map[string][MaxTypes]int64{"samples cpu ": {1, 2}}, []ValueType{samples, CPUTime})
-	f(map[string][MaxTypes]int64{"samples ": {2}, "cpu ": {1}}, []ValueType{CPUTime, samples})
+	f(map[string][MaxTypes]int64{"samples cpu ": {2, 1}}, []ValueType{CPUTime, samples})
+	f(map[string][MaxTypes]int64{"cpu ": {3}}, []ValueType{CPUTime, CPUTime})
 	f(map[string][MaxTypes]int64{"samples ": {1}, "cpu ": {1}}, []ValueType{samples}, []ValueType{CPUTime})
 	f(map[string][MaxTypes]int64{"samples cpu ": {1, 2}, "samples ": {1}}, []ValueType{samples}, []ValueType{samples, CPUTime})
 }
