@@ -119,6 +119,9 @@ func (q *request) deliver(ctx context.Context, b *ingest.Batch, release func()) 
 		return err
 	}
 	format := metric.WithAttributes(attribute.String("format", q.format))
+	if b.CommentsDropped > 0 {
+		q.telemetry.ReceiverPyroscopeCommentsDropped.Add(ctx, b.CommentsDropped, format)
+	}
 	q.telemetry.ReceiverPyroscopeProfiles.Add(ctx, int64(profiles), format)
 	q.telemetry.ReceiverPyroscopeSamples.Add(ctx, int64(samples), format)
 	return nil

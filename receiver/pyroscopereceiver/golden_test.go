@@ -3,8 +3,10 @@ package pyroscopereceiver
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,9 @@ func wanted(t *testing.T, file string) map[string]int64 {
 	require.NoError(t, err)
 	want := make(map[string]int64)
 	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "#") {
+			continue
+		}
 		number, key, _ := strings.Cut(lines.Text(), "\t")
 		n, err := strconv.ParseInt(number, 10, 64)
 		require.NoError(t, err)
@@ -31,6 +36,38 @@ func wanted(t *testing.T, file string) map[string]int64 {
 	return want
 }
 
+// commentLabel is what comments are in the labels of sums.
+var commentLabel = regexp.MustCompile(`pprof_profile_comment=(\[".*?"\]),?`)
+
+// comments returns those of what came out, each set of them once, as JSON.
+func comments(sums map[string]int64) (out []string) {
+	for k := range sums {
+		if m := commentLabel.FindStringSubmatch(k); m != nil && !slices.Contains(out, m[1]) {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// wantedComments reads the comments that a profile has.
+func wantedComments(t *testing.T, file string) (out []string) {
+	t.Helper()
+	data, err := os.ReadFile(file + ".want")
+	require.NoError(t, err)
+	var list []string
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "#"); ok {
+			list = append(list, strings.TrimSuffix(text, "\n"))
+		}
+	}
+	if list == nil {
+		return nil
+	}
+	text, err := json.Marshal(list)
+	require.NoError(t, err)
+	return []string{string(text)}
+}
+
 // golden brings what came out into the form of [wanted], without what pushes add.
 func golden(t *testing.T, sums map[string]int64) map[string]int64 {
 	t.Helper()
@@ -38,7 +75,7 @@ func golden(t *testing.T, sums map[string]int64) map[string]int64 {
 	for k, v := range sums {
 		id, rest, _ := strings.Cut(strings.TrimPrefix(k, "anonymous "), " {")
 		_, id, _ = strings.Cut(id, ":") // without the name
-		all, stack, ok := strings.Cut(rest, "} ")
+		all, stack, ok := strings.Cut(commentLabel.ReplaceAllString(rest, ""), "} ")
 		require.True(t, ok, k)
 		labels := slices.DeleteFunc(strings.Split(all, ","), func(l string) bool {
 			return strings.HasPrefix(l, "service_name=") || strings.HasPrefix(l, "pyroscope_spy=")
@@ -76,7 +113,9 @@ func TestGoldenPprof(t *testing.T) {
 	client := f.pushClient(t)
 	each(t, ".pb.gz", 20, func(t *testing.T, name string, data []byte) {
 		want := wanted(t, name)
-		assert.Equal(t, want, golden(t, f.push(t, query("name", "app", "format", "pprof"), data)))
+		sums := f.push(t, query("name", "app", "format", "pprof"), data)
+		assert.Equal(t, want, golden(t, sums))
+		assert.Equal(t, wantedComments(t, name), comments(sums))
 		form, contentType := formOf(t, "profile", string(data))
 		assert.Equal(t, want, golden(t, f.push(t, query("name", "app"), form, "Content-Type", contentType)), "form")
 

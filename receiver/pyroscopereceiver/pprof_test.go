@@ -11,6 +11,7 @@ import (
 	pprof "github.com/google/pprof/profile"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 // profileOf makes a profile with these types (`type/unit`), the first of which may be
@@ -105,6 +106,33 @@ func TestPprofSpans(t *testing.T) {
 		}
 	}
 	assert.Equal(t, map[string]int{"": 2, "00000000000000ff": 2}, spans)
+}
+
+// Comments are kept and make a series, unless they are long.
+func TestPprofComments(t *testing.T) {
+	f := start(t, options{})
+	p := profileOf("cpu/nanoseconds", []string{"samples/count", "cpu/nanoseconds"}, &pprof.Sample{Location: []*pprof.Location{at("main", "")}, Value: []int64{1, 10}})
+	post := func(text ...string) []string {
+		p.Comments = text
+		return comments(f.push(t, query("name", "app", "format", "pprof"), encoded(t, p)))
+	}
+	dropped := func() (n int64) {
+		m, err := f.telemetry.GetMetric("otelcol_receiver_pyroscope_comments_dropped")
+		if err != nil {
+			return 0
+		}
+		for _, d := range m.Data.(metricdata.Sum[int64]).DataPoints {
+			n += d.Value
+		}
+		return n
+	}
+	assert.Empty(t, post())
+	assert.Equal(t, []string{`["a, b","ünï","a, b"]`}, post("a, b", "ünï", "a, b"))
+	long := strings.Repeat("x", 1<<10)
+	assert.Equal(t, []string{`["` + long + `"]`}, post(long))
+	assert.Zero(t, dropped())
+	assert.Empty(t, post(long, "y"))
+	assert.EqualValues(t, 1, dropped())
 }
 
 func TestPprofNames(t *testing.T) {

@@ -15,6 +15,8 @@ type Batch struct {
 	Profiles pprofile.Profiles
 	// Bytes is the size of what was decoded, inflated.
 	Bytes int64
+	// CommentsDropped is the number of profiles whose comments are too long to be kept.
+	CommentsDropped int64
 
 	limits *Limits
 	tenant string
@@ -78,13 +80,18 @@ func (b *Batch) Check() (series []SeriesID, samples int, err error) {
 				}
 				samples += p.Samples().Len()
 				labels = labels[:0]
+				var comments string
 				for _, a := range p.AttributeIndices().All() {
 					at := dict.AttributeTable().At(int(a))
-					if name := dict.StringTable().At(int(at.KeyStrindex())); name != profile.AttrKind {
+					switch name := dict.StringTable().At(int(at.KeyStrindex())); name {
+					case profile.AttrKind:
+					case profile.AttrComment: // limits are not for what is not sent as a label
+						comments = at.Value().AsString()
+					default:
 						labels = append(labels, Label{name, at.Value().AsString()})
 					}
 				}
-				id := seriesID(&key, s, labels)
+				id := seriesID(&key, s, labels, comments)
 				if _, ok := seen[id]; ok {
 					continue
 				}
@@ -99,13 +106,14 @@ func (b *Batch) Check() (series []SeriesID, samples int, err error) {
 	return series, samples, nil
 }
 
-func seriesID(key *[]byte, s *Series, more []Label) SeriesID {
+func seriesID(key *[]byte, s *Series, more []Label, comments string) SeriesID {
 	k := profile.AppendString(profile.AppendString((*key)[:0], s.Name), s.service)
 	for _, list := range [][]Label{s.labels, more} {
 		for _, l := range list {
 			k = profile.AppendString(profile.AppendString(k, l.Name), l.Value)
 		}
 	}
+	k = profile.AppendString(k, comments)
 	*key = k
 	return xxh3.Hash128(k)
 }

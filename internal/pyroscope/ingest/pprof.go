@@ -27,6 +27,10 @@ type PprofOptions struct {
 	ID string
 }
 
+// maxComments bounds the comments of a profile in bytes. They are a label of the
+// series; larger ones hardly say the same of one profile after another.
+const maxComments = 1 << 10
+
 // decoded holds profiles that are done with, for their memory.
 var decoded = sync.Pool{New: func() any { return new(pprofwire.Profile) }}
 
@@ -57,6 +61,9 @@ func (b *Batch) Pprof(data []byte, s *Series, o PprofOptions) error {
 	if len(p.SampleTypes) == 0 || p.NumSamples() == 0 {
 		return nil
 	}
+	if p.CommentsSize() > maxComments {
+		b.CommentsDropped++
+	}
 	if time.Unix(0, p.TimeNanos).UTC().Year() <= 1970 {
 		p.TimeNanos = 0
 	}
@@ -76,7 +83,7 @@ func (b *Batch) Pprof(data []byte, s *Series, o PprofOptions) error {
 	scope := b.scope(s)
 	err := c.Append(scope, o.columns(typemap.Kind(s.Name), p, types), pprofwire.Options{
 		Time: at, Label: labelUse(s), LabelName: typemap.Attribute, Keep: positive, Function: o.function(p),
-		MaxDepth: b.limits.depth(), MaxStringLength: b.limits.symbol(),
+		MaxDepth: b.limits.depth(), MaxStringLength: b.limits.symbol(), MaxComments: maxComments,
 	})
 	if id, e := uuid.Parse(o.ID); e == nil {
 		for _, p := range scope.Profiles().All() {

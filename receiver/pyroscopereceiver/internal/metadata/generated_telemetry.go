@@ -26,6 +26,7 @@ type TelemetryBuilder struct {
 	meter                            metric.Meter
 	mu                               sync.Mutex
 	registrations                    []metric.Registration
+	ReceiverPyroscopeCommentsDropped metric.Int64Counter
 	ReceiverPyroscopeProfiles        metric.Int64Counter
 	ReceiverPyroscopeRefused         metric.Int64Counter
 	ReceiverPyroscopeRequestDuration metric.Float64Histogram
@@ -63,6 +64,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.ReceiverPyroscopeCommentsDropped, err = builder.meter.Int64Counter(
+		"otelcol_receiver_pyroscope_comments_dropped",
+		metric.WithDescription("Number of profiles of pprof that were accepted without their comments, which have more than 1 KiB. [Development]"),
+		metric.WithUnit("{profile}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ReceiverPyroscopeProfiles, err = builder.meter.Int64Counter(
 		"otelcol_receiver_pyroscope_profiles",
 		metric.WithDescription("Number of profiles that were accepted, one for each sample type and each set of labels. [Development]"),

@@ -19,12 +19,16 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
+	tb.ReceiverPyroscopeCommentsDropped.Add(context.Background(), 1)
 	tb.ReceiverPyroscopeProfiles.Add(context.Background(), 1)
 	tb.ReceiverPyroscopeRefused.Add(context.Background(), 1)
 	tb.ReceiverPyroscopeRequestDuration.Record(context.Background(), 1)
 	tb.ReceiverPyroscopeRequests.Add(context.Background(), 1)
 	tb.ReceiverPyroscopeSamples.Add(context.Background(), 1)
 	tb.ReceiverPyroscopeSize.Add(context.Background(), 1)
+	AssertEqualReceiverPyroscopeCommentsDropped(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualReceiverPyroscopeProfiles(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())

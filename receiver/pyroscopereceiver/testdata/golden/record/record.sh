@@ -28,8 +28,9 @@ done
 for what in sync sched; do
 	go tool trace -pprof=$what work.trace >"$out/go-trace-$what.pb.gz"
 done
-go tool pprof -symbolize=none -proto -add_comment 'first of two' -add_comment 'second; with a semicolon' \
-	-output "$out/go-comments.pb.gz" "$out/go-mutex.pb.gz" 2>/dev/null
+comment() { go tool pprof -symbolize=none -proto -add_comment "$1" -output "$3" "$2" 2>/dev/null; }
+comment 'first of two' "$out/go-mutex.pb.gz" commented.pb.gz
+comment 'second; with a semicolon, and more' commented.pb.gz "$out/go-comments.pb.gz"
 
 # pprof of Node.js
 node work.js "$out"

@@ -14,6 +14,8 @@ samples, frames, at = [], {}, None
 for line in text.splitlines():
     if line.startswith("PeriodType:"):
         period = ":".join(line.split()[1:3])
+    elif line.startswith("Comment: ") and state == "head":
+        print("#" + line.removeprefix("Comment: "))
     elif line in ("Samples:", "Locations", "Mappings"):
         state = line
         if state == "Samples:":
