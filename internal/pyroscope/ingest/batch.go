@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -65,7 +66,7 @@ func edge(length time.Duration, at time.Time) string {
 type SeriesID = xxh3.Uint128
 
 // Check checks the labels that profiles have, also those of samples, and returns the
-// different series and the number of samples. Resources without samples are removed.
+// different series and the number of samples. Profiles without samples count as none.
 func (b *Batch) Check() (series []SeriesID, samples int, err error) {
 	seen := make(map[SeriesID]struct{})
 	dict := b.Profiles.Dictionary()
@@ -91,6 +92,7 @@ func (b *Batch) Check() (series []SeriesID, samples int, err error) {
 						labels = append(labels, Label{name, at.Value().AsString()})
 					}
 				}
+				slices.SortFunc(labels, byName) // attributes are in no order
 				id := seriesID(&key, s, labels, comments)
 				if _, ok := seen[id]; ok {
 					continue

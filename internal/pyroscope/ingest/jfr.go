@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -73,7 +74,7 @@ func (b *Batch) JFR(p *Params, data, snapshot []byte) error {
 	if most := b.limits.RecordingSize(); int64(len(data)) > most {
 		return tooLarge("recording with labels '%s' has %d bytes; the limit is %d", series, len(data), most)
 	}
-	b.Bytes += int64(len(data))
+	b.Bytes += int64(len(data) + len(snapshot))
 	if err := b.checkTime(series, p.From); err != nil {
 		return err
 	}
@@ -88,8 +89,7 @@ func (b *Batch) JFR(p *Params, data, snapshot []byte) error {
 		}
 		return badBody("failed to parse jfr: %v", err)
 	}
-	d.write(b, series, p.rate())
-	return nil
+	return d.write(b, series, p.rate())
 }
 
 // jfrKey is what samples are told apart by.
@@ -115,6 +115,7 @@ type jfrDecoder struct {
 	sums     []jfrSum
 	samples  map[*jfrProfile]int
 	spans    map[uint64]uint64 // by context
+	names    int               // bytes of the names of methods
 
 	// Of the chunk.
 	methods map[uint64]string
@@ -204,9 +205,10 @@ func (d *jfrDecoder) link(e *jfr.Event) int32 {
 	context := e.Number("contextId")
 	span, ok := d.spans[context]
 	if !ok {
-		for k, v := range d.snapshot.Contexts[int64(context)].GetLabels() {
+		labels := d.snapshot.Contexts[int64(context)].GetLabels()
+		for _, k := range slices.Sorted(maps.Keys(labels)) { // of several, always the same
 			if name := d.snapshot.Strings[k]; name == labelProfile || name == labelSpan {
-				span, _ = strconv.ParseUint(d.snapshot.Strings[v], 16, 64)
+				span, _ = strconv.ParseUint(d.snapshot.Strings[labels[k]], 16, 64)
 			}
 		}
 		d.spans[context] = span
@@ -232,7 +234,11 @@ func (d *jfrDecoder) trace(c *jfr.Chunk, id uint64) (int32, error) {
 	}
 	d.path = d.path[:0]
 	for i := len(frames) - 1; i >= 0; i-- {
-		if name := d.method(c, frames[i].Method); name != "" {
+		name, err := d.method(c, frames[i].Method)
+		if err != nil {
+			return 0, err
+		}
+		if name != "" {
 			d.path = append(d.path, d.location(frame{name: name, line: int64(frames[i].Line)}))
 		}
 	}
@@ -241,17 +247,24 @@ func (d *jfrDecoder) trace(c *jfr.Chunk, id uint64) (int32, error) {
 	return i, err
 }
 
+// maxNames bounds the bytes of the names of methods of a recording, which are longer
+// together than the recording if many have the class in common.
+const maxNames = 64 << 20
+
 // method returns `class.method`, empty for a method that the recording does not have.
-func (d *jfrDecoder) method(c *jfr.Chunk, id uint64) string {
+func (d *jfrDecoder) method(c *jfr.Chunk, id uint64) (string, error) {
 	text, ok := d.methods[id]
 	if !ok {
 		class, name := c.Method(id)
 		if class != "" || name != "" {
-			text = merged(class) + "." + merged(name)
+			text = merged(d.limits.cut(class)) + "." + merged(d.limits.cut(name))
+		}
+		if d.names += len(text); d.names > maxNames {
+			return "", tooLarge("names of methods have more than %d bytes together", maxNames)
 		}
 		d.methods[id] = text
 	}
-	return text
+	return text, nil
 }
 
 // hidden is what the JVM of JDK 15 and later puts after the names of classes that it
@@ -276,8 +289,12 @@ func merged(symbol string) string {
 	return list.Symbol[0].String
 }
 
+// maxSets bounds the sets of labels of a recording: each makes profiles of its own,
+// which take much more memory than the labels do.
+const maxSets = 4096
+
 // write adds the sums to a batch.
-func (d *jfrDecoder) write(b *Batch, series *Series, r *rate) {
+func (d *jfrDecoder) write(b *Batch, series *Series, r *rate) error {
 	type target struct {
 		of       *jfrProfile
 		context  uint64
@@ -290,6 +307,9 @@ func (d *jfrDecoder) write(b *Batch, series *Series, r *rate) {
 		key := target{s.of, s.context, s.spanName, s.hasLabels}
 		to, ok := targets[key]
 		if !ok {
+			if len(targets) == maxSets {
+				return tooLarge("profile has more than %d different sets of labels", maxSets)
+			}
 			labels := append(d.labels(series, s), Label{labelEvent, d.event})
 			scope := b.scope(series.with(s.of.name, labels...))
 			to = d.profiles(scope, s.of, r)
@@ -303,6 +323,7 @@ func (d *jfrDecoder) write(b *Batch, series *Series, r *rate) {
 			}
 		}
 	}
+	return nil
 }
 
 // labels returns the labels of the context of a sum. Those that the series has win.

@@ -3,6 +3,7 @@ package ingest
 import (
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aperture-collector/aperture-collector/internal/pprofwire"
 )
@@ -48,6 +49,17 @@ func bound[N int | int64](limit, most N) N {
 // takes by default is the most.
 func (l *Limits) depth() int  { return bound(l.MaxDepth, 2048) }
 func (l *Limits) symbol() int { return bound(l.MaxSymbolLength, mostNameBytes) }
+
+// cut returns the part of a name that is kept.
+func (l *Limits) cut(name string) string {
+	if most := l.symbol(); len(name) > most {
+		name = name[len(name)-most:]
+		for len(name) > 0 && !utf8.RuneStart(name[0]) {
+			name = name[1:]
+		}
+	}
+	return name
+}
 
 // Size is the largest profile in bytes.
 func (l *Limits) Size() int64 { return bound(l.MaxSize, mostBytes) }

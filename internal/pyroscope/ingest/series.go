@@ -43,6 +43,7 @@ type Series struct {
 // unknown_service.
 func NewSeries(labels []Label) (*Series, error) {
 	s := &Series{service: unknownService}
+	dotted := "" // the service as attributes have it
 	for _, l := range labels {
 		switch {
 		case !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value):
@@ -54,6 +55,8 @@ func NewSeries(labels []Label) (*Series, error) {
 		case strings.HasPrefix(l.Name, private), l.Value == "":
 		case l.Name == typemap.LabelService:
 			s.service = l.Value
+		case typemap.Attribute(l.Name) == typemap.LabelService:
+			dotted = l.Value
 		default:
 			name := typemap.Attribute(l.Name)
 			if other, ok := find(s.labels, name); ok && other != l.Value {
@@ -61,6 +64,9 @@ func NewSeries(labels []Label) (*Series, error) {
 			}
 			s.labels = setLabel(s.labels, name, l.Value)
 		}
+	}
+	if s.service == unknownService && dotted != "" {
+		s.service = dotted
 	}
 	if name, ok := strings.CutPrefix(s.Name, deltaPrefix); ok && name != "" {
 		s.labels = append(s.labels, Label{labelReplaced, s.Name})
@@ -102,8 +108,10 @@ func (s *Series) with(name string, labels ...Label) *Series {
 }
 
 func (s *Series) sort() {
-	slices.SortFunc(s.labels, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.labels, byName)
 }
+
+func byName(a, b Label) int { return strings.Compare(a.Name, b.Name) }
 
 // has reports whether the series has a label.
 func (s *Series) has(name string) bool {

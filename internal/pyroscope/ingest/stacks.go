@@ -40,13 +40,11 @@ func (b *Batch) newStacks() *stacks {
 
 // location returns the index of a frame. It does not keep the name.
 func (s *stacks) location(f frame) int32 {
+	f.name = s.limits.cut(f.name) // before it is a key
 	i, ok := s.locations[f]
 	if !ok {
 		f.name = strings.Clone(f.name)
-		name := withoutShape(strings.ToValidUTF8(f.name, "\ufffd"))
-		if most := s.limits.symbol(); len(name) > most {
-			name = strings.ToValidUTF8(name[len(name)-most:], "")
-		}
+		name := s.limits.cut(withoutShape(strings.ToValidUTF8(f.name, "\ufffd")))
 		i = s.b.Location(0, 0, "", profile.Line{Function: s.b.Function(profile.Function{Name: name}), Line: f.line})
 		s.locations[f] = i
 	}
