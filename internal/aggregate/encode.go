@@ -203,7 +203,7 @@ func (e *encoder) group(g *group) {
 	sh := &e.w.shapes[g.shape]
 	types := profile.Types(sh.kind)
 	own := len(types) > 0
-	// CPU time belongs to the samples before it in its scope.
+	// CPU time belongs to the samples of its scope.
 	scope := e.scope(g, own && len(sh.types) <= len(types) && (len(sh.types) == 0 || sh.types[0] == types[0]))
 	if len(sh.types) == 0 {
 		return

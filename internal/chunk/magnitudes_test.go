@@ -41,7 +41,18 @@ func TestMagnitudes(t *testing.T) {
 	require.NoError(t, err)
 	var m Magnitudes
 	require.NoError(t, m.AddChunk(c))
-	assert.Equal(t, Magnitudes{values: [MaxTypes]uint64{5, half}, counts: 9}, m)
+	assert.Equal(t, Magnitudes{values: [MaxTypes]uint64{5, half}, counts: 9, profiles: [MaxTypes]uint64{5, half}}, m)
+	require.NoError(t, m.AddChunk(c))
+	require.ErrorIs(t, m.AddChunk(c), ErrFull)
+
+	// What cancels out in an entry does not in a selection of profiles.
+	require.NoError(t, b.Reset(1))
+	for i, v := range []int64{half, -half} {
+		require.NoError(t, b.Add(Profile{Time: int64(i)}, []Entry{{Values: [MaxTypes]int64{v}, Min: NoMinimum, Max: NoMaximum}}))
+	}
+	c, err = b.Build([]uint32{0}, nil)
+	require.NoError(t, err)
+	m = Magnitudes{}
 	require.NoError(t, m.AddChunk(c))
 	require.ErrorIs(t, m.AddChunk(c), ErrFull)
 }

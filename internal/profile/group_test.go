@@ -213,7 +213,7 @@ func TestSplitKeepsForeignTypesApart(t *testing.T) {
 	assert.Equal(t, map[ValueType]int64{{"a", "count"}: 1, {"samples", "count"}: 2, {"b", "bytes"}: 3}, got)
 }
 
-// CPU time belongs to the samples before it in its scope, and is foreign without any.
+// CPU time belongs to the samples of its scope, in either order, and is foreign without any.
 func TestSplitFusesCPUTime(t *testing.T) {
 	samples := ownTypes[KindCPU][0]
 	f := func(want map[string][MaxTypes]int64, scopes ...[]ValueType) {
