@@ -12,21 +12,50 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chconn"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
+	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/schema"
 	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
 	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
+// seriesFixture is a store of its own with a window of an hour from start on.
+type seriesFixture struct {
+	*testing.T
+	pool   *chconn.Pool
+	tables schema.Options
+	writer *chunkwriter.Writer
+	source *chunktest.Source
+	start  int64
+}
+
+func newSeriesFixture(t *testing.T) *seriesFixture {
+	pool, o := chunktest.Open(t)
+	f := &seriesFixture{
+		T: t, pool: pool, tables: o, writer: chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 12}),
+		source: chunktest.NewSource(7), start: time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano(),
+	}
+	require.NoError(t, f.writer.Write(t.Context(), f.source.Window(f.start, int64(time.Minute), 60)))
+	return f
+}
+
+// write stores a window with one series of service-0.
+func (f *seriesFixture) write(labels ...profile.Label) {
+	id, _ := profile.LabelsID(labels, nil)
+	win := f.source.Window(f.start, int64(time.Minute), 20)
+	for _, g := range win.Groups.Groups {
+		g.Series = &profile.Series{Tenant: "anonymous", Service: "service-0", Labels: labels, ID: id}
+	}
+	require.NoError(f, f.writer.Write(f.Context(), win))
+}
+
 // TestSeriesAreRemembered asks the same again, before and after there are new series.
 func TestSeriesAreRemembered(t *testing.T) {
-	pool, o := chunktest.Open(t)
-	w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 12})
-	source := chunktest.NewSource(7)
-	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano()
-	require.NoError(t, w.Write(t.Context(), source.Window(start, int64(time.Minute), 60)))
+	f := newSeriesFixture(t)
+	pool, o, start := f.pool, f.tables, f.start
 
 	var mu sync.Mutex
 	var asked []string
@@ -63,14 +92,8 @@ func TestSeriesAreRemembered(t *testing.T) {
 		assert.Equal(t, []uint64{fresh, fresh}, []uint64{first, again})
 		assert.Equal(t, [][]profilestore.Series{want, want}, [][]profilestore.Series{series, same})
 
-		labels := []profile.Label{{Name: "k8s.pod.name", Value: "pod-new-" + strconv.Itoa(i)}}
-		id, _ := profile.LabelsID(labels, nil)
-		seen = append(seen, labels[0].Value)
-		win := source.Window(start, int64(time.Minute), 20)
-		for _, g := range win.Groups.Groups {
-			g.Series = &profile.Series{Tenant: sel.Tenant, Service: sel.Service, Labels: labels, ID: id}
-		}
-		require.NoError(t, w.Write(t.Context(), win))
+		seen = append(seen, "pod-new-"+strconv.Itoa(i))
+		f.write(profile.Label{Name: "k8s.pod.name", Value: seen[i]})
 	}
 	_, series := ask(r)
 	for _, pod := range seen {
@@ -110,10 +133,8 @@ func TestGroupsList(t *testing.T) {
 // TestFewOfManySeries selects one series of a service that has more than are
 // remembered, and more than a result may have rows.
 func TestFewOfManySeries(t *testing.T) {
-	pool, o := chunktest.Open(t)
-	w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 12})
-	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano()
-	require.NoError(t, w.Write(t.Context(), chunktest.NewSource(7).Window(start, int64(time.Minute), 60)))
+	f := newSeriesFixture(t)
+	pool, o, start := f.pool, f.tables, f.start
 	sel := profilestore.Selector{
 		Tenant: "anonymous", Service: "service-0", Start: start, End: start + int64(time.Hour),
 		Matchers: []profilestore.Matcher{{Name: "k8s.pod.name", Value: "pod-1"}},

@@ -9,9 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunktest"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/chunks/chunkwriter"
-	"github.com/aperture-collector/aperture-collector/extension/profilestoreextension/internal/writer"
 	"github.com/aperture-collector/aperture-collector/internal/clickhousetest"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
@@ -21,20 +18,10 @@ import (
 // statements of a query: all profiles are under their labels, and those of which
 // nobody knows labels are under empty ones.
 func TestSeriesThatComeMeanwhile(t *testing.T) {
-	pool, o := chunktest.Open(t)
-	w := chunkwriter.New(pool, writer.Options{Tables: o, KnownEntries: 1 << 12})
-	source := chunktest.NewSource(9)
-	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC).UnixNano()
-	require.NoError(t, w.Write(t.Context(), source.Window(start, int64(time.Minute), 60)))
-
+	f := newSeriesFixture(t)
+	pool, o, start := f.pool, f.tables, f.start
 	write := func(pod string) {
-		labels := []profile.Label{{Name: "k8s.pod.name", Value: pod}, {Name: "zone", Value: "z"}}
-		id, _ := profile.LabelsID(labels, nil)
-		win := source.Window(start, int64(time.Minute), 20)
-		for _, g := range win.Groups.Groups {
-			g.Series = &profile.Series{Tenant: "anonymous", Service: "service-0", Labels: labels, ID: id}
-		}
-		require.NoError(t, w.Write(context.WithoutCancel(t.Context()), win))
+		f.write(profile.Label{Name: "k8s.pod.name", Value: pod}, profile.Label{Name: "zone", Value: "z"})
 	}
 	var mu sync.Mutex
 	var coming []string // after each time that labels were read
