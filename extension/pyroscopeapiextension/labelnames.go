@@ -64,6 +64,19 @@ func (l *labelNames) of(ctx context.Context, tenant, name string) ([]string, err
 	return []string{name}, nil
 }
 
+// has reports whether the store has a label of this name. It may say no of one that is
+// not older than namesAge.
+func (l *labelNames) has(ctx context.Context, tenant, name string) (bool, error) {
+	known := l.known(tenant)
+	if known == nil {
+		var err error
+		if known, err = l.read(ctx, tenant); err != nil {
+			return false, err
+		}
+	}
+	return slices.Contains(known.names[typemap.Label(name)], name), nil
+}
+
 func isService(public string) bool {
 	return public == typemap.LabelService || public == selector.LabelServicePrivate
 }

@@ -41,6 +41,10 @@ func (a *api) mergeProfile(ctx context.Context, q *stackQuery, maxNodes int64) (
 	if err != nil {
 		return nil, err
 	}
+	comments, err := a.comments(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	_, step := profilestore.StartStep(ctx, "pprof")
 	defer step.End(nil)
 	one := parts.join()
@@ -63,6 +67,9 @@ func (a *api) mergeProfile(ctx context.Context, q *stackQuery, maxNodes int64) (
 	out.DurationNanos = (q.times.end - q.times.start) * int64(time.Millisecond)
 	out.PeriodType = &googlev1.ValueType{Type: intern(out, q.id.Period.Type), Unit: intern(out, q.id.Period.Unit)}
 	out.Period = parts.period()
+	for _, c := range comments {
+		out.Comment = append(out.Comment, intern(out, c))
+	}
 	return out, nil
 }
 

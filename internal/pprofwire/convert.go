@@ -11,8 +11,9 @@ import (
 
 // ToProfiles returns p as OTLP profiles, one for each column, in one resource
 // without attributes. Sums by sample type, stack and labels are those of p; samples
-// whose value is 0 are left out. Comments have [Options].MaxComments; drop_frames, keep_frames, doc_url and
-// units of labels have no place in OTLP profiles. Nothing of the result aliases p.
+// whose value is 0 are left out. Comments are kept as MaxComments of the options says;
+// drop_frames, keep_frames, doc_url and units of labels have no place in OTLP profiles.
+// Nothing of the result aliases p.
 func ToProfiles(p *Profile, o Options) (pprofile.Profiles, error) {
 	columns, err := p.Columns(o.Kind)
 	if err != nil {

@@ -289,3 +289,24 @@ func TestLabelTwice(t *testing.T) {
 	assert.Equal(t, 1, pd.ProfileCount())
 	assert.Equal(t, maxSeries+1, pd.SampleCount())
 }
+
+// Comments are kept as a list if they are not too long.
+func TestMaxComments(t *testing.T) {
+	data := append(labelled(map[string]string{"a": "b"}), new(file).bytes(fieldComment, packed(3, 0, 4)).b...)
+	comments := func(most int) (out []any) {
+		pd, err := Decode(data, Limits{}, Options{MaxComments: most})
+		require.NoError(t, err)
+		for _, p := range pd.ResourceProfiles().At(0).ScopeProfiles().At(0).Profiles().All() {
+			for _, i := range p.AttributeIndices().All() {
+				a := pd.Dictionary().AttributeTable().At(int(i))
+				if pd.Dictionary().StringTable().At(int(a.KeyStrindex())) == profile.AttrComment {
+					out = append(out, a.Value().Slice().AsRaw())
+				}
+			}
+		}
+		return out
+	}
+	assert.Equal(t, []any{[]any{"a", "b"}}, comments(2))
+	assert.Empty(t, comments(1))
+	assert.Empty(t, comments(0))
+}
