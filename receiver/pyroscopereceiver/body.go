@@ -15,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/aperture-collector/aperture-collector/internal/pyroscope/ingest"
 	"github.com/aperture-collector/aperture-collector/internal/pyroscope/pyrotenant"
 )
 
@@ -47,6 +48,10 @@ func recycle(buf *bytes.Buffer) {
 		bodies.Put(buf)
 	}
 }
+
+// maxBody is the largest body of POST /ingest that can be of use: a form with the
+// largest recording, and as much for all else.
+func maxBody(l *ingest.Limits) int64 { return 2*l.RecordingSize() + mib }
 
 var errTooLarge = errors.New("too large")
 
@@ -140,14 +145,14 @@ const (
 const maxParts = 16
 
 // form reads the fields of a form that matter. It copies them.
-func form(data []byte, boundary string) (map[string][]byte, error) {
+func form(data []byte, boundary string, res *reservation) (map[string][]byte, error) {
 	// A form that is cut off within the headers of a part has an end to the reader.
 	if end := "--" + boundary + "--"; !bytes.Contains(data, []byte(end)) {
 		return nil, unreadable("failed to parse form: it is cut off, there is no " + end)
 	}
 	fields := make(map[string][]byte, 2)
 	parts := multipart.NewReader(bytes.NewReader(data), boundary)
-	for range maxParts {
+	for n := 0; ; n++ {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
 			return fields, nil
@@ -155,14 +160,18 @@ func form(data []byte, boundary string) (map[string][]byte, error) {
 		if err != nil {
 			return nil, unreadable(fmt.Sprintf("failed to parse form: %v", err))
 		}
+		if n == maxParts {
+			return nil, unreadable(fmt.Sprintf("failed to parse form: there are more than %d parts", maxParts))
+		}
 		switch name := part.FormName(); name {
 		case fieldProfile, fieldConfig, fieldBefore, fieldJFR, fieldLabels:
-			content, err := io.ReadAll(part)
-			if err != nil {
+			var content bytes.Buffer
+			if err := fill(&content, part, int64(len(data)), res); errors.Is(err, errBusy) {
+				return nil, err
+			} else if err != nil {
 				return nil, unreadable(fmt.Sprintf("failed to parse form: field %s: %v", name, err))
 			}
-			fields[name] = content
+			fields[name] = content.Bytes()
 		}
 	}
-	return nil, unreadable(fmt.Sprintf("failed to parse form: there are more than %d parts", maxParts))
 }

@@ -29,12 +29,15 @@ type Config struct {
 	Multitenancy bool `mapstructure:"multitenancy"`
 
 	// MaxBodySize is the largest body of a request in bytes, without
-	// Content-Encoding. Default 268435456 (256 MiB).
+	// Content-Encoding. Messages of push.v1 are at most 32 MiB in any case, bodies of
+	// POST /ingest at most 1 MiB larger than two of the tenant's largest recordings.
+	// Default 268435456 (256 MiB).
 	MaxBodySize int64 `mapstructure:"max_body_size"`
 
 	// MaxInflightSize is the most bytes of all bodies that are worked on at one time;
 	// a request beyond it is refused and may be retried. What is made of them takes
-	// memory too. Default 536870912 (512 MiB).
+	// memory too; that of pushes with more than 4 MiB of inflated profiles counts, with
+	// 16 times the size of the rest. Default 536870912 (512 MiB).
 	MaxInflightSize int64 `mapstructure:"max_inflight_size"`
 
 	// Limits are those of each tenant, with the defaults of Pyroscope.

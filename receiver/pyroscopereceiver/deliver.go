@@ -30,12 +30,14 @@ type request struct {
 	state  *tenantState
 	start  time.Time
 	res    *reservation
-	turn   bool // it has room in converting
-	in     bool // it is counted as in work
+	// decoded is the part of res that is for what profiles become.
+	decoded int64
+	turn    bool // it has room in converting
+	in      bool // it is counted as in work
 }
 
 // begin begins to work on a request. The error is a refusal; the request must be ended
-// by end in any case.
+// by end, and by leave in any case.
 func (r *pyroscopeReceiver) begin(h http.Header, format string) (*request, error) {
 	q := &request{pyroscopeReceiver: r, format: format, start: time.Now(), res: r.budget.reserve()}
 	if q.in = r.enter(); !q.in {
@@ -70,12 +72,17 @@ func (q *request) converted() {
 	}
 }
 
+// leave gives back what the request holds, also when it panics.
+func (q *request) leave() {
+	q.converted()
+	if q.in {
+		q.working.Done()
+	}
+}
+
 // end counts the request and returns the answer to one that failed.
 func (q *request) end(ctx context.Context, err error) *pyrotenant.Error {
 	q.converted()
-	if q.in {
-		defer q.working.Done()
-	}
 	var refused *pyrotenant.Error
 	outcome := "ok"
 	if err != nil {

@@ -19,6 +19,7 @@ type ingestHandler struct{ r *pyroscopeReceiver }
 func (h *ingestHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	q, err := h.r.begin(r.Header, string(ingest.Folded))
+	defer q.leave()
 	if err == nil {
 		err = h.take(ctx, q, r)
 	}
@@ -41,7 +42,7 @@ func (h *ingestHandler) take(ctx context.Context, q *request, r *http.Request) e
 		q.refused(ctx, "profile_id")
 		return nil
 	}
-	buf, err := readBody(r, h.r.cfg.MaxBodySize, q.res)
+	buf, err := readBody(r, min(h.r.cfg.MaxBodySize, maxBody(q.state.ingest)), q.res)
 	if err != nil {
 		return err
 	}
@@ -74,14 +75,14 @@ func (h *ingestHandler) decode(q *request, b *ingest.Batch, p *ingest.Params, bu
 	var config ingest.SampleTypeConfig
 	var snapshot []byte
 	if p.Multipart {
-		fields, err := form(data, p.Boundary)
+		fields, err := form(data, p.Boundary, q.res)
 		if err != nil {
 			return err
 		}
 		data = fields[fieldProfile]
 		if p.Format == ingest.JFR {
 			data = fields[fieldJFR]
-			if snapshot, err = inflated(fields[fieldLabels], limit, q.res); err != nil {
+			if snapshot, err = inflated(fields[fieldLabels], q.state.ingest.Size(), q.res); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package pyroscopereceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -26,6 +27,7 @@ var _ pushv1connect.PusherServiceHandler = (*pusher)(nil)
 // Push takes profiles of pprof of any number of series.
 func (p *pusher) Push(ctx context.Context, req *connect.Request[pushv1.PushRequest]) (*connect.Response[pushv1.PushResponse], error) {
 	q, err := p.r.begin(req.Header(), formatPush)
+	defer q.leave()
 	if err == nil {
 		err = p.take(ctx, q, req.Msg)
 	}
@@ -67,11 +69,39 @@ func (p *pusher) take(ctx context.Context, q *request, msg *pushv1.PushRequest) 
 			if err := b.Pprof(s.GetRawProfile(), series, o); err != nil {
 				return pushError(err)
 			}
+			if err := q.reserveDecoded(b.Bytes); err != nil {
+				return err
+			}
 		}
 	}
 	// The message is not needed any more, but the caller holds it.
 	msg.Series = nil
 	return q.deliver(ctx, b, func() {})
+}
+
+const (
+	// unreserved is how much of the inflated profiles of a push may become what it
+	// becomes: as much as one profile is by default, which is not reserved either.
+	unreserved = 4 * mib
+	// decodedFactor is how many times its size a profile takes at most, about.
+	decodedFactor = 16
+)
+
+// reserveDecoded reserves the memory for what many profiles become, which have so many
+// bytes inflated: messages that small profiles are in, gzipped, say nothing of it.
+func (q *request) reserveDecoded(inflated int64) error {
+	need := decodedFactor * max(inflated-unreserved, 0)
+	if need > q.cfg.MaxInflightSize {
+		return &pyrotenant.Error{
+			Status: http.StatusBadRequest, Code: connect.CodeInvalidArgument, Reason: ingest.ReasonTooLarge,
+			Message: fmt.Sprintf("inflated profiles of a push have more than %d bytes together; send less at once", q.cfg.MaxInflightSize/decodedFactor+unreserved),
+		}
+	}
+	if err := q.res.grow(max(need-q.decoded, 0)); err != nil {
+		return err
+	}
+	q.decoded = max(need, q.decoded)
+	return nil
 }
 
 func invalidPush(message string) *pyrotenant.Error {
@@ -90,7 +120,6 @@ func pushError(err error) error {
 // pushGuard lets messages be read only as far as there is room for them.
 type pushGuard struct {
 	r       *pyroscopeReceiver
-	next    http.Handler
 	refusal *connect.ErrorWriter
 }
 
@@ -98,26 +127,29 @@ func (g *pushGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Those without a tenant need not be read at all.
 	if _, err := pyrotenant.Of(r.Header, g.r.cfg.Multitenancy); err != nil && g.refusal.IsSupported(r) {
 		q, _ := g.r.begin(r.Header, formatPush)
+		defer q.leave()
 		// The client may not wait for the answer.
 		_ = g.refusal.Write(w, r, q.end(r.Context(), err).Connect())
 		return
 	}
 	res := g.r.budget.reserve()
 	defer res.release()
-	r.Body = &guardedBody{r.Body, res, g.r.cfg.MaxBodySize}
-	g.next.ServeHTTP(w, r)
+	r.Body = &guardedBody{ReadCloser: r.Body, res: res, limit: g.r.cfg.pushSize()}
+	// One for each message, so that all that is made of it counts as its own.
+	_, handler := pushv1connect.NewPusherServiceHandler(&pusher{g.r}, g.r.pushOptions(res)...)
+	handler.ServeHTTP(w, r)
 }
 
 // guardedBody reserves what it reads.
 type guardedBody struct {
 	io.ReadCloser
-	res   *reservation
-	limit int64
+	res         *reservation
+	read, limit int64
 }
 
 func (b *guardedBody) Read(to []byte) (int, error) {
 	n, err := b.ReadCloser.Read(to)
-	if b.res.held+int64(n) > b.limit {
+	if b.read += int64(n); b.read > b.limit {
 		return 0, bodyTooLarge("found more", b.limit).Connect()
 	}
 	if e := b.res.grow(int64(n)); e != nil {

@@ -143,6 +143,8 @@ func TestPushWithoutRoom(t *testing.T) {
 		require.Error(t, err, name)
 		assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err), "%s: %v", name, err)
 	}
+	assert.Zero(t, f.budget.held.Load())
+	f = start(t, options{config: func(c *Config) { c.MaxBodySize, c.MaxInflightSize = 200<<10, 300<<10 }})
 	for name, o := range protocols {
 		if strings.HasSuffix(name, "gzip") {
 			_, err := f.pushClient(t, o...).Push(t.Context(), pushOf(series(nil, make([]byte, 4<<20))))

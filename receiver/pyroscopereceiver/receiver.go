@@ -62,10 +62,7 @@ func (r *pyroscopeReceiver) Start(_ context.Context, host component.Host) error 
 	if err != nil {
 		return err
 	}
-	// Bodies of JSON are larger than what is in them.
-	options := []connect.HandlerOption{connect.WithReadMaxBytes(int(r.cfg.MaxBodySize))}
-	push, handler := pushv1connect.NewPusherServiceHandler(&pusher{r}, options...)
-	handler = &pushGuard{r, handler, connect.NewErrorWriter(options...)}
+	push, handler := "/"+pushv1connect.PusherServiceName+"/", &pushGuard{r, connect.NewErrorWriter(r.pushOptions(nil)...)}
 	ingest := &ingestHandler{r}
 	for _, path := range []string{"/ingest", "/pyroscope/ingest"} {
 		unmount, err := server.Mount("POST "+path, ingest, httpserver.Refuse(pyrotenant.Refuse))

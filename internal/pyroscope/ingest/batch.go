@@ -23,6 +23,7 @@ type Batch struct {
 	tenant string
 	now    time.Time
 	series []*Series // by index of the resource
+	values int       // of samples of pprof
 }
 
 // NewBatch returns an empty Batch of a tenant.

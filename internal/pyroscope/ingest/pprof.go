@@ -31,6 +31,9 @@ type PprofOptions struct {
 // series; larger ones hardly say the same of one profile after another.
 const maxComments = 1 << 10
 
+// maxValues bounds the values of the samples of all profiles of pprof of a request.
+const maxValues = 4 << 20
+
 // decoded holds profiles that are done with, for their memory.
 var decoded = sync.Pool{New: func() any { return new(pprofwire.Profile) }}
 
@@ -78,10 +81,14 @@ func (b *Batch) Pprof(data []byte, s *Series, o PprofOptions) error {
 		// Of what does not end before the time that it may have, only the start is known.
 		p.DurationNanos = 0
 	}
+	columns := o.columns(typemap.Kind(s.Name), p, types)
+	if b.values += p.NumSamples() * len(columns); b.values > maxValues {
+		return tooLarge("profiles of a request have more than %d values together", maxValues)
+	}
 	c := pprofwire.NewConverter(b.Profiles, p)
 	defer c.Release()
 	scope := b.scope(s)
-	err := c.Append(scope, o.columns(typemap.Kind(s.Name), p, types), pprofwire.Options{
+	err := c.Append(scope, columns, pprofwire.Options{
 		Time: at, Label: labelUse(s), LabelName: typemap.Attribute, Keep: positive, Function: o.function(p),
 		MaxDepth: b.limits.depth(), MaxStringLength: b.limits.symbol(), MaxComments: maxComments,
 	})
