@@ -4,14 +4,7 @@ import json
 import os.path
 import sys
 
-
-def varint(n):
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+from varint import varint
 
 
 def node(name, value, children):

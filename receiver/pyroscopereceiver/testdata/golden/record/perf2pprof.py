@@ -6,14 +6,7 @@ import gzip
 import re
 import sys
 
-
-def varint(n):
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+from varint import varint
 
 
 def number(field, n):

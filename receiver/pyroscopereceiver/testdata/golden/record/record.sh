@@ -4,6 +4,7 @@
 #
 #	receiver/pyroscopereceiver/testdata/golden/record/record.sh
 set -eu
+export PYTHONDONTWRITEBYTECODE=1
 here=$(cd "$(dirname "$0")" && pwd)
 out=$here/..
 dir=${TMPDIR:-/tmp}/golden
