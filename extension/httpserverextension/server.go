@@ -89,7 +89,7 @@ func (s *server) NotReady() error {
 // after that is reported as the component's status.
 func (s *server) Start(ctx context.Context, host component.Host) error {
 	inner, err := s.cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), s.settings, http.HandlerFunc(s.serve),
-		confighttp.WithErrorHandler(s.writeError), confighttp.WithDecoder("zstd", unzstd))
+		confighttp.WithErrorHandler(s.writeError), confighttp.WithDecoder("zstd", unzstd), confighttp.WithDecoder("identity", asItIs))
 	if err != nil {
 		return fmt.Errorf("create HTTP server: %w", err)
 	}
