@@ -38,6 +38,8 @@ type Selector struct {
 	Service string
 	// Kinds restricts the kinds of profiles.
 	Kinds []string
+	// Types restricts profiles to those of exactly these sample types; nil selects all.
+	Types []profile.ValueType
 	// PeriodType restricts profiles to those of a period type, which may be the empty
 	// one; nil selects all.
 	PeriodType *profile.ValueType

@@ -30,7 +30,7 @@ func (r *Reader) labelFilter(s *scan, sel *profilestore.Selector) string {
 		return out
 	}
 	return out + " AND series GLOBAL IN (SELECT arrayJoin(series_ids) FROM " + r.from + " WHERE " +
-		s.of(hours{s.start / layout.Hour, (s.end + layout.Hour - 1) / layout.Hour}) + ")"
+		r.filled(s) + ")"
 }
 
 // valuesOf is an expression for the values of the labels whose names are in a parameter.

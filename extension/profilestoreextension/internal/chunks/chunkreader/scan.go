@@ -52,6 +52,10 @@ func (r *Reader) newScan(sel profilestore.Selector) (*scan, error) {
 		s.params.Strings("kinds", sel.Kinds)
 		s.kindNames = sel.Kinds
 	}
+	if sel.Types != nil {
+		s.kinds += " AND types = {types:String}"
+		s.params.String("types", layout.EncodeTypes(sel.Types))
+	}
 	if sel.PeriodType != nil {
 		s.kinds += " AND period_type = {period_type:String}"
 		s.params.String("period_type", layout.EncodeType(*sel.PeriodType))
