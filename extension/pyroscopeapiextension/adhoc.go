@@ -63,7 +63,7 @@ func (s *adhoc) read(ctx context.Context, tenant string) (list []adhocEntry, err
 
 // Upload keeps a profile and answers what is in it.
 func (s *adhoc) Upload(ctx context.Context, req *connect.Request[adhocv1.AdHocProfilesUploadRequest]) (*connect.Response[adhocv1.AdHocProfilesGetResponse], error) {
-	return keptCall(ctx, s.api, "adhoc_upload", req, func(tenant string, q *adhocv1.AdHocProfilesUploadRequest) (*adhocv1.AdHocProfilesGetResponse, error) {
+	return call(ctx, s.api, "adhoc_upload", req, func(ctx context.Context, tenant string, q *adhocv1.AdHocProfilesUploadRequest) (*adhocv1.AdHocProfilesGetResponse, error) {
 		switch name := q.GetName(); {
 		case name == "":
 			return nil, selector.Invalid("name is required")
@@ -114,7 +114,7 @@ func (s *adhoc) add(ctx context.Context, tenant string, entry adhocEntry, data [
 
 // Get answers one sample type of a profile.
 func (s *adhoc) Get(ctx context.Context, req *connect.Request[adhocv1.AdHocProfilesGetRequest]) (*connect.Response[adhocv1.AdHocProfilesGetResponse], error) {
-	return keptCall(ctx, s.api, "adhoc_get", req, func(tenant string, q *adhocv1.AdHocProfilesGetRequest) (*adhocv1.AdHocProfilesGetResponse, error) {
+	return call(ctx, s.api, "adhoc_get", req, func(ctx context.Context, tenant string, q *adhocv1.AdHocProfilesGetRequest) (*adhocv1.AdHocProfilesGetResponse, error) {
 		entry, file, err := s.find(ctx, tenant, q.GetId())
 		if err != nil {
 			return nil, err
@@ -175,7 +175,7 @@ func (s *adhoc) List(ctx context.Context, req *connect.Request[adhocv1.AdHocProf
 
 // Diff compares a sample type of two profiles.
 func (s *adhoc) Diff(ctx context.Context, req *connect.Request[adhocv1.AdHocProfilesDiffRequest]) (*connect.Response[adhocv1.AdHocProfilesDiffResponse], error) {
-	return keptCall(ctx, s.api, "adhoc_diff", req, func(tenant string, q *adhocv1.AdHocProfilesDiffRequest) (*adhocv1.AdHocProfilesDiffResponse, error) {
+	return call(ctx, s.api, "adhoc_diff", req, func(ctx context.Context, tenant string, q *adhocv1.AdHocProfilesDiffRequest) (*adhocv1.AdHocProfilesDiffResponse, error) {
 		nodes, err := s.api.cfg.Limits.nodes(q.GetMaxNodes())
 		if err != nil {
 			return nil, err

@@ -55,7 +55,26 @@ func readFile(data []byte) (*adhocFile, error) {
 	if len(out.types) == 0 {
 		return nil, selector.Invalid("profile has no sample types")
 	}
-	return out, nil
+	return out, checkFrames(list)
+}
+
+// maxAdhocFrames bounds the frames of all samples of a file. Samples share stacks in a
+// file, and do not in a tree: a small file may have very many.
+const maxAdhocFrames = 8 << 20
+
+func checkFrames(list []*pprofwire.Profile) error {
+	frames := 0
+	for _, p := range list {
+		for i := range p.NumSamples() {
+			for _, location := range p.Sample(i).Locations {
+				frames += max(len(p.Lines(location)), 1)
+			}
+			if frames > maxAdhocFrames {
+				return selector.Invalid("profile has more than %d frames in its samples", maxAdhocFrames)
+			}
+		}
+	}
+	return nil
 }
 
 func (f *adhocFile) names() (out []string) {

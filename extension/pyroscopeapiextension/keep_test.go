@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,6 +151,16 @@ func TestAdhoc(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, status)
 	status, _ = f.post(t, adhocPath+"Upload", `{"name":"x","profile":"%%%"}`)
 	assert.Equal(t, http.StatusBadRequest, status)
+	// A stack that many samples share is small in a file.
+	location.Line = slices.Repeat(location.Line, 100)
+	p.Sample[0].Location = slices.Repeat(p.Sample[0].Location, 20)
+	p.Sample = slices.Repeat(p.Sample, maxAdhocFrames/2000+1)
+	var deep bytes.Buffer
+	require.NoError(t, p.Write(&deep))
+	status, _ = upload("deep", deep.Bytes())
+	assert.Equal(t, http.StatusBadRequest, status)
+	_, err := readFile(deep.Bytes())
+	require.ErrorContains(t, err, "profile has more than 8388608 frames in its samples")
 	for n := range b.Len() {
 		status, _ := upload("cut", b.Bytes()[:n])
 		assert.Equal(t, http.StatusBadRequest, status, n)

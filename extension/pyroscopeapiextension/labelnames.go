@@ -38,6 +38,9 @@ type storedNames struct {
 const (
 	// namesAge is how long a name that has one meaning may have another by now.
 	namesAge = 10 * time.Second
+	// missAge is how long a name that was not there is taken to be none: a request may
+	// have many, and each would be looked up.
+	missAge = time.Second
 	// maxNamedTenants bounds those remembered; all are forgotten when there are more.
 	maxNamedTenants = 1000
 )
@@ -52,7 +55,7 @@ func (l *labelNames) of(ctx context.Context, tenant, name string) ([]string, err
 		return []string{public}, nil // no other name looks like it
 	}
 	known := l.known(tenant)
-	if known == nil || known.names[public] == nil {
+	if known == nil || known.names[public] == nil && time.Since(known.read) > missAge {
 		var err error
 		if known, err = l.read(ctx, tenant); err != nil {
 			return nil, err
@@ -92,8 +95,11 @@ func (l *labelNames) known(tenant string) *storedNames {
 
 func (l *labelNames) read(ctx context.Context, tenant string) (*storedNames, error) {
 	out := &storedNames{read: time.Now(), names: make(map[string][]string)}
-	list, err := l.store.LabelNames(ctx, profilestore.Selector{Tenant: tenant}, maxLabelNames)
+	list, err := l.store.LabelNames(ctx, profilestore.Selector{Tenant: tenant}, maxLabelNames+1)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkListed("names of labels", len(list), maxLabelNames); err != nil {
 		return nil, err
 	}
 	for _, name := range list {

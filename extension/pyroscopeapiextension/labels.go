@@ -14,6 +14,15 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/pyroscope/typemap"
 )
 
+// checkListed refuses what would be listed in part: nobody could tell. The error wraps
+// [profilestore.ErrLimit].
+func checkListed(what string, n, limit int) error {
+	if n > limit {
+		return fmt.Errorf("%w: there are more than %d %s; select fewer by `matchers` or a shorter time", profilestore.ErrLimit, limit, what)
+	}
+	return nil
+}
+
 // listNames returns the names of labels, sorted; none if there is nothing.
 func (a *api) listNames(ctx context.Context, q *question) ([]string, error) {
 	list, err := a.narrowed(ctx, q)
@@ -23,8 +32,11 @@ func (a *api) listNames(ctx context.Context, q *question) ([]string, error) {
 	var stored []string
 	found := false
 	for _, sel := range list {
-		names, err := a.store.LabelNames(ctx, sel, maxLabelNames)
+		names, err := a.store.LabelNames(ctx, sel, maxLabelNames+1)
 		if err != nil {
+			return nil, err
+		}
+		if err := checkListed("names of labels", len(names), maxLabelNames); err != nil {
 			return nil, err
 		}
 		if len(names) == 0 && !found { // series may have no labels
@@ -67,8 +79,11 @@ func (a *api) listValues(ctx context.Context, q *question, name string) ([]strin
 		}
 		for _, sel := range list {
 			for _, name := range stored {
-				values, err := a.store.LabelValues(ctx, sel, name, maxLabelValues)
+				values, err := a.store.LabelValues(ctx, sel, name, maxLabelValues+1)
 				if err != nil {
+					return nil, err
+				}
+				if err := checkListed("values of "+public, len(values), maxLabelValues); err != nil {
 					return nil, err
 				}
 				for _, v := range values {
@@ -132,8 +147,11 @@ func (a *api) listSeries(ctx context.Context, q *question, names []string) ([]*t
 		return nil, err
 	}
 	for _, k := range list {
-		sets, err := a.store.LabelSets(ctx, k.sel, c.stored, maxLabelSets)
+		sets, err := a.store.LabelSets(ctx, k.sel, c.stored, maxLabelSets+1)
 		if err != nil {
+			return nil, err
+		}
+		if err := checkListed("series", len(sets), maxLabelSets); err != nil {
 			return nil, err
 		}
 		for _, values := range sets {
@@ -141,8 +159,8 @@ func (a *api) listSeries(ctx context.Context, q *question, names []string) ([]*t
 				out.add(labelSet(names, id, func(public string) string { return c.value(public, values) }))
 			}
 		}
-		if len(out.sets) > maxLabelSets {
-			return nil, fmt.Errorf("%w: there are more than %d series; ask for fewer labels by `label_names`, or select some", profilestore.ErrLimit, maxLabelSets)
+		if err := checkListed("series", len(out.sets), maxLabelSets); err != nil {
+			return nil, err
 		}
 	}
 	return out.sorted(), nil

@@ -103,7 +103,9 @@ func (a *api) askLabels(ctx context.Context, tenant string, selectors []string, 
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, list...)
+		if all = append(all, list...); len(all) > selector.MaxMatchers {
+			return nil, selector.Invalid("matchers have more than %d label matchers together", selector.MaxMatchers)
+		}
 	}
 	q, err := a.ask(ctx, tenant, all)
 	if err != nil {

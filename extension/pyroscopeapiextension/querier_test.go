@@ -1,6 +1,7 @@
 package pyroscopeapiextension
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/internal/pyroscope/selector"
 )
 
 const cpuID = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
@@ -135,6 +138,36 @@ func TestSeriesOfLabels(t *testing.T) {
 	all := series(nil, `{service_name="db",__name__="memory",__type__="inuse_space"}`)
 	assert.Equal(t, []string{"__name__=memory __profile_type__=memory:inuse_space:bytes:: __service_name__=db __type__=inuse_space __unit__=bytes service_name=db"}, all)
 	assert.Empty(t, series(nil, `{service_name="none"}`))
+
+	// Services have those sample types that they sent, and series those of their profiles.
+	f.write(t, sent{service: "java", labels: []string{"jvm", "21"}, kind: "memory", types: types("live/bytes"), nonePeriod: true, at: 50, stacks: map[string][]int64{"a": {1}}})
+	assert.Equal(t, []string{
+		"__type__=alloc_objects service_name=db", "__type__=alloc_space service_name=db", "__type__=inuse_objects service_name=db",
+		"__type__=inuse_space service_name=db", "__type__=live jvm=21 service_name=java",
+	}, series([]string{"service_name", "__type__", "jvm"}, `{__name__="memory"}`))
+	values, err := f.rpc.LabelValues(t.Context(), connect.NewRequest(&typesv1.LabelValuesRequest{
+		Name: "service_name", Matchers: []string{`{__profile_type__="memory:inuse_space:bytes::"}`},
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"db"}, values.Msg.Names)
+}
+
+// Requests have bounds, and lists are whole or refused.
+func TestLabelBounds(t *testing.T) {
+	f := start(t, nil)
+	many := `{` + strings.Repeat(`a="b",`, selector.MaxMatchers/2) + `c="d"}`
+	_, err := f.rpc.LabelNames(t.Context(), connect.NewRequest(&typesv1.LabelNamesRequest{Matchers: []string{many, many}}))
+	assert.Equal(t, connect.CodeInvalidArgument, codeOf(t, err))
+	require.ErrorContains(t, err, "matchers have more than 64 label matchers together")
+
+	s := sent{stacks: map[string][]int64{"main": {1}}}
+	for i := range maxLabelNames {
+		s.labels = append(s.labels, fmt.Sprintf("l%05d", i), "x")
+	}
+	f.write(t, s) // service.name is one more
+	_, err = f.rpc.LabelNames(t.Context(), connect.NewRequest(&typesv1.LabelNamesRequest{}))
+	assert.Equal(t, connect.CodeResourceExhausted, codeOf(t, err))
+	require.ErrorContains(t, err, "there are more than 10000 names of labels")
 }
 
 func (f *fixture) stacktraces(id, selector string) *querierv1.SelectMergeStacktracesRequest {

@@ -87,7 +87,8 @@ type kinds struct {
 	ids []typemap.ID
 }
 
-// byKind returns one selector for each kind and period type that is asked for.
+// byKind returns one selector for each kind, list of sample types and period type that
+// is asked for.
 func (a *api) byKind(ctx context.Context, q *question) ([]kinds, error) {
 	list, err := a.listTypes(ctx, q)
 	if err != nil {
@@ -97,12 +98,12 @@ func (a *api) byKind(ctx context.Context, q *question) ([]kinds, error) {
 	for i := range list {
 		t := &list[i]
 		at := slices.IndexFunc(out, func(k kinds) bool {
-			return k.sel.Kinds[0] == t.kind.Kind && *k.sel.PeriodType == t.kind.PeriodType
+			return k.sel.Kinds[0] == t.kind.Kind && slices.Equal(k.sel.Types, t.kind.Types) && *k.sel.PeriodType == t.kind.PeriodType
 		})
 		if at < 0 {
 			at = len(out)
 			one := kinds{sel: q.sel}
-			one.sel.Kinds, one.sel.PeriodType = []string{t.kind.Kind}, &t.kind.PeriodType
+			one.sel.Kinds, one.sel.Types, one.sel.PeriodType = []string{t.kind.Kind}, t.kind.Types, &t.kind.PeriodType
 			out = append(out, one)
 		}
 		if !slices.Contains(out[at].ids, t.id) {
@@ -121,28 +122,10 @@ func (a *api) narrowed(ctx context.Context, q *question) ([]profilestore.Selecto
 	if len(q.types) == 0 {
 		return []profilestore.Selector{q.sel}, nil
 	}
-	if sel, ok := q.ofOneType(); ok {
-		return []profilestore.Selector{sel}, nil
-	}
 	list, err := a.byKind(ctx, q)
 	out := make([]profilestore.Selector, len(list))
 	for i := range list {
 		out[i] = list[i].sel
 	}
 	return out, err
-}
-
-// ofOneType returns the selector of a question for one profile type, which need not be
-// looked up: that is what editors ask.
-func (q *question) ofOneType() (sel profilestore.Selector, ok bool) {
-	if len(q.types) != 1 || q.types[0].Name != selector.LabelProfileType || !selector.IsEqual(q.types[0]) {
-		return sel, false
-	}
-	id, err := selector.ParseTypeID(q.types[0].Value)
-	if err != nil {
-		return sel, false // no profile has it
-	}
-	sel = q.sel
-	target{id}.restrict(&sel)
-	return sel, true
 }

@@ -86,6 +86,10 @@ func (a *api) renderJSON(ctx context.Context, q *stackQuery, values url.Values) 
 			series.by = append(series.by, name)
 		}
 	}
+	// Groups have one name each, the value of the first label.
+	if len(series.by) > 1 {
+		series.by = series.by[:1]
+	}
 	switch aggregation := values.Get("aggregation"); aggregation {
 	case "", "sum":
 	case "avg", "average":

@@ -55,6 +55,13 @@ func TestRender(t *testing.T) {
 	assert.Contains(t, groups, "*")
 	assert.Equal(t, []any{0.0, 0.0, 0.0, 0.0}, got["timeline"].(map[string]any)["samples"], "there are several series")
 
+	// Only the first name parts the groups: each has the sum of all with its value.
+	f.write(t, sent{service: "zoned", labels: []string{"zone", "a", "disk", "x"}, at: 10, stacks: map[string][]int64{"main": {1}}},
+		sent{service: "zoned", labels: []string{"zone", "a", "disk", "y"}, at: 10, stacks: map[string][]int64{"main": {2}}})
+	got = f.render(t, f.renderRange("query", cpuID+`{zone="a"}`, "groupBy", "zone", "groupBy", "disk")...)
+	assert.Equal(t, []any{0.0, 3e7, 0.0, 0.0}, got["groups"].(map[string]any)["a"].(map[string]any)["samples"])
+	assert.Equal(t, []any{0.0, 3e7, 0.0, 0.0}, got["timeline"].(map[string]any)["samples"])
+
 	got = f.render(t, f.renderRange("query", "process_cpu:samples:count:cpu:nanoseconds{k8s_pod_name=~\"pod-(1|2)\"}", "aggregation", "avg")...)
 	assert.Equal(t, []any{4.0, 0.0, 4.0, 0.0}, got["timeline"].(map[string]any)["samples"])
 

@@ -2,6 +2,7 @@ package pyroscopeapiextension
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -73,9 +74,13 @@ func TestSelectSeries(t *testing.T) {
 		"failed to parse label":  f.selectSeriesRequest(samples, "", 0, 30, 10),
 		"query start time is":    f.selectSeriesRequest(samples, "{}", 30, 0, 10),
 		"group_by has 17 labels": f.selectSeriesRequest(samples, "{}", 0, 30, 10, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q"),
-		"aggregation is 7":       {ProfileTypeID: samples, LabelSelector: "{}", Start: f.ms(0), End: f.ms(1), Step: 1, Aggregation: typesv1.TimeSeriesAggregationType(7).Enum()},
-		"exemplar_type is 9":     {ProfileTypeID: samples, LabelSelector: "{}", Start: f.ms(0), End: f.ms(1), Step: 1, ExemplarType: 9},
-		"found 1 parts":          {ProfileTypeID: "x"},
+		"group_by has 18 labels": {
+			ProfileTypeID: samples, LabelSelector: "{}", Start: f.ms(0), End: f.ms(1), Step: 1, GroupBy: slices.Repeat([]string{"pod"}, 18),
+			StackTraceSelector: &typesv1.StackTraceSelector{CallSite: []*typesv1.Location{{Name: "main"}}},
+		},
+		"aggregation is 7":   {ProfileTypeID: samples, LabelSelector: "{}", Start: f.ms(0), End: f.ms(1), Step: 1, Aggregation: typesv1.TimeSeriesAggregationType(7).Enum()},
+		"exemplar_type is 9": {ProfileTypeID: samples, LabelSelector: "{}", Start: f.ms(0), End: f.ms(1), Step: 1, ExemplarType: 9},
+		"found 1 parts":      {ProfileTypeID: "x"},
 	} {
 		_, err := f.rpc.SelectSeries(t.Context(), connect.NewRequest(r))
 		assert.Equal(t, connect.CodeInvalidArgument, codeOf(t, err), want)
@@ -93,6 +98,10 @@ func TestSelectHeatmap(t *testing.T) {
 		ProfileTypeID: "process_cpu:samples:count:cpu:nanoseconds", LabelSelector: "{}", Start: f.ms(0), End: f.ms(20), Step: 10, GroupBy: []string{"pod"},
 	}))
 	require.NoError(t, err)
+	_, err = f.rpc.SelectHeatmap(t.Context(), connect.NewRequest(&querierv1.SelectHeatmapRequest{
+		ProfileTypeID: cpuID, LabelSelector: "{}", Start: f.ms(0), End: f.ms(20), Step: 10, GroupBy: slices.Repeat([]string{"pod"}, 17),
+	}))
+	require.ErrorContains(t, err, "group_by has 17 labels; the limit is 16")
 	var got []string
 	for _, s := range resp.Msg.Series {
 		for _, slot := range s.Slots {

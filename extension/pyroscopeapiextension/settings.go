@@ -66,7 +66,7 @@ func (s *settings) write(ctx context.Context, tenant string, list []setting) err
 	return nil
 }
 
-// keptCall answers an RPC about what is kept.
+// keptCall answers an RPC about what is kept that reads or writes a few small values.
 func keptCall[Q, R any](ctx context.Context, a *api, operation string, req *connect.Request[Q], f func(tenant string, q *Q) (*R, error)) (*connect.Response[R], error) {
 	tenant, err := pyrotenant.Of(req.Header(), a.cfg.Multitenancy)
 	var out *R

@@ -81,6 +81,9 @@ func (a *api) selectSeries(ctx context.Context, q *seriesQuery) ([]*typesv1.Seri
 
 // selectorOfSeries returns what the store is asked for: all that is in one of the points.
 func (a *api) selectorOfSeries(ctx context.Context, q *seriesQuery) (sel profilestore.Selector, ok bool, err error) {
+	if n := len(q.by); n > profilestore.MaxBy {
+		return sel, false, selector.Invalid("group_by has %d labels; the limit is %d", n, profilestore.MaxBy)
+	}
 	if err := checkNames("group_by", q.by); err != nil {
 		return sel, false, err
 	}
@@ -108,7 +111,7 @@ func (q *seriesQuery) point(t int64) int64 {
 // sumProfiles sums what the store says of whole profiles.
 func (a *api) sumProfiles(ctx context.Context, q *seriesQuery, sel profilestore.Selector, c *columns, sums map[string]*seriesSums) error {
 	if n := len(c.stored); n > profilestore.MaxBy {
-		return selector.Invalid("group_by has %d labels; the limit is %d", n, profilestore.MaxBy)
+		return selector.Invalid("group_by has %d labels of the store; the limit is %d", n, profilestore.MaxBy)
 	}
 	t := target{q.id}
 	list, err := a.store.Series(ctx, sel, profilestore.SeriesOptions{
