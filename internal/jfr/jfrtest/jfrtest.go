@@ -103,25 +103,7 @@ func Small() []byte { return Of(Event{ExecutionSample, 1}, Event{MonitorEnter, 2
 // Of returns a recording with these events. It has two stacks: number 1 is a/B.c in
 // line 7 below a method that is not described, number 2 is a/B.d, below a/B.c.
 func Of(events ...Event) []byte {
-	w := &writer{b: make([]byte, HeaderSize)}
-	for _, values := range events {
-		w.event(func(e *writer) {
-			for _, v := range values {
-				switch v := v.(type) {
-				case int:
-					e.long(uint64(v))
-				case uint64:
-					e.long(v)
-				case string:
-					e.string(v)
-				}
-			}
-		})
-	}
-	constants := len(w.b)
-	w.event(func(e *writer) {
-		e.long(1, 0, 0, 0)
-		e.b = append(e.b, 0)
+	return recording(events, func(e *writer) {
 		e.long(5)
 		e.long(symbolType, 3, 1)
 		e.string("a/B")
@@ -137,11 +119,62 @@ func Of(events ...Event) []byte {
 		e.long(Sleeping)
 		e.string("STATE_SLEEPING")
 	})
+}
+
+// Wide returns a recording with a sample of each of n stacks of one method. The methods
+// have a class and a name in common.
+func Wide(n int, class, name string) []byte {
+	events := make([]Event, n)
+	for i := range events {
+		events[i] = Event{ExecutionSample, i + 1}
+	}
+	return recording(events, func(e *writer) {
+		e.long(4)
+		e.long(symbolType, 2, 1)
+		e.string(class)
+		e.long(2)
+		e.string(name)
+		e.long(classType, 1, 1, 1)
+		e.long(methodType, uint64(n))
+		for i := range uint64(n) {
+			e.long(i+1, 1, 2)
+		}
+		e.long(traceType, uint64(n))
+		for i := range uint64(n) {
+			e.long(i+1, 1, i+1, 1)
+		}
+	})
+}
+
+// recording returns a recording with events and the pools that constants writes, after
+// their number.
+func recording(events []Event, constants func(*writer)) []byte {
+	w := &writer{b: make([]byte, HeaderSize)}
+	for _, values := range events {
+		w.event(func(e *writer) {
+			for _, v := range values {
+				switch v := v.(type) {
+				case int:
+					e.long(uint64(v))
+				case uint64:
+					e.long(v)
+				case string:
+					e.string(v)
+				}
+			}
+		})
+	}
+	pools := len(w.b)
+	w.event(func(e *writer) {
+		e.long(1, 0, 0, 0)
+		e.b = append(e.b, 0)
+		constants(e)
+	})
 	meta := len(w.b)
 	w.event((*writer).metadata)
 	binary.BigEndian.PutUint32(w.b, 0x464c5200)
 	binary.BigEndian.PutUint16(w.b[4:], 2)
-	for i, v := range []int{len(w.b), constants, meta, 1_700_000_000_000_000_000, 1000, 0, 1_000_000_000} {
+	for i, v := range []int{len(w.b), pools, meta, 1_700_000_000_000_000_000, 1000, 0, 1_000_000_000} {
 		binary.BigEndian.PutUint64(w.b[8+8*i:], uint64(v))
 	}
 	binary.BigEndian.PutUint32(w.b[64:], 1) // integers have a variable length

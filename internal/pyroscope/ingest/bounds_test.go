@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/aperture-collector/aperture-collector/internal/heaptest"
 	"github.com/aperture-collector/aperture-collector/internal/jfr/jfrtest"
 )
 
@@ -31,6 +33,24 @@ func TestSetsOfLabels(t *testing.T) {
 	assert.Equal(t, int64(len(data)+len(labels)), b.Bytes)
 	err = NewBatch("t", &Limits{}, now).JFR(p, jfrtest.Of(events...), labels)
 	require.EqualError(t, err, "profile has more than 4096 different sets of labels")
+}
+
+// Methods of a recording can have a long class in common: what is cut off their names
+// takes no memory, and what is left has a bound.
+func TestNamesOfMethods(t *testing.T) {
+	p := &Params{Application: "app", Format: JFR, From: now, Until: now.Add(time.Second), SampleRate: 100}
+	long := strings.Repeat("a/", 4<<20) + "B"
+	data := jfrtest.Wide(2000, long, "run")
+	before := heaptest.InUse()
+	b := NewBatch("t", &Limits{MaxSymbolLength: 100}, now)
+	require.NoError(t, b.JFR(p, data, nil))
+	assert.Less(t, heaptest.InUse(), before+8<<20)
+	names := b.Profiles.Dictionary().StringTable()
+	for i := range names.Len() {
+		assert.LessOrEqual(t, len(names.At(i)), 100)
+	}
+	err := NewBatch("t", &Limits{}, now).JFR(p, data, nil)
+	require.EqualError(t, err, "names of methods have more than 67108864 bytes together")
 }
 
 // A series is one however the labels of its samples are ordered.

@@ -4,13 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/grafana/jfr-parser/parser"
-	"github.com/grafana/jfr-parser/parser/types"
 	jfrpprof "github.com/grafana/jfr-parser/pprof"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"google.golang.org/protobuf/proto"
@@ -119,6 +116,7 @@ type jfrDecoder struct {
 
 	// Of the chunk.
 	methods map[uint64]string
+	symbols map[string]string // what they are merged to
 	traces  map[uint64]int32
 	path    []int32
 }
@@ -131,7 +129,7 @@ func (d *jfrDecoder) Wants(class string) bool {
 
 // Chunk implements [jfr.Handler].
 func (d *jfrDecoder) Chunk(*jfr.Chunk) {
-	d.methods, d.traces = make(map[uint64]string), make(map[uint64]int32)
+	d.methods, d.symbols, d.traces = make(map[uint64]string), make(map[string]string), make(map[uint64]int32)
 }
 
 // Event implements [jfr.Handler].
@@ -245,48 +243,6 @@ func (d *jfrDecoder) trace(c *jfr.Chunk, id uint64) (int32, error) {
 	i, err := d.stacks.add(d.path)
 	d.traces[id] = i
 	return i, err
-}
-
-// maxNames bounds the bytes of the names of methods of a recording, which are longer
-// together than the recording if many have the class in common.
-const maxNames = 64 << 20
-
-// method returns `class.method`, empty for a method that the recording does not have.
-func (d *jfrDecoder) method(c *jfr.Chunk, id uint64) (string, error) {
-	text, ok := d.methods[id]
-	if !ok {
-		class, name := c.Method(id)
-		if class != "" || name != "" {
-			text = merged(d.limits.cut(class)) + "." + merged(d.limits.cut(name))
-		}
-		if d.names += len(text); d.names > maxNames {
-			return "", tooLarge("names of methods have more than %d bytes together", maxNames)
-		}
-		d.methods[id] = text
-	}
-	return text, nil
-}
-
-// hidden is what the JVM of JDK 15 and later puts after the names of classes that it
-// makes: an address and a hash.
-var hidden = regexp.MustCompile(`(\$\$Lambda)?(\$\d+)?\+0x[\da-f]+(/\d+)?$`)
-
-// merged returns the name that classes and libraries which a JVM generates under ever
-// new names have in common.
-func merged(symbol string) string {
-	if at := hidden.FindStringSubmatchIndex(symbol); at != nil {
-		end := at[0]
-		switch {
-		case at[2] >= 0: // lambdas are numbered as well
-			end = at[3]
-		case at[4] >= 0:
-			end = at[5]
-		}
-		return symbol[:end] + "_"
-	}
-	list := types.SymbolList{Symbol: []types.Symbol{{String: symbol}}}
-	parser.ProcessSymbols(&list)
-	return list.Symbol[0].String
 }
 
 // maxSets bounds the sets of labels of a recording: each makes profiles of its own,
