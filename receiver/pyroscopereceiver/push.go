@@ -120,6 +120,7 @@ func pushError(err error) error {
 // pushGuard lets messages be read only as far as there is room for them.
 type pushGuard struct {
 	r       *pyroscopeReceiver
+	next    http.Handler
 	refusal *connect.ErrorWriter
 }
 
@@ -135,8 +136,10 @@ func (g *pushGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res := g.r.budget.reserve()
 	defer res.release()
 	r.Body = &guardedBody{ReadCloser: r.Body, res: res, limit: g.r.cfg.pushSize()}
-	// One for each message, so that all that is made of it counts as its own.
-	_, handler := pushv1connect.NewPusherServiceHandler(&pusher{g.r}, g.r.pushOptions(res)...)
+	handler := g.next
+	if isCompressed(r.Header) {
+		_, handler = g.r.pushHandler(res)
+	}
 	handler.ServeHTTP(w, r)
 }
 

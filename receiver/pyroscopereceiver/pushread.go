@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"connectrpc.com/connect"
+	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
 	"github.com/klauspost/compress/gzip"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -26,17 +28,29 @@ const (
 // pushSize is the largest message of push.v1 in bytes.
 func (c *Config) pushSize() int64 { return min(c.MaxBodySize, maxPush) }
 
-// pushOptions are those of a handler of one message, which reserves what it becomes in
-// res.
+// pushHandler returns a handler of messages that are not compressed, and with res one of
+// a single message, which may be: what it inflates to is reserved there.
+func (r *pyroscopeReceiver) pushHandler(res *reservation) (path string, handler http.Handler) {
+	return pushv1connect.NewPusherServiceHandler(&pusher{r}, r.pushOptions(res)...)
+}
+
 func (r *pyroscopeReceiver) pushOptions(res *reservation) []connect.HandlerOption {
+	gunzip, zip := func() connect.Decompressor { return &inflater{res: res} }, func() connect.Compressor { return gzip.NewWriter(io.Discard) }
+	if res == nil {
+		gunzip, zip = nil, nil // takes the default away
+	}
 	return []connect.HandlerOption{
 		connect.WithReadMaxBytes(int(r.cfg.pushSize())),
 		connect.WithCodec(protoCodec{}), connect.WithCodec(jsonCodec("json")), connect.WithCodec(jsonCodec("json; charset=utf-8")),
 		connect.WithCompressMinBytes(minCompressed),
-		connect.WithCompression("gzip",
-			func() connect.Decompressor { return &inflater{res: res} },
-			func() connect.Compressor { return gzip.NewWriter(io.Discard) }),
+		connect.WithCompression("gzip", gunzip, zip),
 	}
+}
+
+// isCompressed reports whether a message may be compressed. Most are not, as profiles in
+// them are, and need no handler of their own.
+func isCompressed(h http.Header) bool {
+	return h.Get("Grpc-Encoding") != "" || h.Get("Content-Encoding") != ""
 }
 
 // inflater reads gzip within messages, as gRPC has it, and reserves what it inflates.

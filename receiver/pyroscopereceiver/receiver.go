@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/receiver"
@@ -62,7 +61,8 @@ func (r *pyroscopeReceiver) Start(_ context.Context, host component.Host) error 
 	if err != nil {
 		return err
 	}
-	push, handler := "/"+pushv1connect.PusherServiceName+"/", &pushGuard{r, connect.NewErrorWriter(r.pushOptions(nil)...)}
+	push, handler := r.pushHandler(nil)
+	handler = &pushGuard{r, handler, connect.NewErrorWriter(r.pushOptions(nil)...)}
 	ingest := &ingestHandler{r}
 	for _, path := range []string{"/ingest", "/pyroscope/ingest"} {
 		unmount, err := server.Mount("POST "+path, ingest, httpserver.Refuse(pyrotenant.Refuse))
