@@ -87,7 +87,8 @@ func (s *adhoc) Upload(ctx context.Context, req *connect.Request[adhocv1.AdHocPr
 	})
 }
 
-// add keeps a profile. The list names it only when it is kept.
+// add keeps a profile. The list names it only when it is kept. If there are too many,
+// the oldest goes.
 func (s *adhoc) add(ctx context.Context, tenant string, entry adhocEntry, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,10 +96,9 @@ func (s *adhoc) add(ctx context.Context, tenant string, entry adhocEntry, data [
 	if err != nil {
 		return err
 	}
-	if len(list) >= maxAdhoc {
-		return fmt.Errorf("%w: there are %d ad hoc profiles; the limit is %d", profilestore.ErrLimit, len(list), maxAdhoc)
-	}
-	text, err := json.Marshal(append(list, entry))
+	list = append(list, entry)
+	gone := list[:max(len(list)-maxAdhoc, 0)]
+	text, err := json.Marshal(list[len(gone):])
 	if err != nil {
 		return fmt.Errorf("write list of ad hoc profiles: %w", err)
 	}
@@ -108,6 +108,11 @@ func (s *adhoc) add(ctx context.Context, tenant string, entry adhocEntry, data [
 	}
 	if err := s.api.keep.Set(ctx, adhocListKey(tenant), text); err != nil {
 		return errors.Join(fmt.Errorf("write list of ad hoc profiles: %w", err), s.api.keep.Delete(ctx, key))
+	}
+	for _, old := range gone {
+		if err := s.api.keep.Delete(ctx, adhocKey(tenant, old.ID)); err != nil {
+			return fmt.Errorf("delete the oldest ad hoc profile: %w", err)
+		}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/google/pprof/driver"
@@ -49,15 +48,20 @@ func (a *api) dot(ctx context.Context, q *stackQuery, maxNodes int64) (string, e
 	for _, m := range parsed.Mapping {
 		m.File = "" // the first would be the title
 	}
-	return drawDot(parsed, maxNodes)
+	return drawDot(ctx, parsed, maxNodes)
 }
 
-// drawing is locked while pprof's driver runs, which keeps its options in a variable.
-var drawing sync.Mutex
+// drawing has an element while pprof's driver runs, which keeps its options in a
+// variable.
+var drawing = make(chan struct{}, 1)
 
-func drawDot(p *pprofile.Profile, nodes int64) (string, error) {
-	drawing.Lock()
-	defer drawing.Unlock()
+func drawDot(ctx context.Context, p *pprofile.Profile, nodes int64) (string, error) {
+	select {
+	case drawing <- struct{}{}:
+	case <-ctx.Done():
+		return "", fmt.Errorf("wait for other graphs: %w", context.Cause(ctx))
+	}
+	defer func() { <-drawing }()
 	var out bytes.Buffer
 	err := driver.PProf(&driver.Options{
 		Flagset: &dotFlags{

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -164,5 +165,23 @@ func TestAdhoc(t *testing.T) {
 	for n := range b.Len() {
 		status, _ := upload("cut", b.Bytes()[:n])
 		assert.Equal(t, http.StatusBadRequest, status, n)
+	}
+}
+
+// Uploads never fail for the number of those before: the oldest goes.
+func TestAdhocForgetsTheOldest(t *testing.T) {
+	f := start(t, nil)
+	s := &adhoc{api: f.api}
+	for i := range maxAdhoc + 2 {
+		require.NoError(t, s.add(t.Context(), "a", adhocEntry{ID: strconv.Itoa(i)}, []byte("x")))
+	}
+	list, err := s.read(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Len(t, list, maxAdhoc)
+	assert.Equal(t, "2", list[0].ID)
+	for id, want := range map[string][]byte{"1": nil, "2": []byte("x")} {
+		got, err := f.keep.Get(t.Context(), adhocKey("a", id))
+		require.NoError(t, err)
+		assert.Equal(t, want, got, id)
 	}
 }

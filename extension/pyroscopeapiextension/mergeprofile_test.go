@@ -14,6 +14,8 @@ import (
 	typesv1 "github.com/grafana/pyroscope/api/gen/proto/go/types/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aperture-collector/aperture-collector/internal/profile"
 )
 
 // parsed checks a profile by the rules of pprof.
@@ -81,6 +83,17 @@ func TestSelectMergeProfile(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	assert.Equal(t, []string{" 2", "init@1;load@1 1", "main@1;work@7 5", "main@1;work@8 1"}, stacksOf(parsed(t, resp.Msg.Pprof.Profile).Compact()))
+	// What is left out below a caller is one sample.
+	f.write(t, sent{service: "wide", at: 3, types: both, stacks: map[string][]int64{"main@1;a@1": {1, 1}, "main@1;b@1": {1, 2}, "main@1;c@1": {1, 9}}})
+	p = func() *pprofile.Profile {
+		//lint:ignore SA1019 older clients call it
+		resp, err := f.rpc.SelectMergeProfile(t.Context(), connect.NewRequest(&querierv1.SelectMergeProfileRequest{
+			ProfileTypeID: cpuID, LabelSelector: `{service_name="wide"}`, Start: f.ms(0), End: f.ms(60), MaxNodes: &nodes,
+		}))
+		require.NoError(t, err)
+		return parsed(t, resp.Msg)
+	}()
+	assert.Equal(t, []string{"main@1;c@1 9", "main@1;other@0 3"}, stacksOf(p))
 	//lint:ignore SA1019 older clients call it
 	empty, err := f.rpc.SelectMergeProfile(t.Context(), connect.NewRequest(&querierv1.SelectMergeProfileRequest{ProfileTypeID: "a:b:c:d:e", LabelSelector: "{}", Start: f.ms(0), End: f.ms(60)}))
 	require.NoError(t, err)
@@ -117,4 +130,12 @@ func TestFormats(t *testing.T) {
 	assert.Equal(t, connect.CodeInvalidArgument, codeOf(t, err))
 	_, err = f.rpc.Diff(t.Context(), connect.NewRequest(&querierv1.DiffRequest{Left: f.stacktraces(samples, "{}"), Right: f.stacktraces(cpuID, "{}")}))
 	assert.Equal(t, connect.CodeInvalidArgument, codeOf(t, err))
+}
+
+// Inlined functions are no locations of their own.
+func TestKeepLocations(t *testing.T) {
+	frames := []*profile.Frame{{Inlined: true}, {Inlined: true}, {}, {Inlined: true}, {}, {}}
+	for keep, want := range map[int]int{0: 6, 1: 3, 2: 5, 3: 6, 4: 6} {
+		assert.Len(t, (&goPGO{keep: keep}).cut(frames), want, keep)
+	}
 }

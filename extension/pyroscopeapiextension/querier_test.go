@@ -251,4 +251,8 @@ func TestSyscalls(t *testing.T) {
 		assert.Equal(t, []string{"total", "write", "futex"}, resp.Msg.Flamegraph.Names, id)
 		assert.Equal(t, want, levelsOf(resp.Msg.Flamegraph.Levels), id)
 	}
+	r := f.selectSeriesRequest("syscall:calls:count::", "{}", 0, 60, 10)
+	r.StackTraceSelector = &typesv1.StackTraceSelector{CallSite: []*typesv1.Location{{Name: "futex"}}}
+	_, err := f.rpc.SelectSeries(t.Context(), connect.NewRequest(r))
+	assert.Equal(t, connect.CodeUnimplemented, codeOf(t, err))
 }

@@ -2,6 +2,7 @@ package pyroscopeapiextension
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/aperture-collector/aperture-collector/internal/flamebearer"
 	"github.com/aperture-collector/aperture-collector/internal/profile"
@@ -19,7 +20,11 @@ func (a *api) sumSamples(ctx context.Context, q *seriesQuery, sel profilestore.S
 		}
 		value, found := int64(0), false
 		for i := range samples {
-			if s := &samples[i]; q.stacks.has(s.Stack.Frames) {
+			s := &samples[i]
+			if s.Syscall != profilestore.NoSyscall && len(s.Stack.Frames) == 0 {
+				return fmt.Errorf("series of %s by call_site: %w: its system calls have no stacks", q.id, errUnsupported)
+			}
+			if q.stacks.has(s.Stack.Frames) {
 				found = true
 				value = profile.Add(value, flamebearer.Scaled(s.Values[column], scale))
 			}
