@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"connectrpc.com/connect"
 	pushv1 "github.com/grafana/pyroscope/api/gen/proto/go/push/v1"
 	"github.com/grafana/pyroscope/api/gen/proto/go/push/v1/pushv1connect"
 	"github.com/stretchr/testify/assert"
@@ -71,16 +70,15 @@ func TestMemoryAfterBombs(t *testing.T) {
 	tree := []byte(strings.Repeat("\x01a\x01\x01", 30_000) + "\x01a\x01\x00")
 	deep := []byte(strings.Repeat("f;", 1<<20) + "g 1\n")
 	push := f.pushClient(t, protocols["grpc gzip"]...)
-	pushes := []*connect.Request[pushv1.PushRequest]{
-		pushOf(series(nil, make([]byte, maxPush))), pushOf(series(nil, make([]byte, maxPush-mib))),
-		pushOf(slices.Repeat([]*pushv1.RawProfileSeries{{}}, 1<<20)...),
+	pushes := [][]*pushv1.RawProfileSeries{
+		{series(nil, make([]byte, maxPush))}, {series(nil, make([]byte, maxPush-mib))}, slices.Repeat([]*pushv1.RawProfileSeries{{}}, 2*maxEntries),
 	}
 	bombs := func() {
 		var wait sync.WaitGroup
 		for range 2 {
 			wait.Go(func() {
 				for _, message := range pushes {
-					_, err := push.Push(t.Context(), message)
+					_, err := push.Push(t.Context(), pushOf(message...))
 					assert.Error(t, err)
 				}
 				for _, format := range []string{"folded", "lines", "trie", "tree", "pprof", "jfr", "speedscope"} {
