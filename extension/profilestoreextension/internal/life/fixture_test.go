@@ -20,8 +20,9 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// delay is for how long replaced rows stay in these tests.
-const delay = 4 * time.Second
+// delay is for how long replaced rows stay in these tests: longer than compactors and
+// keepers take on a busy machine.
+const delay = 10 * time.Second
 
 // fixture is a store of its own, and the windows that were written to it.
 type fixture struct {
