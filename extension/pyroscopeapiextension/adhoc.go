@@ -147,7 +147,7 @@ func (s *adhoc) find(ctx context.Context, tenant, id string) (*adhocEntry, *adho
 
 // answer draws a sample type, the first if none is named.
 func (s *adhoc) answer(entry *adhocEntry, file *adhocFile, name string, asked int64) (*adhocv1.AdHocProfilesGetResponse, error) {
-	nodes, err := s.api.cfg.Limits.nodes(asked)
+	nodes, err := s.api.cfg.nodes(asked)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s *adhoc) List(ctx context.Context, req *connect.Request[adhocv1.AdHocProf
 // Diff compares a sample type of two profiles.
 func (s *adhoc) Diff(ctx context.Context, req *connect.Request[adhocv1.AdHocProfilesDiffRequest]) (*connect.Response[adhocv1.AdHocProfilesDiffResponse], error) {
 	return call(ctx, s.api, "adhoc_diff", req, func(ctx context.Context, tenant string, q *adhocv1.AdHocProfilesDiffRequest) (*adhocv1.AdHocProfilesDiffResponse, error) {
-		nodes, err := s.api.cfg.Limits.nodes(q.GetMaxNodes())
+		nodes, err := s.api.cfg.nodes(q.GetMaxNodes())
 		if err != nil {
 			return nil, err
 		}

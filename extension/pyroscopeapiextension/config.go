@@ -28,6 +28,22 @@ type Config struct {
 	MaxStacks int `mapstructure:"max_stacks"`
 	// Limits are those of requests, by the names they have in Pyroscope.
 	Limits LimitsConfig `mapstructure:"limits"`
+	// Compatibility says where answers are those of Pyroscope's server instead of those
+	// that its documentation describes.
+	Compatibility CompatibilityConfig `mapstructure:"compatibility"`
+
+	_ struct{} // no unkeyed literals
+}
+
+// CompatibilityConfig has what Pyroscope's documentation and server do differently.
+type CompatibilityConfig struct {
+	// RefuseMaxNodes answers 400 to requests for more nodes than
+	// `limits::max_flamegraph_nodes_max`, as the server does. Otherwise they get as many
+	// as that. Default false.
+	RefuseMaxNodes bool `mapstructure:"refuse_max_nodes"`
+	// CoarseTimeline has the steps of timelines begin at 15 s, as the server's do.
+	// Otherwise they begin at 10 s. Default false.
+	CoarseTimeline bool `mapstructure:"coarse_timeline"`
 
 	_ struct{} // no unkeyed literals
 }
@@ -42,8 +58,7 @@ type LimitsConfig struct {
 	// MaxFlamegraphNodesDefault is how many nodes a flame graph has at most if the
 	// request does not say. Default 8192.
 	MaxFlamegraphNodesDefault int64 `mapstructure:"max_flamegraph_nodes_default"`
-	// MaxFlamegraphNodesMax is the most nodes that a request can ask for. Default
-	// 1048576.
+	// MaxFlamegraphNodesMax is the most nodes that a request gets. Default 1048576.
 	MaxFlamegraphNodesMax int64 `mapstructure:"max_flamegraph_nodes_max"`
 	// MaxConcurrentQueries is how many queries of a tenant run at a time; up to 100
 	// further ones wait, and what is beyond them is refused. Default 32.

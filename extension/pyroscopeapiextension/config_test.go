@@ -32,7 +32,8 @@ func TestLoadConfig(t *testing.T) {
 	files := component.MustNewID("file_storage")
 	assert.Equal(t, &Config{
 		Server: serverID, Store: storeID, Storage: &files, Multitenancy: true, QueryTimeout: time.Minute, MaxStacks: 10,
-		Limits: LimitsConfig{MaxQueryLength: time.Hour, MaxFlamegraphNodesDefault: 5, MaxFlamegraphNodesMax: 6},
+		Limits:        LimitsConfig{MaxQueryLength: time.Hour, MaxFlamegraphNodesDefault: 5, MaxFlamegraphNodesMax: 6},
+		Compatibility: CompatibilityConfig{RefuseMaxNodes: true, CoarseTimeline: true},
 	}, cfg)
 	ext, err := NewFactory().Create(t.Context(), extensiontest.NewNopSettings(NewFactory().Type()), cfg)
 	require.NoError(t, err)

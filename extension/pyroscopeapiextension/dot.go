@@ -29,7 +29,8 @@ func (a *api) dot(ctx context.Context, q *stackQuery, maxNodes int64) (string, e
 	if maxNodes == 0 {
 		maxNodes = defaultDotNodes
 	}
-	if _, err := a.cfg.Limits.nodes(maxNodes); err != nil {
+	maxNodes, err := a.cfg.nodes(maxNodes)
+	if err != nil {
 		return "", err
 	}
 	maxNodes = min(maxNodes, maxDotNodes)

@@ -30,10 +30,10 @@ func FuzzRenderParams(f *testing.F) {
 			require.ErrorIs(t, err, profile.ErrInvalid)
 			return
 		}
-		if step := timelineStep(q.times); step < 15_000 {
+		if step := a.cfg.Compatibility.timelineStep(q.times); step < 10_000 {
 			t.Fatalf("step is %d ms", step)
 		}
-		series := &seriesQuery{stackQuery: *q, step: timelineStep(q.times)}
+		series := &seriesQuery{stackQuery: *q, step: a.cfg.Compatibility.timelineStep(q.times)}
 		require.LessOrEqual(t, len(newTimeline(series).Samples), maxSteps)
 		cut, some, err := a.cfg.Limits.checkRange(q.times, now)
 		if err != nil {
@@ -42,7 +42,7 @@ func FuzzRenderParams(f *testing.F) {
 			require.LessOrEqual(t, cut.end-cut.start, int64(24*time.Hour/time.Millisecond))
 			require.GreaterOrEqual(t, cut.start, now.Add(-a.cfg.Limits.MaxQueryLookback).UnixMilli())
 		}
-		if n, err := a.cfg.Limits.nodes(maxNodes(values)); err == nil {
+		if n, err := a.cfg.nodes(maxNodes(values)); err == nil {
 			require.LessOrEqual(t, n, a.cfg.Limits.MaxFlamegraphNodesMax)
 		}
 	})

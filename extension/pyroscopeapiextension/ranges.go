@@ -62,7 +62,8 @@ func (r timeRange) bound(sel *profilestore.Selector) {
 
 // nodes returns how many nodes a flame graph may have, 0 for no bound. asked is 0 if
 // the request does not say.
-func (l *LimitsConfig) nodes(asked int64) (int64, error) {
+func (c *Config) nodes(asked int64) (int64, error) {
+	l := &c.Limits
 	if asked < 0 {
 		return 0, selector.Invalid("max nodes is %d; it must not be negative", asked)
 	}
@@ -70,6 +71,9 @@ func (l *LimitsConfig) nodes(asked int64) (int64, error) {
 		return l.MaxFlamegraphNodesDefault, nil
 	}
 	if l.MaxFlamegraphNodesMax > 0 && asked > l.MaxFlamegraphNodesMax {
+		if !c.Compatibility.RefuseMaxNodes {
+			return l.MaxFlamegraphNodesMax, nil
+		}
 		return 0, selector.Invalid("max flamegraph nodes limit %d is greater than allowed %d", asked, l.MaxFlamegraphNodesMax)
 	}
 	return asked, nil

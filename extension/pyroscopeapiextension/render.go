@@ -80,7 +80,7 @@ func (a *api) render(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) renderJSON(ctx context.Context, q *stackQuery, values url.Values) (*rendered, error) {
-	series := &seriesQuery{stackQuery: *q, step: timelineStep(q.times)}
+	series := &seriesQuery{stackQuery: *q, step: a.cfg.Compatibility.timelineStep(q.times)}
 	for _, name := range values["groupBy"] {
 		if name != "" {
 			series.by = append(series.by, name)

@@ -27,7 +27,7 @@ func (f *fixture) render(t testing.TB, params ...string) map[string]any {
 }
 
 func TestRender(t *testing.T) {
-	f := start(t, nil)
+	f := start(t, func(c *Config) { c.Compatibility.CoarseTimeline = true })
 	f.writeMixed(t)
 	status, body := f.get(t, "/pyroscope/render", f.renderRange("query", cpuID+`{service_name="app"}`)...)
 	require.Equal(t, http.StatusOK, status, body)
@@ -117,7 +117,7 @@ func TestRenderDiff(t *testing.T) {
 }
 
 func TestRenderErrors(t *testing.T) {
-	f := start(t, func(c *Config) { c.Limits.MaxFlamegraphNodesMax = 10_000 })
+	f := start(t, func(c *Config) { c.Limits.MaxFlamegraphNodesMax, c.Compatibility.RefuseMaxNodes = 10_000, true })
 	now := f.base.Add(time.Hour)
 	f.now = func() time.Time { return now }
 	for want, params := range map[string][]string{
@@ -149,10 +149,27 @@ func TestRenderErrors(t *testing.T) {
 }
 
 func TestTimelineStep(t *testing.T) {
+	fine, coarse := &CompatibilityConfig{}, &CompatibilityConfig{CoarseTimeline: true}
+	for seconds, want := range map[int64]int64{0: 10, 18_750: 10, 18_752: 15, 26_252: 20, 86_400: 60} {
+		assert.Equal(t, want*1000, fine.timelineStep(timeRange{0, seconds * 1000}), seconds)
+	}
 	for seconds, want := range map[int64]int64{
 		0: 15, 3600: 15, 26_250: 15, 26_252: 20, 86_400: 60, 7 * 86_400: 300, 31 * 86_400: 1800, 366 * 86_400: 21_600, 1 << 40: 30 * 86_400,
 	} {
-		assert.Equal(t, want*1000, timelineStep(timeRange{0, seconds * 1000}), seconds)
+		assert.Equal(t, want*1000, coarse.timelineStep(timeRange{0, seconds * 1000}), seconds)
 	}
-	assert.EqualValues(t, 15_000, timelineStep(timeRange{10, 5}))
+	assert.EqualValues(t, 15_000, coarse.timelineStep(timeRange{10, 5}))
+}
+
+func TestNodes(t *testing.T) {
+	c := createDefaultConfig().(*Config)
+	c.Limits.MaxFlamegraphNodesMax = 100
+	for asked, want := range map[int64]int64{0: 8192, 1: 1, 100: 100, 101: 100} {
+		got, err := c.nodes(asked)
+		require.NoError(t, err)
+		assert.Equal(t, want, got, asked)
+	}
+	c.Compatibility.RefuseMaxNodes = true
+	_, err := c.nodes(101)
+	require.ErrorContains(t, err, "max flamegraph nodes limit 101 is greater than allowed 100")
 }

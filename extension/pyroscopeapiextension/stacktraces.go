@@ -58,7 +58,7 @@ func (a *api) graphOrTree(ctx context.Context, q *stackQuery, format querierv1.P
 	if !isTree && format != querierv1.ProfileFormat_PROFILE_FORMAT_UNSPECIFIED && format != querierv1.ProfileFormat_PROFILE_FORMAT_FLAMEGRAPH {
 		return nil, nil, selector.Invalid("format is %s; it is not one that this call has", format)
 	}
-	nodes, err := a.cfg.Limits.nodes(maxNodes)
+	nodes, err := a.cfg.nodes(maxNodes)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,7 +99,7 @@ func (a *querier) Diff(ctx context.Context, req *connect.Request[querierv1.DiffR
 
 // graph answers a query with the flame graph of the largest nodes.
 func (a *api) graph(ctx context.Context, q *stackQuery, maxNodes int64) (*flamebearer.Graph, error) {
-	nodes, err := a.cfg.Limits.nodes(maxNodes)
+	nodes, err := a.cfg.nodes(maxNodes)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (a *api) compare(ctx context.Context, left, right *stackQuery, maxNodes int
 	if left.id != right.id {
 		return nil, selector.Invalid("profile types must match")
 	}
-	nodes, err := a.cfg.Limits.nodes(maxNodes)
+	nodes, err := a.cfg.nodes(maxNodes)
 	if err != nil {
 		return nil, err
 	}

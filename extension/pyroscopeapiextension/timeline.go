@@ -36,18 +36,22 @@ const timelinePoints = 1500
 
 // timelineSteps are distances of points that people can read.
 var timelineSteps = []time.Duration{
-	15 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
+	10 * time.Second, 15 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
 	15 * time.Minute, 20 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
 	24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour,
 }
 
 // timelineStep returns the nearest of the steps for a range of time, in milliseconds.
-func timelineStep(r timeRange) int64 {
+func (c *CompatibilityConfig) timelineStep(r timeRange) int64 {
+	steps := timelineSteps
+	if c.CoarseTimeline {
+		steps = steps[1:]
+	}
 	wanted := time.Duration(min(max(r.end-r.start, 0), maxMillis)) * time.Millisecond / timelinePoints
-	for i, step := range timelineSteps[1:] {
-		if before := timelineSteps[i]; wanted <= before+(step-before)/2 {
+	for i, step := range steps[1:] {
+		if before := steps[i]; wanted <= before+(step-before)/2 {
 			return before.Milliseconds()
 		}
 	}
-	return timelineSteps[len(timelineSteps)-1].Milliseconds()
+	return steps[len(steps)-1].Milliseconds()
 }
