@@ -3,6 +3,7 @@ package pyroscopeapiextension
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
@@ -45,10 +46,22 @@ type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	bytes  int
+	owners map[string]int // bytes by tenant
 }
 
-// maxMemory bounds what is kept in memory, in bytes.
-const maxMemory = 64 << 20
+// Bounds of what is kept in memory, in bytes: of all, and of a tenant, so that one does
+// not take the room of the others; the largest ad hoc profile fits.
+const (
+	maxMemory       = 64 << 20
+	maxTenantMemory = maxMemory / 3
+)
+
+// owner returns the tenant of a key, which is `what/tenant` or `what/tenant/id`.
+func owner(key string) string {
+	_, rest, _ := strings.Cut(key, "/")
+	tenant, _, _ := strings.Cut(rest, "/")
+	return tenant
+}
 
 // Get implements [keeper].
 func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
@@ -69,7 +82,10 @@ func (m *memory) Set(_ context.Context, key string, value []byte) error {
 	if m.bytes+grows > maxMemory {
 		return fmt.Errorf("%w: %d bytes are kept in memory; configure `storage` to keep more than %d", profilestore.ErrLimit, m.bytes, maxMemory)
 	}
-	m.bytes += grows
+	if n := m.owners[owner(key)]; grows > 0 && n+grows > maxTenantMemory {
+		return fmt.Errorf("%w: %d bytes of the tenant are kept in memory; configure `storage` to keep more than %d", profilestore.ErrLimit, n, maxTenantMemory)
+	}
+	m.grow(key, grows)
 	m.values[key] = value
 	return nil
 }
@@ -79,10 +95,21 @@ func (m *memory) Delete(_ context.Context, key string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if old, ok := m.values[key]; ok {
-		m.bytes -= len(key) + len(old)
+		m.grow(key, -len(key)-len(old))
 		delete(m.values, key)
 	}
 	return nil
+}
+
+// grow counts bytes of a key.
+func (m *memory) grow(key string, n int) {
+	m.bytes += n
+	if m.owners == nil {
+		m.owners = make(map[string]int)
+	}
+	if m.owners[owner(key)] += n; m.owners[owner(key)] == 0 {
+		delete(m.owners, owner(key))
+	}
 }
 
 // Close implements [keeper].

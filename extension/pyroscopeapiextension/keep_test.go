@@ -89,14 +89,21 @@ func TestStorage(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	m := &memory{values: make(map[string][]byte)}
-	require.NoError(t, m.Set(t.Context(), "a", make([]byte, maxMemory-1)))
-	require.ErrorIs(t, m.Set(t.Context(), "b", nil), profilestore.ErrLimit)
-	require.NoError(t, m.Set(t.Context(), "a", nil))
-	require.NoError(t, m.Set(t.Context(), "b", []byte("x")))
-	require.NoError(t, m.Delete(t.Context(), "a"))
-	require.NoError(t, m.Delete(t.Context(), "a"))
-	require.NoError(t, m.Delete(t.Context(), "b"))
+	const share = maxTenantMemory - len("x/a")
+	require.ErrorIs(t, m.Set(t.Context(), "x/a", make([]byte, share+1)), profilestore.ErrLimit)
+	for _, tenant := range []string{"a", "b"} {
+		require.NoError(t, m.Set(t.Context(), "x/"+tenant, make([]byte, share)), "tenants do not take each other's")
+	}
+	require.ErrorIs(t, m.Set(t.Context(), "x/a/1", nil), profilestore.ErrLimit)
+	require.NoError(t, m.Set(t.Context(), "x/c", make([]byte, share-1)))
+	require.ErrorIs(t, m.Set(t.Context(), "x/e", nil), profilestore.ErrLimit)
+	require.NoError(t, m.Set(t.Context(), "x/a", nil))
+	require.NoError(t, m.Set(t.Context(), "x/a/1", []byte("x")))
+	for _, key := range []string{"x/a", "x/a", "x/a/1", "x/b", "x/c"} {
+		require.NoError(t, m.Delete(t.Context(), key))
+	}
 	assert.Zero(t, m.bytes)
+	assert.Empty(t, m.owners)
 }
 
 type uploaded struct {
