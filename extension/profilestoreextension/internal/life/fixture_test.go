@@ -20,8 +20,8 @@ import (
 	"github.com/aperture-collector/aperture-collector/internal/profilestore"
 )
 
-// delay is for how long replaced rows stay in these tests: longer than compactors and
-// keepers take on a busy machine.
+// delay is for how long replaced rows stay in most of these tests: longer than
+// compactors and keepers take on a busy machine.
 const delay = 10 * time.Second
 
 // fixture is a store of its own, and the windows that were written to it.
@@ -31,6 +31,7 @@ type fixture struct {
 	tables schema.Options
 	writer *chunkwriter.Writer
 	source *chunktest.Source
+	delay  time.Duration
 
 	mu      sync.Mutex
 	windows []*profilestore.Window
@@ -40,7 +41,7 @@ func newFixture(t *testing.T) *fixture {
 	pool, tables := chunktest.Open(t)
 	return &fixture{
 		T: t, pool: pool, tables: tables, source: chunktest.NewSource(uint64(len(t.Name()))),
-		writer: chunkwriter.New(pool, writer.Options{Tables: tables, KnownEntries: 100_000}),
+		writer: chunkwriter.New(pool, writer.Options{Tables: tables, KnownEntries: 100_000}), delay: delay,
 	}
 }
 
@@ -67,7 +68,7 @@ func (f *fixture) writeAt(ctx context.Context, start, span int64, n int) {
 func (f *fixture) compactor(db compact.DB) *compact.Compactor {
 	return compact.New(db, compact.Options{
 		Tables: f.tables, Holder: "test", Lease: time.Hour,
-		Rules:   compact.Rules{MinRows: 3, Quiet: time.Millisecond, Latest: time.Millisecond, DeleteDelay: delay},
+		Rules:   compact.Rules{MinRows: 3, Quiet: time.Millisecond, Latest: time.Millisecond, DeleteDelay: f.delay},
 		OnError: func(_ context.Context, err error) { f.Logf("compact: %v", err) }, // a deadline, on a busy machine
 	})
 }
@@ -82,7 +83,7 @@ func (f *fixture) closer(db compact.DB) *compact.Compactor {
 
 func (f *fixture) keeper(db DB, change func(*Options)) *Keeper {
 	o := Options{
-		Tables: f.tables, Holder: "test", DeleteDelay: delay, Every: 20 * time.Millisecond, Sweep: time.Nanosecond,
+		Tables: f.tables, Holder: "test", DeleteDelay: f.delay, Every: 20 * time.Millisecond, Sweep: time.Nanosecond,
 		Retention: Retention{Profiles: f.tables.Retention, Batches: f.tables.Retention},
 	}
 	if change != nil {
@@ -147,7 +148,7 @@ func (f *fixture) finish(k *Keeper, tenant, id string) {
 		require.NoError(f, err)
 		require.Empty(f, j.Error)
 		return j.State == profilestore.JobDone
-	}, time.Minute, 50*time.Millisecond)
+	}, 3*time.Minute, 50*time.Millisecond)
 }
 
 // check compares what is visible.
