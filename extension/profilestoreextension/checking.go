@@ -29,15 +29,7 @@ func (s *store) checking(ctx context.Context, f func(context.Context)) {
 	if c == nil { // ctx has ended
 		return
 	}
-	run, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.checker.Run(run)
-	}()
-	f(ctx)
-	stop()
-	<-done
+	beside(ctx, f, c.checker.Run)
 }
 
 func (s *store) unaccounted(_ context.Context, d check.Difference) {

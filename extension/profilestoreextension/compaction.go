@@ -113,17 +113,12 @@ func (s *store) compacting(ctx context.Context, f func(context.Context)) {
 		s.compactionFailed(ctx, 0, err)
 	}
 	compactors := make([]*compact.Compactor, parts)
+	runs := make([]func(context.Context), parts)
 	for i := range compactors {
 		compactors[i] = s.newCompactor(c, i, parts)
+		runs[i] = compactors[i].Run
 	}
-	run, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	for _, one := range compactors {
-		running.Go(func() { one.Run(run) })
-	}
-	f(ctx)
-	stop()
-	running.Wait()
+	beside(ctx, f, runs...)
 	s.compaction.stopped()
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

@@ -39,15 +39,7 @@ func (s *store) keeping(ctx context.Context, f func(context.Context)) {
 	if c == nil { // ctx has ended
 		return
 	}
-	run, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.keeper.Run(run)
-	}()
-	f(ctx)
-	stop()
-	<-done
+	beside(ctx, f, c.keeper.Run)
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	_ = c.keeper.Release(release)
