@@ -36,6 +36,27 @@ func (x *exemplarIDs) has(e *chunk.Exemplar) bool {
 	return in(e.SpanID, x.spans) && in(e.TraceID, x.traces) && in(e.ProfileID, x.profiles)
 }
 
+// each calls f with those of a row that are asked for. selected says which profiles
+// are, and is nil for all.
+func (x *exemplarIDs) each(row *chunkrow.Row, selected func(profile int) bool, f func(*chunk.Chunk, chunk.Place, *chunk.Exemplar)) error {
+	if err := checkProfiles(row); err != nil {
+		return err
+	}
+	c, err := decodable(row)
+	if err != nil {
+		return err
+	}
+	if err := checkKeys(row); err != nil {
+		return err
+	}
+	return c.EachExemplar(func(at chunk.Place, e *chunk.Exemplar) error {
+		if (selected == nil || selected(int(at.Profile))) && x.has(e) {
+			f(c, at, e)
+		}
+		return nil
+	})
+}
+
 // Exemplars implements [profilestore.Querier].
 func (r *Reader) Exemplars(ctx context.Context, sel profilestore.Selector, opts profilestore.ExemplarOptions) ([]profilestore.Exemplar, error) {
 	ids, err := newExemplarIDs(opts.SpanIDs, opts.TraceIDs, opts.ProfileIDs)
@@ -93,21 +114,8 @@ type keptExemplar struct {
 }
 
 func (x *exemplars) row(_ context.Context, row *chunkrow.Row, selected func(int) bool) error {
-	if err := checkProfiles(row); err != nil {
-		return err
-	}
-	c, err := decodable(row)
-	if err != nil {
-		return err
-	}
-	if err := checkKeys(row); err != nil {
-		return err
-	}
 	types := row.SampleTypes()
-	return c.EachExemplar(func(at chunk.Place, e *chunk.Exemplar) error {
-		if selected != nil && !selected(int(at.Profile)) || !x.ids.has(e) {
-			return nil
-		}
+	return x.ids.each(row, selected, func(_ *chunk.Chunk, at chunk.Place, e *chunk.Exemplar) {
 		x.list = append(x.list, keptExemplar{profilestore.Exemplar{
 			Service: row.Service, Kind: row.Kind, Types: types, Period: row.Period, Time: e.Time, Value: e.Value,
 			SpanID: e.SpanID, TraceID: e.TraceID, ProfileID: e.ProfileID,
@@ -116,7 +124,6 @@ func (x *exemplars) row(_ context.Context, row *chunkrow.Row, selected func(int)
 		if len(x.list) >= 2*x.limit+1024 {
 			x.list = x.sorted()
 		}
-		return nil
 	})
 }
 

@@ -23,25 +23,11 @@ func (r *Reader) mergeExemplars(ctx context.Context, sel profilestore.Selector, 
 
 // exemplars sums those of a row. selected is nil for all profiles.
 func (k *kinds) exemplars(row *chunkrow.Row, selected func(profile int) bool, ids *exemplarIDs) error {
-	if err := checkProfiles(row); err != nil {
-		return err
-	}
-	c, err := decodable(row)
-	if err != nil {
-		return err
-	}
-	if err := checkKeys(row); err != nil {
-		return err
-	}
-	err = c.EachExemplar(func(at chunk.Place, e *chunk.Exemplar) error {
-		if selected != nil && !selected(int(at.Profile)) || !ids.has(e) {
-			return nil
-		}
+	err := ids.each(row, selected, func(c *chunk.Chunk, at chunk.Place, e *chunk.Exemplar) {
 		p := c.Profile(int(at.Profile))
 		f := none()
 		f.values[0], f.count = e.Value, 1
 		k.add(k.of(row, p.Time, p.Time+p.Duration), row, int(at.Entry), &f)
-		return nil
 	})
 	if err != nil {
 		return err
